@@ -57,7 +57,8 @@ type Encoder interface {
 type File struct {
 	Trail, Class string
 	Day          event.Day
-	Seal         uint64
+	// Addendum is 0 for the day's own seal, n for its n-th addendum. (Not the seal's number: equal events give equal files, whatever was sealed before.)
+	Addendum int
 }
 
 // Format describes an output format to those who name files and label objects.
