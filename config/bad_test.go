@@ -173,6 +173,8 @@ trails:
 		"f.yaml:5:7: store.classes[2].match: must be written",
 	}},
 	{"bucket", "store: {url: s3://B_/x, mode: none}\n", []string{`f.yaml:1:14: store.url: "B_" is not the name of a bucket`}},
+	{"bucket that begins with a hyphen", "store: {url: s3://-ab, mode: none}\n", []string{`f.yaml:1:14: store.url: "-ab" is not the name of a bucket`}},
+	{"bucket with two dots", "store: {url: s3://a..b, mode: none}\n", []string{`f.yaml:1:14: store.url: "a..b" is not the name of a bucket`}},
 	{"no bucket", "store: {url: 's3:///x', mode: none}\n", []string{`f.yaml:1:14: store.url: "" is not the name of a bucket`}},
 	{"prefix", "store: {url: s3://bucket/a/../b, mode: none}\n", []string{`f.yaml:1:14: store.url: "a/../b" is not a prefix`}},
 	{"empty part of a prefix", "store: {url: s3://bucket/a//b, mode: none}\n", []string{`f.yaml:1:14: store.url: "a//b" is not a prefix`}},
@@ -185,6 +187,8 @@ trails:
 	{"tilde", "data: ~/x\nstore: {url: ~/audit}\n", []string{`f.yaml:1:7: data: "~/x": ~ is not read here`, `f.yaml:2:14: store.url: "~/audit": ~ is not read here`}},
 	{"endpoint", "store: {endpoint: minio:9000}\n", []string{`f.yaml:1:19: store.endpoint: "minio:9000" is not a server`}},
 	{"endpoint with a bucket", "store: {endpoint: 'https://minio/bucket'}\n", []string{`f.yaml:1:19: store.endpoint: "https://minio/bucket" is not a server`}},
+	{"endpoint with a query", "store: {endpoint: 'https://minio?x=y'}\n", []string{`f.yaml:1:19: store.endpoint: "https://minio?x=y" is not a server`}},
+	{"variable that begins with a digit", "store: {access_key_env: 9A, secret_key_env: B}\n", []string{"f.yaml:1:25: store.access_key_env: is not the name of an environment variable"}},
 	{"half of a pair", "store: {secret_key_env: A}\n", []string{"f.yaml:1:25: store.secret_key_env: a secret key is named without its access key"}},
 	{"the other half", "store: {access_key_file: a}\n", []string{"f.yaml:1:26: store.access_key_file: an access key is named without its secret key"}},
 	{"token alone", "store: {session_token_env: A}\n", []string{"f.yaml:1:28: store.session_token_env: a session token is named without its keys"}},
@@ -193,7 +197,7 @@ trails:
 		"f.yaml:1:76: store.profile: keys are named, too: which of the two is meant?",
 	}},
 
-	{"secrets in the file", "secret_access_key: HUSH\nstore:\n  access_key: HUSH\n  secret_key: HUSH\n  aws_session_token: HUSH\n  endpoint: https://u:HUSH@minio\n  secret_key_env: HUSH/HUSH+HUSH\n  access_key_env: AKIAIOSFODNN7EXAMPLE\n  url: s3://key:HUSH@bucket\nkey: PRIVATE+KEY+daybook+HUSH\nprivate_key: HUSH\n", []string{
+	{"secrets in the file", "secret_access_key: HUSH\nstore:\n  access_key: HUSH\n  secret_key: HUSH\n  aws_session_token: HUSH\n  endpoint: https://u:HUSH@minio/x\n  secret_key_env: HUSH/HUSH+HUSH\n  access_key_env: AKIAIOSFODNN7EXAMPLE\n  url: s3://key:HUSH@bucket\nkey: PRIVATE+KEY+daybook+HUSH\nprivate_key: HUSH\nredact: {keys: AKIAIOSFODNN7EXAMPLE}\n", []string{
 		"f.yaml:1:1: secret_access_key: a secret is not written in this file",
 		"f.yaml:3:3: store.access_key: a secret is not written in this file",
 		"f.yaml:4:3: store.secret_key: a secret is not written in this file",
@@ -204,6 +208,7 @@ trails:
 		"f.yaml:9:8: store.url: holds what looks like a secret, and a secret is not written in this file",
 		"f.yaml:10:6: key: holds what looks like a secret, and a secret is not written in this file",
 		"f.yaml:11:1: private_key: a secret is not written in this file",
+		"f.yaml:12:16: redact.keys: is a text: must be a list",
 	}},
 	{"a private key of several lines", "key: |\n  -----BEGIN PRIVATE KEY-----\n  HUSH\n  -----END PRIVATE KEY-----\n", []string{
 		"f.yaml:1:6: key: holds what looks like a secret, and a secret is not written in this file",
@@ -233,6 +238,8 @@ func TestHints(t *testing.T) {
 		"spool: {dedupe-window: 1d}":       "did you mean dedupe_window?",
 		"spool: {DedupeWindow: 1d}":        "did you mean dedupe_window?",
 		"spool: {meomry: 1d}":              "did you mean memory?",
+		"spool: {DEDUPE_WINDOW: 1d}":       "did you mean dedupe_window?",
+		"formats: {csv: {level: 23}}":      "between 1 and 22; the default is 2",
 		"spool: {retain: 1d}":              "it belongs to store.classes[]",
 		"spool: {from: auto}":              "it belongs to the top",
 		"spool: {frobnicate: 1}":           "known here: keep, dedupe_window, memory",

@@ -191,7 +191,7 @@ plausible_after: "1999-12-31"
 include_open: true
 part: {rows: 500, bytes: 1048576}
 spool: {keep: 1d12h}
-redact: {patterns: ['acme_[a-z]{8}']}
+redact: {patterns: ['acme_[a-z]{8}', 'db://[a-z]+:[^@]+@']}
 store:
   url: s3://bucket/a/b/
   mode: governance
@@ -215,7 +215,7 @@ formats:
 	want.IncludeOpen = true
 	want.Part = config.Part{Rows: 500, Bytes: 1 << 20}
 	want.Spool.Keep = config.Duration(36 * time.Hour)
-	want.Redact.Patterns = []string{"acme_[a-z]{8}"}
+	want.Redact.Patterns = []string{"acme_[a-z]{8}", "db://[a-z]+:[^@]+@"}
 	want.Store.URL, want.Store.Mode, want.Store.Endpoint = "s3://bucket/a/b/", "governance", "http://localhost:9000"
 	want.Store.Classes = []config.Class{{Name: "all", Match: []string{"iam:*", "*"}, Retain: config.Duration(7 * 365 * 24 * time.Hour)}}
 	want.Formats.CSV = config.CSV{Compression: "none", Level: 1}

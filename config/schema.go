@@ -52,7 +52,7 @@ func (p properties) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := marshalPlain(prop.schema)
+		value, err := json.Marshal(prop.schema)
 		if err != nil {
 			return nil, err
 		}
@@ -62,17 +62,6 @@ func (p properties) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
-}
-
-// marshalPlain leaves < and > as they are: the schema is read by people and editors, not put into HTML.
-func marshalPlain(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
 // Schema returns the JSON Schema (draft 2020-12) of the file, for editors. It knows each key, its type and its range; what several keys say together,
@@ -88,16 +77,11 @@ func Schema() ([]byte, error) {
 		{"duration", &schema{Type: "string", Description: "A length of time: 90s, 1h30m, 30d, 7y.", Pattern: `^([0-9]+[dy])*(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))*$`, MinLength: 2}},
 		{"size", &schema{Type: []string{"integer", "string"}, Description: "Bytes, or KiB, MiB, GiB.", Pattern: `^([0-9]+|[0-9]+(\.[0-9]+)? ?(KiB|MiB|GiB))$`}},
 	}
-	plain, err := marshalPlain(root)
+	text, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	if err := json.Indent(&b, plain, "", "  "); err != nil {
-		return nil, err
-	}
-	b.WriteByte('\n')
-	return b.Bytes(), nil
+	return append(text, '\n'), nil
 }
 
 func sectionSchema(t reflect.Type) (*schema, error) {

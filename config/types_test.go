@@ -83,7 +83,7 @@ func TestDateAndTime(t *testing.T) {
 	}
 	for text, want := range map[string]string{"": "", "2026-03-10": "2026-03-10T00:00:00Z", "2026-03-10T01:00:00.5+02:00": "2026-03-09T23:00:00.5Z"} {
 		var at config.Time
-		if err := at.UnmarshalText([]byte(text)); err != nil || at.String() != want {
+		if err := at.UnmarshalText([]byte(text)); err != nil || at.String() != want || at.Time.Location() != time.UTC {
 			t.Errorf("time %q: %v, %v", text, at, err)
 		}
 	}
