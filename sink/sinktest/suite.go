@@ -291,11 +291,12 @@ func (s *suite) race(t *testing.T) {
 		{"other", func(i int) string { return fmt.Sprint("bytes of racer ", i) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			key := "race/" + c.name
+			key, now := "race/"+c.name, s.caps.Now()
+			object := func(i int) sink.Object { return NewObject(key, []byte(c.body(i)), s.caps.Mode, now, 24*time.Hour) }
 			infos, errs := make([]sink.Info, racers), make([]error, racers)
 			var wg sync.WaitGroup
 			for i := range racers {
-				wg.Go(func() { infos[i], errs[i] = store.Put(t.Context(), s.object(key, c.body(i))) })
+				wg.Go(func() { infos[i], errs[i] = store.Put(t.Context(), object(i)) })
 			}
 			wg.Wait()
 			winner := -1
@@ -317,7 +318,7 @@ func (s *suite) race(t *testing.T) {
 					t.Errorf("two versions: %q and %q", infos[winner].Version, infos[i].Version)
 				}
 			}
-			s.check(t, store, s.object(key, c.body(winner)), infos[winner])
+			s.check(t, store, object(winner), infos[winner])
 		})
 	}
 }
