@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,9 +46,11 @@ func TestServer(t *testing.T) {
 				t.Errorf("object lock of the plain bucket: %q, want an error", state)
 			}
 
-			put(t, client, "a/one", "first")
-			put(t, client, "a/one", "second")
-			put(t, client, "b/two", "other")
+			for _, object := range []struct{ key, body string }{{"a/one", "first"}, {"a/one", "second"}, {"b/two", "other"}} {
+				if err := put(t.Context(), client, object.key, object.body); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := client.RemoveObject(t.Context(), "locked", "a/one", minio.RemoveObjectOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -91,9 +94,18 @@ func TestVersionsOverManyPages(t *testing.T) {
 	s.CreateBucket(t, "locked", true)
 	client := s.Client(t)
 	const n = 1001
-	for i := range n {
-		put(t, client, fmt.Sprintf("key-%04d", i), "x")
+	var writers sync.WaitGroup
+	for first := range 8 {
+		writers.Go(func() {
+			for i := first; i < n; i += 8 {
+				if err := put(t.Context(), client, fmt.Sprintf("key-%04d", i), "x"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
 	}
+	writers.Wait()
 	versions := s.Versions(t, "locked", "")
 	if len(versions) != n {
 		t.Errorf("%d versions, want %d", len(versions), n)
@@ -168,11 +180,8 @@ func (p *skipProbe) Skipf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-func put(t *testing.T, client *minio.Client, key, body string) {
-	t.Helper()
+func put(ctx context.Context, client *minio.Client, key, body string) error {
 	options := minio.PutObjectOptions{DisableContentSha256: true, SendContentMd5: true}
-	_, err := client.PutObject(t.Context(), "locked", key, bytes.NewReader([]byte(body)), int64(len(body)), options)
-	if err != nil {
-		t.Fatalf("put %s: %v", key, err)
-	}
+	_, err := client.PutObject(ctx, "locked", key, bytes.NewReader([]byte(body)), int64(len(body)), options)
+	return err
 }
