@@ -57,8 +57,8 @@ var layers = []layer{
 		reason:   "a store keeps bytes under keys, and one store knows nothing of another",
 	},
 	{
-		packages: []string{"batch/*"},
-		may:      []string{"event", "formats", "formats/*", "sink", "batch/*"},
+		packages: []string{"batch/*", "batch/*/*"},
+		may:      []string{"event", "formats", "formats/*", "sink", "batch/*", "batch/*/*"},
 		reason:   "the parts of the roll know neither the roll, nor which store they write to, nor how they were configured",
 	},
 	{
