@@ -1,0 +1,418 @@
+package parquet_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	gotime "time"
+
+	"github.com/parquet-go/parquet-go/format"
+
+	"daybook/event"
+	"daybook/formats"
+	"daybook/formats/parquet"
+)
+
+// nasty are events of the kinds that break renderings.
+func nasty() []event.Event {
+	var list []event.Event
+	add := func(set func(e *event.Event)) {
+		var e event.Event
+		e.Time = at(1_773_100_800_000_000 + int64(len(list)))
+		e.Set(event.ID, fmt.Sprint(len(list)))
+		e.Set(event.Org, "org")
+		e.Set(event.Source, "test")
+		e.Set(event.Action, "act")
+		set(&e)
+		list = append(list, e)
+	}
+	add(func(*event.Event) {})
+	add(func(e *event.Event) {
+		for _, f := range event.Fields() {
+			if f != event.ID {
+				e.Set(f, "")
+			}
+		}
+	})
+	add(func(e *event.Event) {
+		for _, f := range event.Fields() {
+			if f != event.ID {
+				e.Set(f, "value of "+f.String())
+			}
+		}
+		e.Set(event.Info, `{"a":1.0,"a":2}`)
+		e.SetSourceSeq(0)
+		e.Received = at(-1)
+		e.Tags = []string{"b", "a", ""}
+		e.Flag(event.FlagTimeSuspect)
+	})
+	add(func(e *event.Event) {
+		e.Set(event.ActorName, "a\x00b\r\n\t\u2028é\U0001f600\U0010ffff")
+		e.Set(event.UserAgent, "broken \xff\xfe\xc3 utf-8")
+		e.Set(event.Info, "\"broken \xff\"")
+		e.Set(event.Corrects, "\xed\xa0\x80")
+		e.Tags = []string{"\xff", "\xff"}
+	})
+	add(func(e *event.Event) { e.Set(event.UserAgent, "broken \ufffd\ufffd\ufffd utf-8") }) // equal to the one above once mended
+	add(func(e *event.Event) {
+		e.Set(event.ID, strings.Repeat("i", 10_000))
+		e.Set(event.ObjectID, strings.Repeat("é", 5000))
+		e.Set(event.ObjectName, strings.Repeat("\U0010ffff", 2000))
+		e.Set(event.SessionID, strings.Repeat("\ud7ff", 2000))
+		e.Set(event.Raw, `"`+strings.Repeat("x", 3<<20)+`"`)
+		e.Set(event.UserAgent, strings.Repeat("agent", 400_000)) // more than a dictionary holds
+		e.SetSourceSeq(math.MaxInt64)
+	})
+	add(func(e *event.Event) { e.Set(event.Outcome, event.Success) })
+	add(func(e *event.Event) { e.Set(event.Outcome, event.Failure) })
+	add(func(e *event.Event) { e.Set(event.Outcome, event.Unknown) })
+	add(func(e *event.Event) { e.SetSourceSeq(math.MaxUint64) })
+	add(func(e *event.Event) { e.Time = gotime.Date(9999, 12, 31, 23, 59, 59, 999_999_999, gotime.UTC) })
+	return list
+}
+
+func TestEveryValueOfEveryColumn(t *testing.T) {
+	events := nasty()
+	for _, file := range []formats.File{{Day: 20522}, {Day: 0}, {Day: -1, Trail: "ä/b", Class: ""}} {
+		data := encode(t, file, nil, events, len(events))
+		check(t, data, file, events)
+	}
+}
+
+func TestTimesBefore1970(t *testing.T) {
+	var events []event.Event
+	for i, when := range []gotime.Time{gotime.Date(1, 1, 1, 0, 0, 0, 1, gotime.UTC), gotime.Unix(-1, 999_999_999), gotime.Unix(0, 0), gotime.Unix(0, 1999)} {
+		e := event.Event{Time: when}
+		e.Set(event.ID, fmt.Sprint(i))
+		events = append(events, e)
+	}
+	check(t, encode(t, acme, nil, events, 1), acme, events)
+}
+
+// TestManyPages has enough rows for several pages and row groups, with nulls that come and go, and a column that turns unique half-way.
+func TestManyPages(t *testing.T) {
+	g := newGenerator()
+	events := g.events(90_000)
+	for i := range events {
+		e := &events[i]
+		switch {
+		case i < 40_000:
+			e.Unset(event.ProjectID) // a page of nulls before the first value
+			e.Set(event.Reason, "same")
+		case i%3 == 0:
+			e.Unset(event.ProjectID)
+			e.Set(event.Reason, fmt.Sprintf("different every time: %d", i))
+		}
+		if i%5 == 0 {
+			e.Tags = []string{"t" + fmt.Sprint(i%7), "u", fmt.Sprint(i)}
+			e.SetSourceSeq(uint64(i))
+			e.Received = e.Time.Add(gotime.Second)
+		}
+	}
+	check(t, encode(t, acme, nil, events, 1000), acme, events)
+	check(t, encode(t, acme, &parquet.Options{RowGroupRows: 33_333}, events, 777), acme, events)
+}
+
+func TestBatchesDoNotShowInTheBytes(t *testing.T) {
+	events := newGenerator().events(3000)
+	events[1500].Set(event.Raw, `"`+strings.Repeat("y", 2<<20)+`"`)
+	for _, o := range []*parquet.Options{nil, {RowGroupRows: 1000}, {RowGroupBytes: 400_000}, {Level: 3}} {
+		whole := encode(t, acme, o, events, len(events))
+		for _, batch := range []int{1, 7, 256, 1001} {
+			if !bytes.Equal(whole, encode(t, acme, o, events, batch)) {
+				t.Errorf("options %+v: batches of %d give other bytes than one batch", o, batch)
+			}
+		}
+	}
+}
+
+func TestRowGroups(t *testing.T) {
+	rowsOf := func(o *parquet.Options, events []event.Event) (rows []int64) {
+		t.Helper()
+		data := encode(t, acme, o, events, 500)
+		check(t, data, acme, events)
+		for _, g := range open(t, data).RowGroups() {
+			rows = append(rows, g.NumRows())
+		}
+		return rows
+	}
+	events := newGenerator().events(5000)
+	if got := fmt.Sprint(rowsOf(nil, events)); got != "[5000]" {
+		t.Errorf("default: row groups of %s", got)
+	}
+	if got := fmt.Sprint(rowsOf(&parquet.Options{RowGroupRows: 2000}, events)); got != "[2000 2000 1000]" {
+		t.Errorf("by rows: row groups of %s", got)
+	}
+	if got := rowsOf(&parquet.Options{RowGroupBytes: 500_000}, events); len(got) < 3 {
+		t.Errorf("by bytes: row groups of %v", got)
+	}
+	// A row far longer than the limit has a row group of its own.
+	events = events[:3]
+	for i := range events {
+		events[i].Set(event.Raw, incompressible(2<<20))
+	}
+	if got := fmt.Sprint(rowsOf(&parquet.Options{RowGroupBytes: 500_000}, events)); got != "[1 1 1]" {
+		t.Errorf("long rows: row groups of %s", got)
+	}
+}
+
+func incompressible(n int) string {
+	g := newGenerator()
+	var b strings.Builder
+	b.WriteByte('"')
+	for b.Len() < n {
+		b.WriteString(g.uuid())
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// TestLongRowsAreBounded writes 300 MB of events of 1 MB each, and looks at the memory that it takes.
+func TestLongRowsAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 300 MB")
+	}
+	out := &countingWriter{}
+	e, err := parquet.NewEncoder(out, acme, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := incompressible(1 << 20)
+	runtime.GC()
+	before, peak := heapInUse(), uint64(0)
+	for i := range 300 {
+		ev := event.Event{Time: at(int64(i))}
+		ev.Set(event.ID, "x")
+		ev.Set(event.Raw, raw)
+		ev.Set(event.UserAgent, raw)
+		if err := e.Encode([]event.Event{ev}); err != nil {
+			t.Fatal(err)
+		}
+		if i%20 == 0 {
+			runtime.GC()
+			peak = max(peak, heapInUse())
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if grown := peak - before; grown > 100<<20 {
+		t.Errorf("heap grew by %d MB", grown>>20)
+	}
+}
+
+// TestUniqueValuesAreNotHeld writes values that never repeat into every column that tries a dictionary.
+func TestUniqueValuesAreNotHeld(t *testing.T) {
+	out := &countingWriter{}
+	e, err := parquet.NewEncoder(out, acme, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	before, peak := heapInUse(), uint64(0)
+	batch := make([]event.Event, 500)
+	for done := 0; done < 120_000; done += len(batch) {
+		for i := range batch {
+			batch[i] = event.Event{Time: at(int64(done + i))}
+			unique := fmt.Sprintf("a value that is not seen again, number %d", done+i)
+			for _, f := range []event.Field{event.ID, event.IP, event.UserAgent, event.ActorID, event.ObjectID, event.ObjectName, event.SessionID, event.CredentialID} {
+				batch[i].Set(f, unique)
+			}
+		}
+		if err := e.Encode(batch); err != nil {
+			t.Fatal(err)
+		}
+		if done%20_000 == 0 {
+			runtime.GC()
+			peak = max(peak, heapInUse())
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if grown := peak - before; grown > 60<<20 {
+		t.Errorf("heap grew by %d MB", grown>>20)
+	}
+}
+
+func TestOrderIsEnforced(t *testing.T) {
+	make := func(micros int64, id string) event.Event {
+		e := event.Event{Time: at(micros).Add(999)}
+		e.Set(event.ID, id)
+		return e
+	}
+	for _, test := range []struct {
+		name   string
+		events []event.Event
+		fine   bool
+	}{
+		{"rising", []event.Event{make(1, "b"), make(2, "a")}, true},
+		{"same time, ids rising", []event.Event{make(1, "a"), make(1, "b")}, true},
+		{"a conflict: same time and id", []event.Event{make(1, "a"), make(1, "a")}, true},
+		{"time falls", []event.Event{make(2, "a"), make(1, "b")}, false},
+		{"id falls", []event.Event{make(1, "b"), make(1, "a")}, false},
+		{"below zero", []event.Event{make(-5, "a"), make(-6, "b")}, false},
+	} {
+		for _, batch := range []int{1, 2} {
+			e, err := parquet.NewEncoder(io.Discard, acme, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = nil
+			for i := 0; i < 2 && err == nil; i += batch {
+				err = e.Encode(test.events[i : i+batch])
+			}
+			if test.fine != (err == nil) || err != nil && !errors.Is(err, parquet.ErrOrder) {
+				t.Errorf("%s, batches of %d: error %v", test.name, batch, err)
+			}
+			if closed := e.Close(); (closed == nil) != test.fine {
+				t.Errorf("%s: Close after the error: %v", test.name, closed)
+			}
+		}
+	}
+}
+
+func TestNoEvents(t *testing.T) {
+	data := encode(t, acme, nil, nil, 1)
+	f := open(t, data)
+	if f.NumRows() != 0 || len(f.RowGroups()) != 0 {
+		t.Errorf("%d rows in %d row groups", f.NumRows(), len(f.RowGroups()))
+	}
+	if rows := readRows(t, data); len(rows) != 0 {
+		t.Errorf("read %d rows", len(rows))
+	}
+}
+
+func TestSchema(t *testing.T) {
+	golden := filepath.Join("testdata", "schema.txt")
+	got := open(t, encode(t, acme, nil, nasty(), 3)).Schema().String() + "\n"
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("schema differs from %s:\n%s", golden, got)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	data := encode(t, formats.File{Trail: "acme", Class: "security", Day: 20522, Addendum: 3}, nil, nasty(), 100)
+	f := open(t, data)
+	for key, want := range map[string]string{
+		"daybook.schema": "1", "daybook.trail": "acme", "daybook.class": "security", "daybook.day": "2026-03-10", "daybook.seal": "addendum-0003",
+	} {
+		if got, _ := f.Lookup(key); got != want {
+			t.Errorf("%s = %q, want %q", key, got, want)
+		}
+	}
+	if seal, _ := open(t, encode(t, acme, nil, nil, 1)).Lookup("daybook.seal"); seal != "day" {
+		t.Errorf("daybook.seal of a day's own file = %q", seal)
+	}
+	m := f.Metadata()
+	if m.CreatedBy != "daybook version 1.0.0 (build 0)" || m.Version != 1 {
+		t.Errorf("created by %q, version %d", m.CreatedBy, m.Version)
+	}
+	if n := len(m.ColumnOrders); n != 39 {
+		t.Errorf("%d column orders", n)
+	}
+	filters := map[string]bool{}
+	for i := range m.RowGroups[0].Columns {
+		c := &m.RowGroups[0].Columns[i]
+		if c.MetaData.Codec != format.Zstd {
+			t.Errorf("%v: codec %v", c.MetaData.PathInSchema, c.MetaData.Codec)
+		}
+		for _, encoding := range c.MetaData.Encoding {
+			if encoding != format.Plain && encoding != format.RLE && encoding != format.RLEDictionary {
+				t.Errorf("%v: encoding %v", c.MetaData.PathInSchema, encoding)
+			}
+		}
+		if c.MetaData.BloomFilterOffset > 0 {
+			filters[c.MetaData.PathInSchema[0]] = true
+		}
+		for _, stats := range [][]byte{c.MetaData.Statistics.MinValue, c.MetaData.Statistics.MaxValue} {
+			if len(stats) > 1024 {
+				t.Errorf("%v: a bound of %d bytes in the footer", c.MetaData.PathInSchema, len(stats))
+			}
+		}
+	}
+	for _, name := range []string{"event_id", "ip_address", "actor_id", "object_id", "credential_id"} {
+		if !filters[name] {
+			t.Errorf("%s has no bloom filter", name)
+		}
+	}
+	if size := binary.LittleEndian.Uint32(data[len(data)-8:]); size > 20_000 {
+		t.Errorf("footer of %d bytes for a few rows", size)
+	}
+}
+
+func TestSequenceBeyondInt64IsNullAndCounted(t *testing.T) {
+	var e event.Event
+	e.SetSourceSeq(1 << 63)
+	enc, err := parquet.NewEncoder(io.Discard, acme, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := enc.Encode([]event.Event{e}); err != nil {
+		t.Fatal(err)
+	}
+	if got := enc.Stats(); got != (formats.Stats{Rows: 1, ValuesCut: 1}) {
+		t.Errorf("Stats() = %+v", got)
+	}
+}
+
+func TestOptionsOutOfRange(t *testing.T) {
+	for _, o := range []parquet.Options{{Level: -1}, {Level: 23}, {RowGroupRows: -1}, {RowGroupBytes: -1}} {
+		if _, err := parquet.NewEncoder(io.Discard, acme, &o); err == nil {
+			t.Errorf("%+v was taken", o)
+		}
+	}
+}
+
+// failingWriter fails once it has taken n bytes.
+type failingWriter struct{ n int }
+
+var errFull = errors.New("no space left")
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	if w.n -= len(p); w.n < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+func TestWriteErrors(t *testing.T) {
+	events := newGenerator().events(300)
+	size := len(encode(t, acme, &parquet.Options{RowGroupRows: 100}, events, 50))
+	for n := 0; n < size; n += 997 {
+		e, err := parquet.NewEncoder(&failingWriter{n}, acme, &parquet.Options{RowGroupRows: 100})
+		if err == nil {
+			for i := 0; i < len(events) && err == nil; i += 50 {
+				err = e.Encode(events[i : i+50])
+			}
+			if closed := e.Close(); err == nil {
+				err = closed
+			} else if closed == nil {
+				t.Fatalf("after %d bytes: Close forgets the error", n)
+			}
+		}
+		if !errors.Is(err, errFull) {
+			t.Fatalf("after %d bytes: error %v", n, err)
+		}
+	}
+}
