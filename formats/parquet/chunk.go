@@ -29,7 +29,6 @@ type chunk struct {
 	rows      int64
 	entries   int64
 	nulls     int64
-	pages     int
 	encodings [2]int32 // data pages that are plain, by dictionary
 
 	least, most []byte
@@ -39,9 +38,6 @@ type chunk struct {
 	index   format.ColumnIndex
 	offsets format.OffsetIndex // relative to the first data page
 }
-
-// pageNumber numbers the page under construction from 1.
-func (k *chunk) pageNumber() uint32 { return uint32(k.pages) + 1 }
 
 func (k *chunk) addPage(sh *shared, s *spec, p page, plainSize int, zipped []byte) error {
 	header := format.PageHeader{
@@ -72,7 +68,6 @@ func (k *chunk) addPage(sh *shared, s *spec, p page, plainSize int, zipped []byt
 	k.rows += int64(p.rows)
 	k.entries += int64(p.entries)
 	k.nulls += int64(p.nulls)
-	k.pages++
 	if p.encoding == format.Plain {
 		k.encodings[0]++
 	} else {

@@ -74,6 +74,7 @@ type shared struct {
 	levels  []byte
 	packed  []byte
 	zipped  []byte
+	ahead   [measureRows]ahead
 	zip     func(dst, src []byte) []byte
 	headers headerWriter
 }
@@ -94,7 +95,7 @@ func newColumn(s *spec, sh *shared, seed maphash.Seed) *column {
 func (c *column) buffered() int64 {
 	n := c.chunk.data.size + int64(len(c.plain)) + int64(4*len(c.ids)) + int64(8*len(c.hashes))
 	if c.dict != nil {
-		n += int64(len(c.dict.page) + 8*len(c.dict.table))
+		n += int64(len(c.dict.page) + 12*len(c.dict.table))
 	}
 	return n
 }
@@ -141,10 +142,14 @@ func (c *column) appendRows(events []event.Event, day event.Day) error {
 
 func (c *column) appendTexts(events []event.Event) error {
 	f := c.field
+	looked := c.lookAhead(events)
 	for i := range events {
 		e := &events[i]
 		if e.Has(f) || c.required {
-			if err := c.putText(e.Get(f)); err != nil {
+			s := e.Get(f)
+			if looked && c.indexing && c.dict.is(c.shared.ahead[i].dictEntry, s, c.shared.ahead[i].want) {
+				c.putIndexed(c.shared.ahead[i].id - 1)
+			} else if err := c.putText(s); err != nil {
 				return err
 			}
 		}
@@ -153,6 +158,29 @@ func (c *column) appendTexts(events []event.Event) error {
 		}
 	}
 	return nil
+}
+
+// ahead is what was found for a text before it is put.
+type ahead struct {
+	dictEntry
+	want uint32
+}
+
+// lookAhead looks up the texts of all events before the first is put, so that the processor waits for many places of the table at once
+// rather than for one after the other. What it finds stays true: an entry never changes.
+func (c *column) lookAhead(events []event.Event) bool {
+	if !c.indexing || c.dict.len() < 256 {
+		return false
+	}
+	f, d := c.field, c.dict
+	list := c.shared.ahead[:len(events)]
+	for i := range list {
+		list[i].want = d.hash(events[i].Get(f))
+	}
+	for i := range list {
+		list[i].dictEntry = d.guess(list[i].want)
+	}
+	return true
 }
 
 func (c *column) appendLists(events []event.Event) error {
@@ -235,9 +263,8 @@ func (c *column) room() {
 // putText adds a text. What is not UTF-8 is written as in the evidence row: a U+FFFD for each broken byte.
 func (c *column) putText(s string) error {
 	if c.indexing {
-		full, err := c.index(s)
-		if !full {
-			return err
+		if full := c.index(s); !full {
+			return nil
 		}
 		// The values up to here stay on a page of their own that refers to the dictionary; but a list is not split between pages.
 		if c.rows == 0 || c.kind == list {
@@ -255,36 +282,37 @@ func (c *column) putText(s string) error {
 }
 
 // index adds s by its number in the dictionary. It reports whether the dictionary has no room for it: then it has added nothing.
-func (c *column) index(s string) (full bool, err error) {
+func (c *column) index(s string) (full bool) {
 	d := c.dict
 	id := c.lastID
 	if id < 0 || string(d.text(id)) != s {
-		var hash uint32
-		hash, id = d.lookup(s)
+		hash := d.hash(s)
+		if id = d.find(s, hash); id < 0 && !utf8.ValidString(s) {
+			s = validText(s)
+			hash = d.hash(s)
+			id = d.find(s, hash)
+		}
 		if id < 0 {
-			if !utf8.ValidString(s) {
-				s = validText(s)
-				hash, id = d.lookup(s)
-			}
-			if id < 0 {
-				if id = d.insert(s, hash); id < 0 {
-					return true, nil
-				}
+			if id = d.insert(s, hash); id < 0 {
+				return true
 			}
 		}
 		c.lastID = id
 	}
-	if d.seen[id] != c.chunk.pageNumber() {
-		d.seen[id] = c.chunk.pageNumber()
+	c.putIndexed(id)
+	return false
+}
+
+func (c *column) putIndexed(id int32) {
+	if c.dict.see(id) {
 		c.boundIndexed(id)
 	}
 	c.ids = append(c.ids, id)
 	c.present()
-	if !c.indexed && len(c.ids) == trialValues && d.len() > trialValues*7/8 {
+	if !c.indexed && len(c.ids) == trialValues && c.dict.len() > trialValues*7/8 {
 		c.unindexPage()
 		c.indexing = false
 	}
-	return false, nil
 }
 
 // boundIndexed takes a text of the dictionary into the page's bounds, which are kept as numbers of texts.
@@ -390,6 +418,9 @@ func (c *column) resetPage() {
 	c.rows, c.count = 0, 0
 	clear(c.valid)
 	c.reps, c.defs, c.bits, c.ids = c.reps[:0], c.defs[:0], c.bits[:0], c.ids[:0]
+	if c.dict != nil {
+		c.dict.unsee()
+	}
 	c.plain = trim(c.plain)
 	c.shared.zipped, c.shared.body = trim(c.shared.zipped), trim(c.shared.body)
 }

@@ -9,12 +9,12 @@ import (
 )
 
 // generator makes events as a busy service writes them, in order of time: few actors, actions and addresses, ids that never repeat, and an
-// info of 200 to 300 bytes.
+// info of 230 bytes: 22 of 33 texts are set, and the evidence row has 900 bytes.
 type generator struct {
-	r                                                 *rand.Rand
-	now                                               time.Time
-	actors, ips, agents, sessions, objects, creds     []string
-	actions, types, projects, regions, roles, outcome []string
+	r                                      *rand.Rand
+	now                                    time.Time
+	actors, ips, agents, sessions, objects []string
+	actions, types, projects, regions      []string
 }
 
 func newGenerator() *generator {
@@ -37,12 +37,10 @@ func newGenerator() *generator {
 		g.sessions[i] = g.uuid()
 	}
 	g.objects = fill(50_000, "file-GxY%08dqpLmN")
-	g.creds = fill(3000, "AKIAIOSFODNN%08d")
 	g.actions = fill(50, "resource-%d-describe")
 	g.types = fill(12, "api.read.%d")
 	g.projects = fill(200, "project-Bb%06dXyZ")
 	g.regions = []string{"eu-west-1", "eu-central-1", "us-east-1", "us-west-2"}
-	g.roles = []string{"admin", "member", "viewer"}
 	return g
 }
 
@@ -78,22 +76,15 @@ func (g *generator) next() event.Event {
 	e.Set(event.Severity, "info")
 	e.Set(event.ActorType, "user")
 	e.Set(event.ActorID, actor)
-	e.Set(event.ActorName, "Name of "+actor)
 	e.Set(event.ActorEmail, actor+"@example.com")
-	e.Set(event.ActorRole, pick(g.r, g.roles))
 	e.Set(event.IP, pick(g.r, g.ips))
 	e.Set(event.UserAgent, pick(g.r, g.agents))
 	e.Set(event.SessionID, pick(g.r, g.sessions))
 	e.Set(event.RequestID, g.uuid())
-	e.Set(event.CredentialID, pick(g.r, g.creds))
 	e.Set(event.TokenLabel, "ci")
-	e.Set(event.TokenLast4, "x7Qz")
 	e.Set(event.ObjectType, "file")
 	e.Set(event.ObjectID, object)
-	e.Set(event.ObjectName, "run-"+object+".bam")
 	e.Set(event.ProjectID, project)
-	e.Set(event.ProjectName, "Project "+project)
-	e.Set(event.Provider, "aws")
 	e.Set(event.Region, pick(g.r, g.regions))
 	e.Set(event.Info, fmt.Sprintf(`{"describe":{"fields":{"id":true,"name":true,"size":%d},"default":false},"limit":%d,"starting":"%s","scope":{"project":"%s","folder":"/runs/%d/out","recurse":true},"name":{"glob":"*.%d.bam"}}`,
 		g.r.IntN(1<<30), g.r.IntN(1000), object, project, g.r.IntN(5000), g.r.IntN(100)))

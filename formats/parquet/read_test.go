@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 	gotime "time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	pq "github.com/parquet-go/parquet-go"
@@ -64,13 +65,13 @@ func want(e *event.Event, day event.Day) row {
 		if !e.Has(f) {
 			return nil
 		}
-		s := string([]rune(e.Get(f))) // U+FFFD for each broken byte
+		s := mended(e.Get(f))
 		return &s
 	}
-	plain := func(f event.Field) string { return string([]rune(e.Get(f))) }
+	plain := func(f event.Field) string { return mended(e.Get(f)) }
 	list := func(in []string) (out []string) {
 		for _, s := range in {
-			out = append(out, string([]rune(s)))
+			out = append(out, mended(s))
 		}
 		return out
 	}
@@ -98,6 +99,14 @@ func want(e *event.Event, day event.Day) row {
 		w.ReceivedTime = &micros
 	}
 	return w
+}
+
+// mended has U+FFFD for each broken byte of s.
+func mended(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
 }
 
 func encode(t testing.TB, f formats.File, o *parquet.Options, events []event.Event, batch int) []byte {
