@@ -2,6 +2,8 @@ package sink_test
 
 import (
 	"errors"
+	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,24 @@ func TestCheckKey(t *testing.T) {
 			t.Errorf("CheckKey(%q) = nil, want an error", key)
 		}
 	}
+}
+
+// FuzzCheckKey holds that no key that is allowed leads anywhere but below where it starts.
+func FuzzCheckKey(f *testing.F) {
+	for _, key := range []string{"a/b", "../a", "a/..", "/a", "a//b", "a\\..\\b", "C:/a", "a%2F..", "\xff"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		if sink.CheckKey(key) != nil {
+			return
+		}
+		if !filepath.IsLocal(key) || path.Clean(key) != key || len(key) > sink.MaxKey {
+			t.Errorf("CheckKey(%q) = nil", key)
+		}
+		if err := sink.CheckKey("prefix/" + key); err != nil && len("prefix/"+key) <= sink.MaxKey {
+			t.Errorf("below a prefix: %v", err)
+		}
+	})
 }
 
 func TestParseMode(t *testing.T) {

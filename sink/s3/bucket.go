@@ -87,8 +87,7 @@ func (s *Store) lockConfig(ctx context.Context) (locked bool, f floor, err error
 		}
 		return nil
 	})
-	// A bucket that never had a lock answers 404 with a code of its own.
-	if r, ok := response(err); ok && r.StatusCode == http.StatusNotFound && r.Code != "NoSuchBucket" {
+	if said(err, "ObjectLockConfigurationNotFoundError") {
 		return false, floor{}, nil
 	}
 	return locked, f, s.unfit(err, "s3:GetBucketObjectLockConfiguration")
@@ -96,11 +95,10 @@ func (s *Store) lockConfig(ctx context.Context) (locked bool, f floor, err error
 
 // unfit turns what the server said of the bucket into ErrUnfit, with a hint. What says nothing of the bucket stays what it is.
 func (s *Store) unfit(err error, permission string) error {
-	r, ok := response(err)
-	switch {
-	case ok && r.Code == "NoSuchBucket":
+	if said(err, "NoSuchBucket") {
 		return s.missingBucket()
-	case ok && !retryable(err):
+	}
+	if _, ok := response(err); ok && !retryable(err) {
 		err = fmt.Errorf("%w: %w", sink.ErrUnfit, err)
 	}
 	return s.explain(err, permission, "")
@@ -136,8 +134,7 @@ func CreateBucket(ctx context.Context, rawURL string, want Bucket, opts *Options
 	if err != nil {
 		return false, err
 	}
-	err = s.checkFit(ctx)
-	if errors.Is(err, errNoBucket) {
+	if err = s.checkFit(ctx); errors.Is(err, errNoBucket) {
 		if created, err = s.makeBucket(ctx); err != nil {
 			return false, err
 		}

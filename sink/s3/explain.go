@@ -45,11 +45,13 @@ func (s *Store) hint(err error, permission, name string) string {
 	r, ok := response(err)
 	switch {
 	case !ok:
-	case r.Code == "NoSuchBucket":
+	case r.StatusCode == http.StatusNotFound && r.XMLName.Local != "Error":
+		return fmt.Sprintf("what answers at %s is no S3 server: check the endpoint", s.client.EndpointURL().Host)
+	case said(err, "NoSuchBucket"):
 		return s.createHint()
 	case r.Code == "RequestTimeTooSkewed":
 		return "the clocks of this machine and of the store differ by more than 15 minutes: set this machine's clock, by NTP best of all"
-	case r.Code == "InvalidAccessKeyId" || r.Code == "SignatureDoesNotMatch" || r.Code == "InvalidToken":
+	case r.Code == "InvalidAccessKeyId" || r.Code == "SignatureDoesNotMatch" || r.Code == "InvalidToken" || r.Code == "XAdminUserNotFound":
 		return "the store does not know these credentials: check the access key, the secret key and the endpoint"
 	case expired(err):
 		return "the credentials have expired: renew them"

@@ -79,15 +79,14 @@ func (s *Store) stat(ctx context.Context, name, version string) (stat minio.Obje
 		// The answer to a HEAD has no body, and so gives no reason: a missing bucket looks like a missing object. And versitygw says
 		// only to a GET that it met a delete marker.
 		hidden, why := s.reason(ctx, name, version)
-		r, ok := response(why)
 		switch {
 		case hidden:
 			return stat, fmt.Errorf("%s: %w", s.url(name), sink.ErrHidden)
 		case why == nil:
 			continue // it has come meanwhile
-		case ok && r.Code == "NoSuchBucket":
+		case said(why, "NoSuchBucket"):
 			return stat, s.missingBucket()
-		case ok && r.StatusCode == http.StatusNotFound:
+		case said(why, "NoSuchKey"), said(why, "NoSuchVersion"):
 			return stat, fmt.Errorf("%s: %w", s.url(name), sink.ErrNotExist)
 		}
 		err = why

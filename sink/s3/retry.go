@@ -118,6 +118,13 @@ func response(err error) (minio.ErrorResponse, bool) {
 	return r, errors.As(err, &r) && r.StatusCode != 0
 }
 
+// said reports whether the server answered with the code. minio-go makes codes up for answers that have none, such as a proxy's; those
+// do not count. Nor does a status alone: versitygw answers 404 to an access key that it does not know.
+func said(err error, code string) bool {
+	r, ok := response(err)
+	return ok && r.Code == code && r.XMLName.Local == "Error"
+}
+
 // detail puts status and code before the message of a server's answer, which is all that minio-go prints.
 func detail(err error) error {
 	r, ok := response(err)

@@ -58,6 +58,8 @@ type Options struct {
 	// AccessKeyFile, SecretKeyFile and SessionTokenFile hold one value each, and are read again when it has expired. Where the first
 	// is set, credentials come from nowhere else.
 	AccessKeyFile, SecretKeyFile, SessionTokenFile string
+	// AccessKey, SecretKey and SessionToken are the values themselves, for keys that were read from elsewhere. They go before all others.
+	AccessKey, SecretKey, SessionToken string
 
 	// Retry is how failures are met that may pass.
 	Retry Retry

@@ -81,7 +81,11 @@ func (b *buckets) next() string { return fmt.Sprintf("bucket-%d", b.n.Add(1)) }
 func TestConformance(t *testing.T) {
 	servers(t, func(t *testing.T, server *s3test.Server) {
 		client := server.Client(t)
-		for _, mode := range []sink.Mode{sink.Compliance, sink.Governance, sink.None} {
+		modes := []sink.Mode{sink.Compliance, sink.Governance, sink.None}
+		if server.CAFile != "" {
+			modes = modes[:1] // TLS changes how a request is signed, not how it is locked
+		}
+		for _, mode := range modes {
 			t.Run("mode="+string(mode), func(t *testing.T) {
 				var names buckets
 				bucketOf := make(map[sink.Store]string)
@@ -116,3 +120,9 @@ func object(key, body string, mode sink.Mode) sink.Object {
 	return sinktest.NewObject(key, []byte(body), mode, time.Now(), time.Hour)
 }
 
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}

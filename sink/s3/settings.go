@@ -140,6 +140,11 @@ func newCredentials(opts *Options, profileName string, p profile, base http.Roun
 	}
 	c := &chain{}
 	switch {
+	case opts.AccessKey != "" || opts.SecretKey != "":
+		value := credentials.Value{
+			AccessKeyID: opts.AccessKey, SecretAccessKey: opts.SecretKey, SessionToken: opts.SessionToken, SignerType: credentials.SignatureV4,
+		}
+		c.sources = []source{{"keys given", &credentials.Static{Value: value}}}
 	case opts.AccessKeyFile != "" || opts.SecretKeyFile != "" || opts.SessionTokenFile != "":
 		c.sources = []source{{"key files", &keyFiles{opts.AccessKeyFile, opts.SecretKeyFile, opts.SessionTokenFile}}}
 	case opts.Profile != "":

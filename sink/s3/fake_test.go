@@ -1,0 +1,357 @@
+package s3_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"daybook/sink"
+	"daybook/sink/s3"
+)
+
+// fake is an S3 server in memory that is as strict as AWS is documented to be, where the servers at hand are not: it refuses a locked
+// PUT without a checksum, answers 403 for an absent object to who may not list, and leaves the lock out of its answers to who may not
+// read it. It holds one bucket, and does as it is told when it is told to fail.
+type fake struct {
+	*httptest.Server
+
+	mu       sync.Mutex // guards what follows
+	bucket   fakeBucket
+	requests []request
+	faults   []*fault
+	gone     chan struct{} // closed when the test ends: lets go of requests that hang
+}
+
+type fakeBucket struct {
+	missing       bool
+	versioning    string // Enabled, Suspended or blank
+	locking       bool
+	floorMode     string
+	floorDays     int
+	mayNotList    bool
+	mayNotReadLoc bool // the lock of objects
+	showsNoSum    bool
+	ignoresLock   bool // takes lock headers and does not keep them
+	cutsLock      time.Duration
+	serial        int
+	objects       map[string][]*fakeVersion
+}
+
+type fakeVersion struct {
+	id          string
+	marker      bool
+	body        []byte
+	contentType string
+	sum         string
+	mode        string
+	until       string
+}
+
+// request is what arrived, its body left out.
+type request struct {
+	method, path, query string
+	header              http.Header
+	length              int64
+	chunked             bool
+}
+
+func (r request) String() string { return strings.TrimSuffix(r.method+" "+r.path+"?"+r.query, "?") }
+
+// fault makes requests fail.
+type fault struct {
+	method, query string // of the requests it is for; a query is a key that must be in it, "-" none at all, blank any
+	times         int    // how many; negative: all
+	status        int    // what to answer, with code; 0: nothing
+	code          string
+	region        string // to name in the answer
+	persisted     bool   // do what is asked for, and then fail
+	hang          bool   // answer nothing and keep the connection; otherwise it is closed
+}
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	f := &fake{
+		bucket: fakeBucket{versioning: "Enabled", locking: true, objects: make(map[string][]*fakeVersion)},
+		gone:   make(chan struct{}),
+	}
+	f.Server = httptest.NewServer(f)
+	t.Cleanup(func() {
+		close(f.gone)
+		f.CloseClientConnections()
+		f.Close()
+	})
+	return f
+}
+
+// options points at the fake.
+func (f *fake) options(t *testing.T, mode sink.Mode) *s3.Options {
+	t.Helper()
+	access, secret := keyFiles(t, "AKIAEXAMPLE", "secret")
+	return &s3.Options{
+		Mode:          mode,
+		Unlocked:      mode == sink.None,
+		Endpoint:      f.URL,
+		Region:        "us-east-1",
+		AccessKeyFile: access,
+		SecretKeyFile: secret,
+		Retry:         fast,
+	}
+}
+
+// change alters the bucket behind the store's back.
+func (f *fake) change(change func(b *fakeBucket)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.bucket)
+}
+
+func (f *fake) fail(ft fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = append(f.faults, &ft)
+}
+
+func (f *fake) heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = nil
+}
+
+// took returns the requests since the last call.
+func (f *fake) took() []request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := f.requests
+	f.requests = nil
+	return all
+}
+
+// versions counts the versions of a key, delete markers included.
+func (f *fake) versions(key string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.bucket.objects[key])
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	f.requests = append(f.requests, request{r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Clone(), r.ContentLength, len(r.TransferEncoding) > 0})
+	var strikes *fault
+	for _, ft := range f.faults {
+		if ft.times != 0 && ft.method == r.Method && (ft.query == "" || ft.query == "-" && r.URL.RawQuery == "" || r.URL.Query().Has(ft.query)) {
+			ft.times--
+			strikes = ft
+			break
+		}
+	}
+	f.mu.Unlock()
+	if strikes == nil {
+		f.answer(w, r)
+		return
+	}
+	if strikes.persisted {
+		f.answer(httptest.NewRecorder(), r)
+	}
+	switch {
+	case strikes.status != 0:
+		if r.Method == http.MethodHead {
+			w.WriteHeader(strikes.status)
+			return
+		}
+		refuse(w, strikes.status, strikes.code, strikes.region)
+	case strikes.hang:
+		select {
+		case <-f.gone:
+		case <-r.Context().Done():
+		}
+		panic(http.ErrAbortHandler)
+	default:
+		panic(http.ErrAbortHandler) // the server closes the connection without an answer
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, code, region string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>message of %s</Message><RequestId>REQ1</RequestId><Region>%s</Region></Error>", code, code, region)
+}
+
+func (f *fake) answer(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := &f.bucket
+	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	q := r.URL.Query()
+	switch {
+	case b.missing && r.Method == http.MethodPut && key == "" && r.URL.RawQuery == "":
+		*b = fakeBucket{objects: make(map[string][]*fakeVersion)}
+		if r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled") == "true" {
+			b.versioning, b.locking = "Enabled", true
+		}
+	case b.missing:
+		refuse(w, 404, "NoSuchBucket", "")
+	case key == "" && q.Has("versioning"):
+		fmt.Fprintf(w, "<VersioningConfiguration><Status>%s</Status></VersioningConfiguration>", b.versioning)
+	case key == "" && q.Has("object-lock") && r.Method == http.MethodPut:
+		var config struct {
+			Rule struct{ DefaultRetention struct{ Mode, Days string } }
+		}
+		if err := xml.Unmarshal(body, &config); err != nil {
+			refuse(w, 400, "MalformedXML", "")
+			return
+		}
+		b.floorMode = config.Rule.DefaultRetention.Mode
+		b.floorDays, _ = strconv.Atoi(config.Rule.DefaultRetention.Days)
+	case key == "" && q.Has("object-lock"):
+		switch {
+		case !b.locking:
+			refuse(w, 404, "ObjectLockConfigurationNotFoundError", "")
+		case b.floorDays == 0:
+			fmt.Fprint(w, "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>")
+		default:
+			fmt.Fprintf(w, "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>%s</Mode><Days>%d</Days></DefaultRetention></Rule></ObjectLockConfiguration>",
+				b.floorMode, b.floorDays)
+		}
+	case key == "":
+		refuse(w, 409, "BucketAlreadyOwnedByYou", "")
+	case r.Method == http.MethodPut && q.Has("retention"):
+		b.putRetention(w, key, q.Get("versionId"), body)
+	case r.Method == http.MethodPut:
+		b.put(w, r, key, body)
+	default:
+		b.get(w, r, key)
+	}
+}
+
+func (b *fakeBucket) put(w http.ResponseWriter, r *http.Request, key string, body []byte) {
+	h, sum := r.Header, sha256.Sum256(body)
+	all := b.objects[key]
+	switch {
+	case int64(len(body)) != r.ContentLength:
+		refuse(w, 400, "IncompleteBody", "")
+		return
+	case h.Get("X-Amz-Content-Sha256") != hex.EncodeToString(sum[:]):
+		refuse(w, 400, "XAmzContentSHA256Mismatch", "")
+		return
+	case h.Get("X-Amz-Checksum-Sha256") != "" && h.Get("X-Amz-Checksum-Sha256") != base64.StdEncoding.EncodeToString(sum[:]):
+		refuse(w, 400, "BadDigest", "")
+		return
+	case h.Get("X-Amz-Object-Lock-Mode") != "" && h.Get("X-Amz-Checksum-Sha256") == "" && h.Get("Content-Md5") == "":
+		refuse(w, 400, "InvalidRequest", "")
+		return
+	case h.Get("If-None-Match") == "*" && len(all) > 0 && !all[len(all)-1].marker:
+		refuse(w, 412, "PreconditionFailed", "")
+		return
+	}
+	v := b.add(key, &fakeVersion{body: body, contentType: h.Get("Content-Type"), sum: h.Get("X-Amz-Checksum-Sha256")})
+	if !b.ignoresLock {
+		v.mode, v.until = h.Get("X-Amz-Object-Lock-Mode"), h.Get("X-Amz-Object-Lock-Retain-Until-Date")
+		if b.cutsLock > 0 {
+			until, _ := time.Parse(time.RFC3339, v.until)
+			v.until = until.Add(-b.cutsLock).Format(time.RFC3339)
+		}
+	}
+	if b.versioning != "" {
+		w.Header().Set("X-Amz-Version-Id", v.id)
+	}
+}
+
+func (b *fakeBucket) add(key string, v *fakeVersion) *fakeVersion {
+	b.serial++
+	v.id = fmt.Sprint("v", b.serial)
+	if b.versioning != "Enabled" {
+		v.id, b.objects[key] = "null", nil
+	}
+	b.objects[key] = append(b.objects[key], v)
+	return v
+}
+
+func (b *fakeBucket) find(key, id string) *fakeVersion {
+	for i := len(b.objects[key]) - 1; i >= 0; i-- {
+		if v := b.objects[key][i]; id == "" || v.id == id {
+			return v
+		}
+	}
+	return nil
+}
+
+func (b *fakeBucket) putRetention(w http.ResponseWriter, key, id string, body []byte) {
+	var want struct{ Mode, RetainUntilDate string }
+	v := b.find(key, id)
+	if err := xml.Unmarshal(body, &want); err != nil || v == nil {
+		refuse(w, 400, "MalformedXML", "")
+		return
+	}
+	old, _ := time.Parse(time.RFC3339, v.until)
+	until, _ := time.Parse(time.RFC3339, want.RetainUntilDate)
+	if v.mode == "COMPLIANCE" && want.Mode != "COMPLIANCE" || until.Before(old) {
+		refuse(w, 403, "AccessDenied", "")
+		return
+	}
+	v.mode, v.until = want.Mode, want.RetainUntilDate
+}
+
+func (b *fakeBucket) get(w http.ResponseWriter, r *http.Request, key string) {
+	id := r.URL.Query().Get("versionId")
+	v := b.find(key, id)
+	switch {
+	case v == nil && b.mayNotList:
+		refuse(w, 403, "AccessDenied", "")
+		return
+	case v == nil && id != "":
+		refuse(w, 404, "NoSuchVersion", "")
+		return
+	case v == nil:
+		refuse(w, 404, "NoSuchKey", "")
+		return
+	case v.marker:
+		w.Header().Set("X-Amz-Delete-Marker", "true")
+		w.Header().Set("X-Amz-Version-Id", v.id)
+		if id != "" {
+			refuse(w, 405, "MethodNotAllowed", "")
+		} else {
+			refuse(w, 404, "NoSuchKey", "")
+		}
+		return
+	}
+	if r.URL.Query().Has("retention") {
+		switch {
+		case b.mayNotReadLoc:
+			refuse(w, 403, "AccessDenied", "")
+		case v.mode == "":
+			refuse(w, 400, "NoSuchObjectLockConfiguration", "")
+		default:
+			fmt.Fprintf(w, "<Retention><Mode>%s</Mode><RetainUntilDate>%s</RetainUntilDate></Retention>", v.mode, v.until)
+		}
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", v.contentType)
+	h.Set("ETag", `"etag"`)
+	if b.versioning != "" {
+		h.Set("X-Amz-Version-Id", v.id)
+	}
+	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && !b.showsNoSum && v.sum != "" {
+		h.Set("X-Amz-Checksum-Sha256", v.sum)
+	}
+	if v.mode != "" && !b.mayNotReadLoc {
+		h.Set("X-Amz-Object-Lock-Mode", v.mode)
+		h.Set("X-Amz-Object-Lock-Retain-Until-Date", v.until)
+	}
+	http.ServeContent(w, r, "", time.Date(2026, 3, 11, 1, 0, 0, 0, time.UTC), bytes.NewReader(v.body))
+}
