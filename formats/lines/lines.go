@@ -7,7 +7,6 @@ package lines
 import (
 	"encoding/binary"
 	"io"
-	"math/bits"
 	"slices"
 	"unicode/utf8"
 	"unsafe"
@@ -70,15 +69,21 @@ type Style struct {
 
 // Escaper appends texts in one Style.
 type Escaper struct {
-	repl     [utf8.RuneSelf]uint64 // 0, or the replacement in the low seven bytes and its length in the highest
-	a, b, c  uint64                // the characters of Style.Escapes, each in all eight bytes
-	unicode  string                // what stands before the four hex digits; "" for a space
+	// repl is what to write for a byte: in the low seven bytes the text, in the highest its length and the marks below.
+	repl     [256]uint64
+	a, b, c  uint64 // the characters of Style.Escapes, each in all eight bytes
+	unicode  string // what stands before the four hex digits; "" for a space
 	joinCRLF bool
 }
 
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
+
+	length  = 7 << 56  // how many bytes of the text count
+	control = 8 << 56  // a control character
+	look    = 16 << 56 // more than this byte must be looked at: not ASCII, or a CR that an LF may follow
+
 	// widest is the longest replacement of one byte, chunk how much of a text is written between two looks at the room that is left.
 	widest = 7
 	chunk  = 1 << 10
@@ -93,10 +98,18 @@ func NewEscaper(s Style) *Escaper {
 	} else {
 		e.unicode = backslash + "u"
 	}
-	for c := range byte(0x20) {
-		e.setControl(c)
+	for c := range 256 {
+		switch {
+		case c >= utf8.RuneSelf:
+			e.repl[c] = look
+		case c >= 0x20 && c != 0x7f:
+			e.set(byte(c), string(rune(c)))
+		case e.unicode == "":
+			e.set(byte(c), " ")
+		default:
+			e.set(byte(c), string(appendHex([]byte(e.unicode), rune(c))))
+		}
 	}
-	e.setControl(0x7f)
 	e.set('\n', backslash+"n")
 	e.set('\r', backslash+"r")
 	if e.unicode != "" {
@@ -116,23 +129,74 @@ func NewEscaper(s Style) *Escaper {
 	return e
 }
 
-func (e *Escaper) setControl(c byte) {
-	if e.unicode == "" {
-		e.set(c, " ")
-		return
-	}
-	e.set(c, string(appendHex([]byte(e.unicode), rune(c))))
-}
-
 func (e *Escaper) set(c byte, text string) {
 	var b [8]byte
 	copy(b[:], text)
-	b[7] = byte(len(text))
-	e.repl[c] = binary.LittleEndian.Uint64(b[:])
+	r := binary.LittleEndian.Uint64(b[:]) | uint64(len(text))<<56
+	if c < 0x20 || c == 0x7f {
+		r |= control
+	}
+	if c == '\r' && e.joinCRLF {
+		r |= look
+	}
+	e.repl[c] = r
 }
 
 // Append appends s and reports whether it held control characters. What is not UTF-8 becomes U+FFFD.
+//
+// It looks at eight bytes at a time. Where none of them is special they are copied as they are, else one by one by the table, without a branch:
+// eight bytes are written for each, and the next goes where its text ends.
 func (e *Escaper) Append(dst []byte, s string) (_ []byte, controls bool) {
+	if len(s) > chunk {
+		return e.appendLong(dst, s)
+	}
+	n := len(dst)
+	dst = slices.Grow(dst, widest*len(s)+8)
+	dst = dst[:cap(dst)]
+	// There are widest*len(s)+8 bytes behind n, and a byte of s takes at most widest of them: eight bytes can be written at every n below.
+	// To check that again at every byte costs a third of the time.
+	in, out := unsafe.Pointer(unsafe.StringData(s)), unsafe.Pointer(unsafe.SliceData(dst))
+	seen := uint64(0)
+	for i := 0; i < len(s); {
+		stop, x := i+8, uint64(0)
+		switch {
+		case stop <= len(s):
+			x = binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(in, i))[:])
+		case len(s) >= 8: // the last eight, those that are done shifted out and spaces shifted in
+			left := uint(len(s)-i) * 8 & 63
+			x = binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(in, len(s)-8))[:])>>(-left&63) | 0x20*ones<<left
+			stop = len(s)
+		default: // zero is special
+			stop = len(s)
+		}
+		// A byte is special when it is below 0x20, above 0x7e, or one of three. A borrow or carry can mark only bytes above one that is
+		// special itself.
+		if (x|(x+ones)|(x-0x20*ones)|((x^e.a)-ones)|((x^e.b)-ones)|((x^e.c)-ones))&highs == 0 {
+			binary.LittleEndian.PutUint64((*[8]byte)(unsafe.Add(out, n))[:], x)
+			n += stop - i
+			i = stop
+			continue
+		}
+		for i < stop {
+			r := e.repl[*(*byte)(unsafe.Add(in, i))]
+			binary.LittleEndian.PutUint64((*[8]byte)(unsafe.Add(out, n))[:], r)
+			n += int(r & length >> 56)
+			seen |= r
+			i++
+			if r&look != 0 {
+				var found bool
+				i, n, found = e.appendLook(dst, n, s, i-1)
+				if found {
+					seen |= control
+				}
+			}
+		}
+	}
+	return dst[:n], seen&control != 0
+}
+
+// appendLong is Append in pieces, so that the room for the longest replacements is not made for all of a long text.
+func (e *Escaper) appendLong(dst []byte, s string) (_ []byte, controls bool) {
 	for len(s) > chunk {
 		n := chunk
 		for n > chunk-utf8.UTFMax && !utf8.RuneStart(s[n]) {
@@ -142,73 +206,38 @@ func (e *Escaper) Append(dst []byte, s string) (_ []byte, controls bool) {
 			n-- // CRLF stays together
 		}
 		var found bool
-		dst, found = e.appendChunk(dst, s[:n])
+		dst, found = e.Append(dst, s[:n])
 		controls = controls || found
 		s = s[n:]
 	}
-	dst, found := e.appendChunk(dst, s)
+	dst, found := e.Append(dst, s)
 	return dst, controls || found
 }
 
-// appendChunk goes eight bytes at a time: they are copied as they are, and the copy counts up to the first byte that is special.
-func (e *Escaper) appendChunk(dst []byte, s string) (_ []byte, controls bool) {
-	n := len(dst)
-	dst = slices.Grow(dst, widest*len(s)+8)
-	dst = dst[:cap(dst)]
-	src := unsafe.Slice(unsafe.StringData(s), len(s))
-	i := 0
-	for i < len(src) {
-		if len(src)-i >= 8 {
-			x := binary.LittleEndian.Uint64(src[i:])
-			binary.LittleEndian.PutUint64(dst[n:], x)
-			// A byte is special when it is below 0x20, above 0x7e, or one of three. A borrow or carry can mark only bytes above one
-			// that is special itself, and the lowest mark is what counts.
-			special := (x | (x + ones) | (x - 0x20*ones) | ((x ^ e.a) - ones) | ((x ^ e.b) - ones) | ((x ^ e.c) - ones)) & highs
-			k := bits.TrailingZeros64(special) / 8
-			i += k
-			n += k
-			if special == 0 {
-				continue
-			}
+// appendLook writes the character at s[i], for which the table has no answer, and returns where both texts go on.
+func (e *Escaper) appendLook(dst []byte, n int, s string, i int) (next, end int, controls bool) {
+	if s[i] == '\r' { // \r is written already
+		if i+1 < len(s) && s[i+1] == '\n' {
+			n -= int(e.repl['\r'] & length >> 56)
 		}
-		c := src[i]
-		if c < utf8.RuneSelf {
-			r := e.repl[c]
-			if r == 0 {
-				dst[n] = c
-				i++
-				n++
-				continue
-			}
-			binary.LittleEndian.PutUint64(dst[n:], r)
-			n += int(r >> 56)
-			i++
-			if c < 0x20 || c == 0x7f {
-				controls = true
-				if c == '\r' && e.joinCRLF && i < len(src) && src[i] == '\n' {
-					n -= int(r >> 56)
-				}
-			}
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r < 0xa0 || r == '\u2028' || r == '\u2029':
-			controls = true
-			if e.unicode == "" {
-				dst[n] = ' '
-				n++
-			} else {
-				n = len(appendHex(append(dst[:n], e.unicode...), r))
-			}
-		case r == utf8.RuneError:
-			n += copy(dst[n:], "\ufffd")
-		default:
-			n += copy(dst[n:], src[i:i+size])
-		}
-		i += size
+		return i + 1, n, true
 	}
-	return dst[:n], controls
+	r, size := utf8.DecodeRuneInString(s[i:])
+	switch {
+	case r < 0xa0 || r == '\u2028' || r == '\u2029':
+		controls = true
+		if e.unicode == "" {
+			dst[n] = ' '
+			n++
+		} else {
+			n = len(appendHex(append(dst[:n], e.unicode...), r))
+		}
+	case r == utf8.RuneError:
+		n += copy(dst[n:], "\ufffd")
+	default:
+		n += copy(dst[n:], s[i:i+size])
+	}
+	return i + size, n, controls
 }
 
 // AppendWithin is Append, but stops before dst would grow by more than room bytes. It returns how many bytes of s were written.
@@ -221,7 +250,7 @@ func (e *Escaper) AppendWithin(dst []byte, s string, room int) (_ []byte, taken 
 		}
 		before := len(dst)
 		var found bool
-		dst, found = e.appendChunk(dst, s[taken:taken+size])
+		dst, found = e.Append(dst, s[taken:taken+size])
 		if len(dst) > limit {
 			return dst[:before], taken, controls
 		}
@@ -250,11 +279,23 @@ func Cut(s string, limit int) (string, bool) {
 }
 
 // Printable reports whether s is not empty and wholly of visible ASCII characters, as RFC 5424 wants of its header.
-func Printable(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
+func Printable(s string) bool { return s != "" && InRange(s, '!') }
+
+// InRange reports whether every byte of s is ASCII, not below lowest and not above ~.
+func InRange(s string, lowest byte) bool {
+	src := unsafe.Slice(unsafe.StringData(s), len(s))
+	low, marks := ones*uint64(lowest), uint64(0)
+	for ; len(src) >= 8; src = src[8:] {
+		x := binary.LittleEndian.Uint64(src)
+		marks |= x | (x + ones) | (x - low)
+	}
+	if marks&highs != 0 {
+		return false
+	}
+	for _, c := range src {
+		if c < lowest || c > '~' {
 			return false
 		}
 	}
-	return s != ""
+	return true
 }

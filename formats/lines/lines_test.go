@@ -123,7 +123,9 @@ func TestCut(t *testing.T) {
 }
 
 func TestPrintable(t *testing.T) {
-	for s, want := range map[string]bool{"": false, "host-1.example": true, "a b": false, "é": false, "a\x7f": false, "!~": true} {
+	for s, want := range map[string]bool{"": false, "host-1.example": true, "a b": false, "é": false, "a\x7f": false, "!~": true,
+		"abcdefghijklmnop": true, "abcdefg\x7fijk": false, "abcdefg ijk": false, "abcdefgéijk": false, "abcdefghij k": false,
+	} {
 		if got := lines.Printable(s); got != want {
 			t.Errorf("Printable(%q) is %t", s, got)
 		}

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"daybook/event"
+	"daybook/formats/lines"
 )
 
 // severityOf gives the severity of RFC 5424: what the source says, else informational; a failure is at least a warning.
@@ -39,6 +40,9 @@ func appendMicros(dst []byte, ev *event.Event) []byte {
 func appendMsgID(dst []byte, s string) []byte {
 	if s == "" {
 		return append(dst, '-')
+	}
+	if len(s) <= maxMsgID && lines.InRange(s, '!') {
+		return append(dst, s...)
 	}
 	for i, n := 0, 0; i < len(s) && n < maxMsgID; n++ {
 		c, size := s[i], 1
@@ -80,6 +84,9 @@ func appendSentence(dst []byte, ev *event.Event) []byte {
 
 // appendASCII appends the first 64 characters of s, with ? for what is not ASCII or a control character.
 func appendASCII(dst []byte, s string) []byte {
+	if len(s) <= maxWord && lines.InRange(s, ' ') {
+		return append(dst, s...)
+	}
 	n := 0
 	for i := 0; i < len(s); n++ {
 		if n == maxWord {
