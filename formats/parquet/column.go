@@ -93,7 +93,7 @@ func newColumn(s *spec, sh *shared, seed maphash.Seed) *column {
 
 // buffered returns how many bytes of memory the column takes up.
 func (c *column) buffered() int64 {
-	n := c.chunk.data.size + int64(len(c.plain)) + int64(4*len(c.ids)) + int64(8*len(c.hashes))
+	n := c.chunk.data.size + int64(len(c.plain)) + int64(4*len(c.ids)) + int64(8*len(c.hashes)+len(c.defs)+len(c.reps))
 	if c.dict != nil {
 		n += int64(len(c.dict.page) + 12*len(c.dict.table))
 	}
@@ -274,10 +274,7 @@ func (c *column) putText(s string) error {
 		}
 		c.indexing = false
 	}
-	if !utf8.ValidString(s) {
-		s = validText(s)
-	}
-	c.putPlain(s)
+	c.putPlain(validText(s))
 	return nil
 }
 
@@ -366,8 +363,11 @@ func (c *column) unindexPage() {
 	c.valid = valid
 }
 
-// validText replaces every byte that is not part of valid UTF-8 by U+FFFD.
+// validText returns s with U+FFFD for every byte that is not part of valid UTF-8.
 func validText(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
 	var b strings.Builder
 	for _, r := range s {
 		b.WriteRune(r)

@@ -185,7 +185,7 @@ func (e *Encoder) checkOrder(batch []event.Event) error {
 	}
 	lastID := string(e.lastID)
 	for i := range batch {
-		micros, id := batch[i].Time.UnixMicro(), batch[i].Get(event.ID)
+		micros, id := batch[i].Time.UnixMicro(), validText(batch[i].Get(event.ID)) // as written
 		if (e.rows > 0 || i > 0) && (micros < e.lastTime || micros == e.lastTime && id < lastID) {
 			return fmt.Errorf("parquet: row %d, event %q: %w", e.rows+int64(i), id, ErrOrder)
 		}

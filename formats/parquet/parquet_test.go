@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -20,6 +21,8 @@ import (
 	"daybook/formats"
 	"daybook/formats/parquet"
 )
+
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // nasty are events of the kinds that break renderings.
 func nasty() []event.Event {
@@ -97,10 +100,9 @@ func TestTimesBefore1970(t *testing.T) {
 	check(t, encode(t, acme, nil, events, 1), acme, events)
 }
 
-// TestManyPages has enough rows for several pages and row groups, with nulls that come and go, and a column that turns unique half-way.
+// TestManyPages has enough rows for several pages and row groups, with nulls that come and go, and a column that outgrows its dictionary.
 func TestManyPages(t *testing.T) {
-	g := newGenerator()
-	events := g.events(70_000)
+	events := newGenerator().events(40_000)
 	for i := range events {
 		e := &events[i]
 		switch {
@@ -109,7 +111,7 @@ func TestManyPages(t *testing.T) {
 			e.Set(event.Reason, "same")
 		case i%3 == 0:
 			e.Unset(event.ProjectID)
-			e.Set(event.Reason, fmt.Sprintf("different every time: %d", i))
+			e.Set(event.Reason, fmt.Sprintf("%0800d", i))
 		}
 		if i%5 == 0 {
 			e.Tags = []string{"t" + fmt.Sprint(i%7), "u", fmt.Sprint(i)}
@@ -117,8 +119,13 @@ func TestManyPages(t *testing.T) {
 			e.Received = e.Time.Add(gotime.Second)
 		}
 	}
-	check(t, encode(t, acme, nil, events, 1000), acme, events)
-	check(t, encode(t, acme, &parquet.Options{RowGroupRows: 33_333}, events[:40_000], 777), acme, events[:40_000])
+	data := encode(t, acme, nil, events, 1000)
+	check(t, data, acme, events)
+	reason := open(t, data).Metadata().RowGroups[0].Columns[21].MetaData
+	if got := fmt.Sprint(reason.PathInSchema, reason.Encoding); got != "[reason] [PLAIN RLE RLE_DICTIONARY]" || reason.EncodingStats[1].Count == 0 {
+		t.Errorf("%s, encodings %v: want both plain and dictionary pages", got, reason.EncodingStats)
+	}
+	check(t, encode(t, acme, &parquet.Options{RowGroupRows: 33_333}, events[:36_000], 777), acme, events[:36_000])
 }
 
 func TestBatchesDoNotShowInTheBytes(t *testing.T) {
@@ -259,6 +266,7 @@ func TestOrderIsEnforced(t *testing.T) {
 		{"a conflict: same time and id", []event.Event{make(1, "a"), make(1, "a")}, true},
 		{"time falls", []event.Event{make(2, "a"), make(1, "b")}, false},
 		{"id falls", []event.Event{make(1, "b"), make(1, "a")}, false},
+		{"ids rise, but not as they are written", []event.Event{make(1, "\U0001f600"), make(1, "\xff")}, false},
 		{"below zero", []event.Event{make(-5, "a"), make(-6, "b")}, false},
 	} {
 		for _, batch := range []int{1, 2} {
@@ -294,7 +302,7 @@ func TestNoEvents(t *testing.T) {
 func TestSchema(t *testing.T) {
 	golden := filepath.Join("testdata", "schema.txt")
 	got := open(t, encode(t, acme, nil, nasty(), 3)).Schema().String() + "\n"
-	if os.Getenv("UPDATE_GOLDEN") != "" {
+	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}
