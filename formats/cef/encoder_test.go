@@ -253,7 +253,7 @@ func TestHeader(t *testing.T) {
 	}{
 		{"bare", nil, "unknown|unknown|3"},
 		{"type only", map[event.Field]string{event.Type: "api.read"}, "api.read|unknown|3"},
-		{"named type", map[event.Field]string{event.Type: "authentication.login", event.Action: "user-login"}, "user-login|Sign-in|3"},
+		{"named type", map[event.Field]string{event.Type: "authentication.login", event.Action: "user-login"}, "user-login|Sign in|3"},
 		{"unsafe", map[event.Field]string{event.Action: "a|b\\c\nd\te\x7ff\u2028g"}, "a_b/c d e f g|a_b/c d e f g|3"},
 		{"too long", map[event.Field]string{event.Action: strings.Repeat("é", 600)}, strings.Repeat("é", 511) + "|" + strings.Repeat("é", 256) + "|3"},
 	} {
@@ -289,6 +289,9 @@ func TestSeverity(t *testing.T) {
 		{"averyveryverylongdeletewordthatisnone", "", "", "success", "3"},
 		{"x", "permission.change", "", "success", "5"},
 		{"x", "resource.delete", "", "failure", "7"},
+		{"x", "iam.permission.grant", "", "success", "5"},
+		{"x", "audit.disable", "", "success", "5"},
+		{"x", "authentication.role_assumed", "", "success", "3"},
 		{"project-remove", "", "info", "success", "1"},
 		{"project-remove", "", "info", "failure", "5"},
 		{"x", "", "low", "success", "3"},

@@ -7,23 +7,85 @@ import (
 	"daybook/event"
 )
 
-// nameOf is a readable name for the types that have one, else the action: consumers need some text.
+// nameOf is a readable name for the types that have one, else the action: consumers need some text. It says what was tried, whatever came of it.
 func nameOf(ev *event.Event) string {
 	switch ev.Get(event.Type) {
+	case "authentication.challenge":
+		return "Sign-in challenge"
 	case "authentication.login":
-		return "Sign-in"
+		return "Sign in"
 	case "authentication.logout":
-		return "Sign-out"
-	case "permission.change":
-		return "Permission changed"
+		return "Sign out"
+	case "authentication.password_change":
+		return "Change password"
+	case "authentication.role_assumed":
+		return "Assume role"
+	case "authentication.role_left":
+		return "Leave role"
+	case "authentication.token_issued":
+		return "Issue token"
+	case "audit.change":
+		return "Change audit"
+	case "audit.disable":
+		return "Switch audit off"
+	case "iam.configuration.change":
+		return "Change sign-in rules"
+	case "iam.credential.create":
+		return "Create credential"
+	case "iam.credential.delete":
+		return "Delete credential"
+	case "iam.credential.update":
+		return "Change credential"
+	case "iam.group.create":
+		return "Create group"
+	case "iam.group.delete":
+		return "Delete group"
+	case "iam.group.update":
+		return "Change group"
+	case "iam.mfa.disable":
+		return "Switch second factor off"
+	case "iam.mfa.enable":
+		return "Switch second factor on"
+	case "iam.permission.change":
+		return "Change permission"
+	case "iam.permission.grant":
+		return "Grant permission"
+	case "iam.permission.revoke":
+		return "Revoke permission"
+	case "iam.policy.create":
+		return "Create policy"
+	case "iam.policy.delete":
+		return "Delete policy"
+	case "iam.policy.update":
+		return "Change policy"
+	case "iam.role.create":
+		return "Create role"
+	case "iam.role.delete":
+		return "Delete role"
+	case "iam.role.update":
+		return "Change role"
+	case "iam.user.create":
+		return "Create user"
+	case "iam.user.delete":
+		return "Delete user"
+	case "iam.user.update":
+		return "Change user"
 	case "resource.create":
-		return "Resource created"
+		return "Create resource"
 	case "resource.delete":
-		return "Resource deleted"
+		return "Delete resource"
 	case "resource.modify":
-		return "Resource changed"
+		return "Change resource"
+	case "resource.permission.change":
+		return "Change permission of resource"
 	case "resource.read":
-		return "Resource read"
+		return "Read resource"
+	case "secret.read":
+		return "Read secret"
+	case "session.end":
+		return "End session"
+	case "session.start":
+		return "Start session"
 	}
 	return orElse(ev.Get(event.Action), "unknown")
 }
@@ -69,7 +131,8 @@ func severityOf(ev *event.Event) int {
 // sensitive reports whether the event's type says so, or its action has a word of destruction or of permission, and none of reading.
 func sensitive(ev *event.Event) bool {
 	typ := ev.Get(event.Type)
-	return strings.HasPrefix(typ, "permission.") || typ == "resource.delete" || sensitiveAction(ev.Get(event.Action))
+	return strings.HasSuffix(typ, ".delete") || strings.HasSuffix(typ, ".disable") || strings.HasPrefix(typ, "permission.") ||
+		strings.Contains(typ, ".permission.") || sensitiveAction(ev.Get(event.Action))
 }
 
 // sensitiveAction takes an action apart at whatever is not a letter, and where a capital follows a small letter: s3:DeleteBucket, project-remove.
