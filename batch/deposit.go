@@ -1,0 +1,189 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"daybook/batch/seal"
+	"daybook/sink"
+)
+
+// journal says which seal of a trail is being made. It is written when all data files are staged, and again with the manifest's bytes before that is
+// put: what is in it is carried out as it stands, however often the process is stopped, so that the same bytes go to the same keys.
+type journal struct {
+	Draft seal.Manifest `json:"draft"`
+	// Manifest is the finished manifest; absent until all files are deposited.
+	Manifest []byte `json:"manifest,omitempty"`
+	// Carry is what was told to this seal of runs before it.
+	Carry carry `json:"carry"`
+}
+
+func (s *state) writeJournal(trail string, j *journal) error {
+	data, err := json.Marshal(j)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := writeFile(s.journalPath(trail), data); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+func (s *state) readJournal(trail string) (*journal, error) {
+	data, err := os.ReadFile(s.journalPath(trail))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &journal{}
+	if err := json.Unmarshal(data, j); err != nil {
+		return nil, fmt.Errorf("journal: %s: %w", s.journalPath(trail), err)
+	}
+	return j, nil
+}
+
+func (s *state) dropJournal(trail string) error {
+	err := os.Remove(s.journalPath(trail))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := os.RemoveAll(s.stagingDir(trail)); err != nil {
+		return fmt.Errorf("staging: %w", err)
+	}
+	return nil
+}
+
+// uploads is how many files are put at a time.
+const uploads = 4
+
+// deposit carries out the journal: data files, then the manifest, then the note. The note is the commit point: before it the seal does not exist,
+// after it the seal is complete.
+func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Manifest, error) {
+	trail := j.Draft.Trail
+	if j.Manifest == nil {
+		if err := r.putFiles(ctx, j); err != nil {
+			return nil, err
+		}
+		// The manifest's number and link are those of now: another machine may have sealed since the files were staged, which do not depend on it.
+		j.Draft.Seal, j.Draft.Previous = l.next, l.last
+		data, err := j.Draft.Encode()
+		if err != nil {
+			return nil, err
+		}
+		j.Manifest = data
+		if err := r.state.writeJournal(trail, j); err != nil {
+			return nil, err
+		}
+	}
+	m, err := seal.ParseManifest(j.Manifest)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	note, err := seal.Note(j.Manifest, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	lock := r.controlLock(m.SealedAt)
+	public := r.Key.PublicPEM()
+	for _, o := range []struct {
+		key, contentType string
+		data             []byte
+	}{
+		{seal.KeyKey(r.Key.ID()), "application/x-pem-file", public},
+		{seal.ManifestKey(trail, m.Seal), "application/json", j.Manifest},
+		{seal.NoteKey(trail, m.Seal), "text/plain; charset=utf-8", note},
+	} {
+		if err := putSmall(ctx, r.Store, o.key, o.contentType, o.data, lock); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.add(m, j.Manifest, note); err != nil {
+		return nil, err
+	}
+	if !j.Carry.isZero() {
+		if err := r.state.writeCarry(carry{}); err != nil { // it is told now
+			return nil, err
+		}
+	}
+	return m, r.state.dropJournal(trail)
+}
+
+// controlLock is the lock of manifests, notes and keys: as long as the longest class, since they are needed to check every file.
+func (r *Roller) controlLock(sealedAt time.Time) sink.Lock {
+	var lock sink.Lock
+	for _, c := range r.Classes {
+		if l := c.lock(sealedAt); l.Mode != sink.None && (l.RetainUntil.After(lock.RetainUntil) || lock.Mode == sink.None) {
+			if lock.Mode == sink.Compliance {
+				l.Mode = sink.Compliance
+			}
+			lock = l
+		} else if l.Mode == sink.Compliance {
+			lock.Mode = sink.Compliance
+		}
+	}
+	return lock
+}
+
+// lock is that of a file of the class. S3 keeps whole seconds, so that the end is rounded up.
+func (c *Class) lock(sealedAt time.Time) sink.Lock {
+	if c.Mode == sink.None {
+		return sink.Lock{}
+	}
+	until := sealedAt.Add(c.Retain).UTC()
+	if whole := until.Truncate(time.Second); !whole.Equal(until) {
+		until = whole.Add(time.Second)
+	}
+	return sink.Lock{Mode: c.Mode, RetainUntil: until}
+}
+
+// putFiles puts the staged files and notes in the draft what the store says of them.
+func (r *Roller) putFiles(ctx context.Context, j *journal) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(uploads)
+	for i := range j.Draft.Files {
+		f := &j.Draft.Files[i]
+		group.Go(func() error { return r.putFile(ctx, j.Draft.Trail, f) })
+	}
+	return group.Wait()
+}
+
+func (r *Roller) putFile(ctx context.Context, trail string, f *seal.File) error {
+	body, err := os.Open(filepath.Join(r.state.stagingDir(trail), filepath.FromSlash(f.Key)))
+	if err != nil {
+		return fmt.Errorf("staging: %w", err)
+	}
+	defer body.Close() //nolint:errcheck // it was only read
+	want := sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}
+	info, err := r.Store.Put(ctx, sink.Object{
+		Key: f.Key, ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Lock: want, Body: body,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Key, err)
+	}
+	if info.Size != f.Size || info.SHA256 != f.SHA256 || !info.Lock.Covers(want) {
+		return fmt.Errorf("%s: the store has %d bytes with SHA-256 %x and lock %v, but %d bytes with %x and %v were put", f.Key, info.Size, info.SHA256, info.Lock, f.Size, f.SHA256, want)
+	}
+	f.Version, f.LockMode, f.RetainUntil = info.Version, info.Lock.Mode, info.Lock.RetainUntil.UTC()
+	r.progress(Progress{Deposited: f.Size})
+	return nil
+}
+
+func putSmall(ctx context.Context, store sink.Store, key, contentType string, data []byte, lock sink.Lock) error {
+	_, err := store.Put(ctx, sink.Object{
+		Key: key, ContentType: contentType, Size: int64(len(data)), SHA256: seal.Sum(data), Lock: lock, Body: bytes.NewReader(data),
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}

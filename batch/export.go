@@ -1,0 +1,186 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"daybook/batch/intake"
+	"daybook/batch/seal"
+	"daybook/batch/spool"
+)
+
+// Report says what a run did.
+type Report struct {
+	Days []DayResult `json:"days"`
+	// Of the records read, each was written, a duplicate, quarantined, not tracked or pending (of a day that is still open). Copies are records
+	// that more than one trail takes, counted once for each trail beyond the first:
+	//
+	//	Read + Copies = Written + Duplicates + Quarantined + NotTracked + Pending
+	Read        int64 `json:"read"`
+	Copies      int64 `json:"copies,omitempty"`
+	Written     int64 `json:"written"`
+	Duplicates  int64 `json:"duplicates"`
+	Quarantined int64 `json:"quarantined"`
+	NotTracked  int64 `json:"not_tracked"`
+	Pending     int64 `json:"pending"`
+	Redacted    int64 `json:"redacted"`
+	// InputFiles were read, SkippedFiles hold no events by their nature; Faults could not be read, or not to their end.
+	InputFiles   int64              `json:"input_files"`
+	SkippedFiles int64              `json:"skipped_files"`
+	Faults       []intake.FileFault `json:"faults"`
+	// Examples are the first of the records in quarantine, and QuarantineIndex is the file that lists all of this run's.
+	Examples        []intake.QuarantineEntry `json:"examples"`
+	QuarantineIndex string                   `json:"quarantine_index,omitempty"`
+	InputBytes      int64                    `json:"input_bytes"`
+	OutputBytes     int64                    `json:"output_bytes"`
+	Elapsed         time.Duration            `json:"elapsed_ns"`
+}
+
+// Whole reports whether all of the input could be read.
+func (r *Report) Whole() bool { return r.Quarantined == 0 && len(r.Faults) == 0 }
+
+func (r *Report) check() error {
+	in, out := r.Read+r.Copies, r.Written+r.Duplicates+r.Quarantined+r.NotTracked+r.Pending
+	if in != out {
+		return fmt.Errorf("counts disagree: %d read + %d copies, but %d written + %d duplicates + %d quarantined + %d not tracked + %d pending",
+			r.Read, r.Copies, r.Written, r.Duplicates, r.Quarantined, r.NotTracked, r.Pending)
+	}
+	return nil
+}
+
+// Export reads the files that paths name and seals the days that they hold. Its input can be read again: what it holds of days that are still open is
+// counted and left to a later run.
+func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, how intake.Settings, q *intake.Quarantine) (*Report, error) {
+	started := time.Now()
+	sorter := spool.NewSorter(r.state.path("runs"), r.SortMemory)
+	defer sorter.Close() //nolint:errcheck // the folder is emptied at the next start
+	report := &Report{Days: r.resumed}
+	tally, err := r.take(ctx, paths, stdin, how, q, report, sorter)
+	if err != nil {
+		return report, err
+	}
+	conflicts, err := sorter.Conflicts()
+	if err != nil {
+		return report, err
+	}
+	days := sorter.Days()
+	var closed []spool.TrailDay
+	for _, d := range days {
+		if r.closed(d.Day) || r.IncludeOpen {
+			closed = append(closed, d)
+			continue
+		}
+		report.Pending += d.Events
+		open := DayResult{Trail: r.Trails[d.Trail].Name, Day: seal.Date{Day: d.Day}, Outcome: StillOpen, Pending: d.Events}
+		report.Days = append(report.Days, open)
+		r.progress(Progress{Done: &open})
+	}
+	tell, err := r.state.readCarry()
+	if err != nil {
+		return report, err
+	}
+	tell = tell.plus(carry{Quarantined: tally.quarantined, Hashes: tally.hashes, NotTracked: tally.notTracked, Pending: report.Pending})
+	for _, d := range closed {
+		done, err := r.sealDay(ctx, d.Trail, d.Day, sorter, conflicts, tell, d.Events, false)
+		if err != nil {
+			return report, err
+		}
+		if done.Outcome != Unchanged {
+			tell = carry{}
+		}
+		report.add(done)
+		if got := done.Events + done.Duplicates; got != d.Events {
+			return report, fmt.Errorf("%s %v: counts disagree: %d events were sorted, %d written and %d duplicates", done.Trail, done.Day, d.Events, done.Events, done.Duplicates)
+		}
+		r.progress(Progress{Done: &done})
+	}
+	tell.Pending = 0
+	if err := r.state.writeCarry(tell); err != nil {
+		return report, err
+	}
+	report.Elapsed = time.Since(started)
+	return report, report.check()
+}
+
+func (r *Report) add(d DayResult) {
+	r.Days = append(r.Days, d)
+	r.Written += d.Events
+	r.Duplicates += d.Duplicates
+	r.Redacted += d.Redacted
+	r.OutputBytes += d.Bytes
+}
+
+// tally is what was counted of records that belong to no day.
+type tally struct {
+	mu                 sync.Mutex
+	quarantined        int64
+	hashes             []seal.Hash
+	notTracked, copies int64
+}
+
+// take reads the input into the sorter.
+func (r *Roller) take(ctx context.Context, paths []string, stdin io.Reader, how intake.Settings, q *intake.Quarantine, report *Report, sorter *spool.Sorter) (*tally, error) {
+	t := &tally{}
+	takers := func() intake.Taker {
+		return &taker{router: newRouter(r.Trails, r.Classes, how.AsOf), writer: sorter.Writer(), tally: t}
+	}
+	in, err := intake.Import(ctx, paths, stdin, how, q, takers, func(n int64) { r.progress(Progress{Read: n}) })
+	if closeErr := q.Close(); err == nil {
+		err = closeErr
+	}
+	report.Read, report.Quarantined, report.InputFiles, report.SkippedFiles = in.Read, in.Quarantined, in.Files, in.Skipped
+	report.Faults, report.InputBytes, report.Examples = in.Faults, in.Bytes, q.First()
+	report.NotTracked, report.Copies = t.notTracked, t.copies
+	if in.Quarantined > 0 {
+		report.QuarantineIndex = q.Path()
+	}
+	t.quarantined = in.Quarantined
+	for _, h := range q.Hashes() {
+		var hash seal.Hash
+		if err := hash.UnmarshalText([]byte(h)); err != nil {
+			return nil, err
+		}
+		t.hashes = append(t.hashes, hash)
+	}
+	return t, err
+}
+
+// taker routes the events of a worker into the sorter.
+type taker struct {
+	router             *router
+	writer             *spool.Writer
+	tally              *tally
+	notTracked, copies int64
+}
+
+func (t *taker) Take(in intake.Taken) error {
+	group := spool.Group{Day: t.router.day(in.Event, in.Suspect), Class: t.router.class(in.Event)}
+	took := int64(0)
+	for i := range t.router.trails {
+		if !t.router.trails[i].covers(in.Event) {
+			continue
+		}
+		took++
+		group.Trail = uint16(i)
+		if err := t.writer.Add(group, in.Event, in.Row, in.Ordinal, in.Suspect); err != nil {
+			return err
+		}
+	}
+	if took == 0 {
+		t.notTracked++
+	} else {
+		t.copies += took - 1
+	}
+	return nil
+}
+
+func (t *taker) Close() error {
+	t.tally.mu.Lock()
+	t.tally.notTracked += t.notTracked
+	t.tally.copies += t.copies
+	t.tally.mu.Unlock()
+	return t.writer.Close()
+}

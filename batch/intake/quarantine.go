@@ -1,0 +1,195 @@
+package intake
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Quarantine is where records lie that could not be read, just as they came: it may hold secrets, and so it is local, its files are for their
+// owner only, and they expire.
+//
+// Each run that meets such records writes two files: NAME.records has their bytes one after the other, NAME.jsonl a line for each:
+//
+//	{"file":"in.jsonl","line":7,"reason":"…","sha256":"…","offset":0,"size":120}
+//
+// Both are synced by Close.
+type Quarantine struct {
+	dir  string
+	name string
+
+	mu      sync.Mutex
+	records *os.File
+	index   *bufio.Writer
+	file    *os.File
+	offset  int64
+	entries []QuarantineEntry // at most maxTold
+	count   int64
+	hashes  []string // at most maxHashes
+	err     error
+}
+
+// QuarantineEntry is a record in quarantine.
+type QuarantineEntry struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Reason string `json:"reason"`
+	SHA256 string `json:"sha256"`
+	Offset int64  `json:"offset"`
+	Size   int64  `json:"size"`
+}
+
+const (
+	maxTold   = 20   // entries kept to be told on the screen
+	maxHashes = 1000 // hashes kept to be told in the manifest
+)
+
+// NewQuarantine returns a quarantine below dir, whose files bear the time now. Nothing is written before the first record.
+func NewQuarantine(dir string, now time.Time) *Quarantine {
+	return &Quarantine{dir: dir, name: now.UTC().Format("20060102T150405.000000000Z")}
+}
+
+// Add puts a record away. data and then rest (which may be nil) are its bytes.
+func (q *Quarantine) Add(file string, line int, reason string, data []byte, rest io.Reader) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err == nil {
+		q.err = q.add(file, line, reason, data, rest)
+	}
+	return q.err
+}
+
+func (q *Quarantine) add(file string, line int, reason string, data []byte, rest io.Reader) error {
+	if q.records == nil {
+		if err := q.create(); err != nil {
+			return fmt.Errorf("quarantine: %w", err)
+		}
+	}
+	hash := sha256.New()
+	body := io.Reader(bytes.NewReader(data))
+	if rest != nil {
+		body = io.MultiReader(body, rest)
+	}
+	size, err := io.Copy(io.MultiWriter(q.records, hash), body)
+	if err != nil {
+		if pathErr, ok := errors.AsType[*os.PathError](err); ok { // ours to write: disk full and the like
+			return fmt.Errorf("quarantine: %w", pathErr)
+		}
+		reason += fmt.Sprintf(" (and the rest of it can't be read: %v)", err)
+	}
+	entry := QuarantineEntry{file, line, reason, hex.EncodeToString(hash.Sum(nil)), q.offset, size}
+	q.offset += size
+	row, err := json.Marshal(entry)
+	if err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	if _, err := q.index.Write(append(row, '\n')); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	q.count++
+	if len(q.entries) < maxTold {
+		q.entries = append(q.entries, entry)
+	}
+	if len(q.hashes) < maxHashes {
+		q.hashes = append(q.hashes, entry.SHA256)
+	}
+	return nil
+}
+
+func (q *Quarantine) create() error {
+	if err := os.MkdirAll(q.dir, 0o700); err != nil {
+		return err
+	}
+	records, err := os.OpenFile(filepath.Join(q.dir, q.name+".records"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	index, err := os.OpenFile(filepath.Join(q.dir, q.name+".jsonl"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		_ = records.Close() // nothing was written
+		return err
+	}
+	q.records, q.file, q.index = records, index, bufio.NewWriter(index)
+	return nil
+}
+
+// Close puts what was added on stable storage.
+func (q *Quarantine) Close() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.records == nil {
+		return q.err
+	}
+	err := errors.Join(q.err, q.index.Flush(), q.file.Sync(), q.records.Sync(), q.file.Close(), q.records.Close())
+	q.records = nil
+	if err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	return nil
+}
+
+// Count is how many records were added.
+func (q *Quarantine) Count() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.count
+}
+
+// First returns the first entries, by file and line, to be told to the user.
+func (q *Quarantine) First() []QuarantineEntry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := slices.Clone(q.entries)
+	slices.SortFunc(list, func(a, b QuarantineEntry) int {
+		if c := strings.Compare(a.File, b.File); c != 0 {
+			return c
+		}
+		return a.Line - b.Line
+	})
+	return list
+}
+
+// Hashes returns the SHA-256 of the first records, sorted.
+func (q *Quarantine) Hashes() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := slices.Clone(q.hashes)
+	slices.Sort(list)
+	return list
+}
+
+// Path is the index file of this run's records.
+func (q *Quarantine) Path() string { return filepath.Join(q.dir, q.name+".jsonl") }
+
+// Expire removes the files of runs that are older than keep.
+func Expire(dir string, now time.Time, keep time.Duration) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	for _, e := range entries {
+		stamp, _, _ := strings.Cut(e.Name(), "Z.")
+		made, err := time.Parse("20060102T150405.000000000", stamp)
+		if err != nil || now.Sub(made) < keep {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("quarantine: %w", err)
+		}
+	}
+	return nil
+}

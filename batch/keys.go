@@ -1,0 +1,167 @@
+package batch
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"daybook/batch/seal"
+	"daybook/batch/spool"
+	"daybook/event"
+	"daybook/formats"
+)
+
+// sealKeysDir is where the keys of a seal lie. A seal is named by its day and addendum here, since its number is known only at its commit.
+func (s *state) sealKeysDir(trail string, day event.Day, addendum int) string {
+	return filepath.Join(s.keysDir(trail), day.String(), fmt.Sprintf("%04d", addendum))
+}
+
+// priorOf returns what knows the events of a day that are sealed already. With suspects set, the suspect events of the trail's other days are looked
+// for as well. Keys that are missing are made again from the evidence in the store.
+func (r *Roller) priorOf(ctx context.Context, l *ledger, day event.Day, suspects bool) (*prior, error) {
+	var paths []string
+	collect := func(m *seal.Manifest, suspect bool) error {
+		dir := r.state.sealKeysDir(l.trail, m.Day.Day, m.Addendum)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			if err := r.rebuildKeys(ctx, m, dir); err != nil {
+				return fmt.Errorf("keys of seal %d of %s: %w", m.Seal, m.Trail, err)
+			}
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), suspectKeys) == suspect {
+				paths = append(paths, filepath.Join(dir, e.Name()))
+			}
+		}
+		return nil
+	}
+	own, err := l.sealsOf(day)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range own {
+		if err := collect(m, false); err != nil {
+			return nil, err
+		}
+	}
+	if suspects {
+		for _, n := range l.suspects {
+			m, err := l.manifest(n)
+			if err != nil {
+				return nil, err
+			}
+			if m.Day.Day == day {
+				continue
+			}
+			if err := collect(m, true); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return openPrior(paths), nil
+}
+
+// rebuildKeys makes the keys of a seal from its evidence, and checks that on the way.
+func (r *Roller) rebuildKeys(ctx context.Context, m *seal.Manifest, dir string) error {
+	keys, err := createKeySet(dir)
+	if err != nil {
+		return err
+	}
+	var evidence []seal.File
+	for _, f := range m.Files {
+		if f.Format == formats.JSONL.Name {
+			evidence = append(evidence, f)
+		}
+	}
+	slices.SortFunc(evidence, func(a, b seal.File) int {
+		if c := strings.Compare(a.Class, b.Class); c != 0 {
+			return c
+		}
+		return a.Part - b.Part
+	})
+	class := uint8(0) // by order: which one it is does not matter, only that each is in order by itself
+	for i, f := range evidence {
+		if i > 0 && f.Class != evidence[i-1].Class {
+			class++
+		}
+		if err := r.readEvidence(ctx, f, func(row []byte, e *event.Event, tail []byte) error {
+			return keys.add(class, tail, e.HasFlag(event.FlagTimeSuspect))
+		}); err != nil {
+			return fmt.Errorf("%s: %w", f.Key, err)
+		}
+	}
+	return keys.close()
+}
+
+// readEvidence hands on each row of an evidence file. A file that is not the one of the manifest is an error.
+func (r *Roller) readEvidence(ctx context.Context, f seal.File, row func(row []byte, e *event.Event, tail []byte) error) error {
+	body, err := r.Store.Get(ctx, f.Key, f.Version)
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // it was only read
+	hash := sha256.New()
+	stored := io.TeeReader(body, hash)
+	z, err := zstd.NewReader(stored, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	var (
+		lines = bufio.NewReaderSize(z, 64<<10)
+		line  []byte
+		tail  []byte
+		e     event.Event
+	)
+	for {
+		if line, err = readLine(lines, line[:0]); err != nil {
+			break
+		}
+		if tail, err = spool.TailOf(tail[:0], &e, line); err != nil {
+			return err
+		}
+		if err := row(line, &e, tail); err != nil {
+			return err
+		}
+	}
+	if err != io.EOF {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, stored); err != nil {
+		return err
+	}
+	if sum := hash.Sum(nil); !bytes.Equal(sum, f.SHA256[:]) {
+		return fmt.Errorf("its SHA-256 is %x, but the manifest says %v", sum, f.SHA256)
+	}
+	return nil
+}
+
+// readLine reads a line of any length, without its line feed. A last line without one is cut off, since every row has one.
+func readLine(r *bufio.Reader, line []byte) ([]byte, error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case err == nil:
+			return line[:len(line)-1], nil
+		case err == io.EOF && len(line) > 0:
+			return nil, io.ErrUnexpectedEOF
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"daybook/batch/seal"
+	"daybook/event"
+	"daybook/sink"
+)
+
+// ledger is what is known of a trail's seals: a copy of each manifest and note, as they are in the store. A seal whose note is here is complete.
+type ledger struct {
+	trail string
+	dir   string
+	days  map[event.Day]int // how many seals a day has
+	next  uint64
+	// last is the SHA-256 of the newest manifest.
+	last seal.Hash
+	// suspects are the seals that hold events of suspect time.
+	suspects []uint64
+	state    *state
+}
+
+const (
+	manifestName = "manifest.json"
+	noteName     = "SHA256SUMS.note"
+)
+
+func openLedger(s *state, trail string) (*ledger, error) {
+	l := &ledger{trail: trail, dir: s.ledgerDir(trail), state: s, days: map[event.Day]int{}, next: 1}
+	entries, err := os.ReadDir(l.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(l.dir, e.Name(), noteName)); err != nil {
+			continue // not complete; it is taken from the store or made again
+		}
+		data, err := os.ReadFile(filepath.Join(l.dir, e.Name(), manifestName))
+		if err != nil {
+			return nil, fmt.Errorf("ledger: %w", err)
+		}
+		m, err := seal.ParseManifest(data)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: %s: %w", e.Name(), err)
+		}
+		if m.Seal != l.next {
+			break // what comes after a hole is fetched again
+		}
+		l.took(m, data)
+	}
+	return l, nil
+}
+
+// took notes that seal m, whose stored bytes are data, is complete.
+func (l *ledger) took(m *seal.Manifest, data []byte) {
+	l.days[m.Day.Day]++
+	l.next = m.Seal + 1
+	l.last = seal.Sum(data)
+	if m.Counts.TimeSuspect > 0 {
+		l.suspects = append(l.suspects, m.Seal)
+	}
+}
+
+func (l *ledger) sealDir(n uint64) string { return filepath.Join(l.dir, fmt.Sprintf("%08d", n)) }
+
+// add writes a complete seal into the ledger. Its note comes last: without it the seal does not count.
+func (l *ledger) add(m *seal.Manifest, manifest, note []byte) error {
+	dir := l.sealDir(m.Seal)
+	if err := writeFile(filepath.Join(dir, manifestName), manifest); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	if err := writeFile(filepath.Join(dir, noteName), note); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	l.took(m, manifest)
+	return nil
+}
+
+// manifest reads the manifest of a seal that the ledger has.
+func (l *ledger) manifest(n uint64) (*seal.Manifest, error) {
+	data, err := os.ReadFile(filepath.Join(l.sealDir(n), manifestName))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	return seal.ParseManifest(data)
+}
+
+// sealsOf returns the manifests of a day, oldest first.
+func (l *ledger) sealsOf(day event.Day) ([]*seal.Manifest, error) {
+	var list []*seal.Manifest
+	if l.days[day] == 0 {
+		return nil, nil
+	}
+	for n := l.next - 1; n >= 1 && len(list) < l.days[day]; n-- {
+		m, err := l.manifest(n)
+		if err != nil {
+			return nil, err
+		}
+		if m.Day.Day == day {
+			list = append(list, m)
+		}
+	}
+	slices.Reverse(list)
+	return list, nil
+}
+
+// maxSmall bounds what is read of a manifest or note in the store.
+const maxSmall = seal.MaxManifest
+
+// refresh takes over the seals that the store has beyond the ledger's: another machine made them, or the data folder was lost. A manifest without
+// a note was left by a machine that stopped at its commit: if its files are as it says, it is adopted and signed.
+func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Signer) error {
+	for {
+		data, err := fetch(ctx, store, seal.ManifestKey(l.trail, l.next))
+		if errors.Is(err, sink.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read seal %d of %s: %w", l.next, l.trail, err)
+		}
+		m, err := seal.ParseManifest(data)
+		if err != nil {
+			return fmt.Errorf("seal %d of %s: %w", l.next, l.trail, err)
+		}
+		if m.Trail != l.trail || m.Seal != l.next || m.Previous != l.last {
+			return fmt.Errorf("seal %d of %s: %w: it does not follow the seal before", l.next, l.trail, seal.ErrManifest)
+		}
+		note, err := fetch(ctx, store, seal.NoteKey(l.trail, l.next))
+		if errors.Is(err, sink.ErrNotExist) {
+			note, err = l.adopt(ctx, store, m, data, signer)
+		}
+		if err != nil {
+			return fmt.Errorf("seal %d of %s: %w", l.next, l.trail, err)
+		}
+		if !strings.HasPrefix(string(note), seal.NoteText(m, data)) {
+			return fmt.Errorf("seal %d of %s: its note is of another manifest", l.next, l.trail)
+		}
+		// Keys that were made here for a seal of that name are of another one, which did not come about.
+		if err := os.RemoveAll(l.state.sealKeysDir(l.trail, m.Day.Day, m.Addendum)); err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+		if err := l.add(m, data, note); err != nil {
+			return err
+		}
+	}
+}
+
+// adopt completes a seal that lacks its note.
+func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, data []byte, signer seal.Signer) ([]byte, error) {
+	if signer == nil || signer.Public().ID() != m.Key {
+		return nil, &sink.HintError{
+			Err:  fmt.Errorf("the manifest is there but its note is not, and it is to be signed by key %s", m.Key),
+			Hint: "run this again on the machine that was making this seal, or with its --key",
+		}
+	}
+	for _, f := range m.Files {
+		info, err := store.Head(ctx, f.Key, f.Version)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Key, err)
+		}
+		if info.SHA256 != f.SHA256 {
+			return nil, fmt.Errorf("%s: %w", f.Key, sink.ErrConflict)
+		}
+	}
+	note, err := seal.Note(data, signer)
+	if err != nil {
+		return nil, err
+	}
+	lock := sink.Lock{}
+	for _, f := range m.Files {
+		if f.RetainUntil.After(lock.RetainUntil) {
+			lock = sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}
+		}
+	}
+	return note, putSmall(ctx, store, seal.NoteKey(l.trail, m.Seal), "text/plain; charset=utf-8", note, lock)
+}
+
+func fetch(ctx context.Context, store sink.Store, key string) ([]byte, error) {
+	r, err := store.Get(ctx, key, "")
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxSmall+1))
+	if closeErr := r.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil && len(data) > maxSmall {
+		err = fmt.Errorf("%s is larger than %d bytes", key, maxSmall)
+	}
+	return data, err
+}

@@ -1,0 +1,340 @@
+// Package batch closes days: it renders a day's events into files, deposits them in a store, and seals them.
+//
+// What it guarantees: a seal exists when its note is in the store, and then all of it is there; before that none of it counts. A run that is
+// stopped at any point, and started again, ends with the same data bytes under the same keys: staged files and the journal are on stable storage before
+// the first file is put, and are carried out as they stand. A sealed day never changes; events that come later are an addendum. Every event that was
+// read is counted in one of: written, duplicate, quarantined, not tracked, pending; the sum is checked before a seal is signed.
+//
+// What it does not: guard against two machines that seal the same trail at the same moment, beyond this: the store takes one of two seals of the same
+// number, and the loser takes over the winner's and makes its own anew.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"daybook/batch/seal"
+	"daybook/batch/spool"
+	"daybook/event"
+	"daybook/sink"
+)
+
+// Settings say what is sealed, how, and where to.
+type Settings struct {
+	Store sink.Store
+	// Data is the data folder.
+	Data string
+	// Key signs the seals.
+	Key     seal.Key
+	Trails  []Trail
+	Classes []Class
+	Rendering
+	// CloseAfter is how long after its end a day is closed. IncludeOpen seals days that are not.
+	CloseAfter  time.Duration
+	IncludeOpen bool
+	// Now is the time; it decides which days are closed.
+	Now func() time.Time
+	// Build is the version of Daybook, Config the digest of its configuration.
+	Build  string
+	Config seal.Hash
+	// Workers is how many goroutines decode.
+	Workers int
+	// Progress is told what is going on; it may be called from several goroutines.
+	Progress func(Progress)
+	Log      *slog.Logger
+}
+
+// Progress is one step: only what took place is set.
+type Progress struct {
+	// Read is bytes of input read.
+	Read int64
+	// Begun is the day whose sealing began, with the events that came for it.
+	Begun *DayResult
+	// Rendered is events of that day rendered.
+	Rendered int64
+	// Deposited is bytes put into the store.
+	Deposited int64
+	// Done is a day that is done.
+	Done *DayResult
+}
+
+// Outcomes of a day.
+const (
+	// Sealed is a day that was sealed for the first time.
+	Sealed = "sealed"
+	// Addendum is a day that was sealed before, and to which events were added.
+	Addendum = "addendum"
+	// Unchanged is a day that was sealed before, and for which nothing new came.
+	Unchanged = "unchanged"
+	// Resumed is a seal that an earlier run had begun.
+	Resumed = "resumed"
+	// StillOpen is a day that is not closed yet, and was left alone.
+	StillOpen = "open"
+)
+
+// DayResult is what became of a day.
+type DayResult struct {
+	Trail    string    `json:"trail"`
+	Day      seal.Date `json:"day"`
+	Outcome  string    `json:"outcome"`
+	Seal     uint64    `json:"seal,omitempty"`
+	Addendum int       `json:"addendum,omitempty"`
+	// Events were written; Duplicates left out; Conflicts are, of those written, the ones whose id another event has.
+	Events     int64 `json:"events"`
+	Duplicates int64 `json:"duplicates"`
+	Conflicts  int64 `json:"conflicts"`
+	Redacted   int64 `json:"redacted"`
+	// Pending are the events of an open day.
+	Pending int64 `json:"pending,omitempty"`
+	Files   int   `json:"files"`
+	Bytes   int64 `json:"bytes"`
+	// Note is the key of the seal's note.
+	Note string `json:"note,omitempty"`
+}
+
+// Roller seals days. Its methods are not safe for concurrent use.
+type Roller struct {
+	Settings
+	state   *state
+	ledgers []*ledger // one for each trail
+	resumed []DayResult
+}
+
+// Open takes the data folder, checks the store, learns what is sealed, and finishes what an earlier run had begun.
+func Open(ctx context.Context, settings Settings) (*Roller, error) {
+	if err := checkTrails(settings.Trails, settings.Classes); err != nil {
+		return nil, err
+	}
+	st, err := openState(settings.Data)
+	if err != nil {
+		return nil, err
+	}
+	r := &Roller{Settings: settings, state: st}
+	if err := r.start(ctx); err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	return r, nil
+}
+
+func (r *Roller) start(ctx context.Context) error {
+	if err := r.Store.Preflight(ctx); err != nil {
+		return err
+	}
+	for _, t := range r.Trails {
+		l, err := openLedger(r.state, t.Name)
+		if err != nil {
+			return err
+		}
+		r.ledgers = append(r.ledgers, l)
+		if err := l.refresh(ctx, r.Store, r.Key); err != nil {
+			return err
+		}
+		if err := r.resume(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close lets go of the data folder.
+func (r *Roller) Close() error { return r.state.close() }
+
+func (r *Roller) progress(p Progress) {
+	if r.Progress != nil {
+		r.Progress(p)
+	}
+}
+
+// closed reports whether a day is over for as long as it takes.
+func (r *Roller) closed(day event.Day) bool {
+	return !r.Now().Before(day.End().Add(r.CloseAfter))
+}
+
+// resume carries out a journal that was left behind.
+func (r *Roller) resume(ctx context.Context, l *ledger) error {
+	j, err := r.state.readJournal(l.trail)
+	if err != nil {
+		return err
+	}
+	if j == nil {
+		// A stop before the journal left files that nobody knows of.
+		return r.state.dropJournal(l.trail)
+	}
+	if j.Draft.Addendum < l.days[j.Draft.Day.Day] {
+		// It was complete but for the ledger, or another machine's seal came first; the events are read again.
+		return r.state.dropJournal(l.trail)
+	}
+	if j.Draft.Key != r.Key.ID() {
+		return &sink.HintError{
+			Err:  fmt.Errorf("seal of %v of %s was begun with key %s, not with %s", j.Draft.Day, l.trail, j.Draft.Key, r.Key.ID()),
+			Hint: "run this again with the --key of that time; its files are staged and wait",
+		}
+	}
+	r.Log.Info("resuming a seal", "trail", l.trail, "day", j.Draft.Day.String())
+	m, err := r.commit(ctx, l, j)
+	if errors.Is(err, errOvertaken) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.resumed = append(r.resumed, resultOf(m, Resumed))
+	return nil
+}
+
+func resultOf(m *seal.Manifest, outcome string) DayResult {
+	d := DayResult{
+		Trail: m.Trail, Day: m.Day, Outcome: outcome, Seal: m.Seal, Addendum: m.Addendum, Events: m.Counts.Written, Duplicates: m.Counts.Duplicates,
+		Conflicts: m.Counts.Conflicts, Redacted: m.Counts.Redacted, Files: len(m.Files), Note: seal.NoteKey(m.Trail, m.Seal),
+	}
+	for _, f := range m.Files {
+		d.Bytes += f.Size
+	}
+	return d
+}
+
+// errOvertaken says that another machine sealed the same day first.
+var errOvertaken = errors.New("another machine sealed the day first")
+
+// maxRaces is how often in a row another machine may take our seal's number before we give up.
+const maxRaces = 100
+
+// commit carries out a journal. If the store has another machine's seal under our number, that is taken over, and ours gets the next number.
+// errOvertaken: theirs is of the same day, and the journal is dropped.
+func (r *Roller) commit(ctx context.Context, l *ledger, j *journal) (*seal.Manifest, error) {
+	for range maxRaces {
+		before := l.next
+		m, err := r.deposit(ctx, l, j)
+		if err == nil || !errors.Is(err, sink.ErrConflict) {
+			return m, err
+		}
+		if refreshErr := l.refresh(ctx, r.Store, r.Key); refreshErr != nil {
+			return nil, errors.Join(err, refreshErr)
+		}
+		if l.next == before {
+			return nil, &sink.HintError{
+				Err:  err,
+				Hint: "no seal explains these files: an earlier run was stopped and its data folder lost, or something else writes here; use another prefix, or give back the data folder",
+			}
+		}
+		if l.days[j.Draft.Day.Day] > j.Draft.Addendum {
+			if err := r.state.dropJournal(l.trail); err != nil {
+				return nil, err
+			}
+			return nil, errOvertaken
+		}
+		j.Manifest = nil
+	}
+	return nil, fmt.Errorf("%s: other machines took the seal's number %d times in a row", l.trail, maxRaces)
+}
+
+// sealDay renders, deposits and seals a day of a trail, for which expected events came. With evenEmpty a day without events is sealed too.
+func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from rows, conflicts *spool.Conflicts, tell carry, expected int64, evenEmpty bool) (DayResult, error) {
+	l, t := r.ledgers[trail], &r.Trails[trail]
+	for range maxRaces {
+		addendum := l.days[day]
+		begun := DayResult{Trail: t.Name, Day: seal.Date{Day: day}, Events: expected}
+		r.progress(Progress{Begun: &begun})
+		out, err := r.renderDay(ctx, l, t, trail, day, addendum, from, conflicts, evenEmpty && addendum == 0)
+		if err != nil {
+			return DayResult{}, fmt.Errorf("%s %v: %w", t.Name, day, err)
+		}
+		if out.files == nil {
+			begun.Outcome, begun.Events, begun.Duplicates = Unchanged, 0, out.counts.duplicates
+			return begun, r.state.dropJournal(t.Name)
+		}
+		j := &journal{Draft: r.draft(t, day, addendum, out, tell), Carry: tell}
+		if err := r.state.writeJournal(t.Name, j); err != nil {
+			return DayResult{}, err
+		}
+		m, err := r.commit(ctx, l, j)
+		if errors.Is(err, errOvertaken) {
+			continue
+		}
+		if err != nil {
+			return DayResult{}, fmt.Errorf("%s %v: %w", t.Name, day, err)
+		}
+		outcome := Sealed
+		if addendum > 0 {
+			outcome = Addendum
+		}
+		return resultOf(m, outcome), nil
+	}
+	return DayResult{}, fmt.Errorf("%s %v: %w, %d times in a row", t.Name, day, errOvertaken, maxRaces)
+}
+
+// renderDay stages the files of a day. There are none if there is nothing new.
+func (r *Roller) renderDay(ctx context.Context, l *ledger, t *Trail, trail uint16, day event.Day, addendum int, from rows, conflicts *spool.Conflicts, evenEmpty bool) (*rendered, error) {
+	known, err := r.priorOf(ctx, l, day, day == event.DayOf(r.Now()))
+	if err != nil {
+		return nil, err
+	}
+	defer known.close()
+	keys, err := createKeySet(r.state.sealKeysDir(t.Name, day, addendum))
+	if err != nil {
+		return nil, err
+	}
+	if err := r.state.dropJournal(t.Name); err != nil {
+		return nil, err
+	}
+	if conflicts == nil {
+		conflicts = &spool.Conflicts{}
+	}
+	re := &renderer{
+		Rendering: &r.Rendering, trail: t, index: trail, day: day, addendum: addendum, classes: r.Classes, dir: r.state.stagingDir(t.Name),
+		conflicts: conflicts, prior: known, keys: keys, progress: r.progress,
+	}
+	out, err := re.render(ctx, from, r.state.path("runs"), evenEmpty)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(re.dir))
+	}
+	if out.files == nil {
+		return out, os.RemoveAll(r.state.sealKeysDir(t.Name, day, addendum))
+	}
+	return out, syncTree(re.dir)
+}
+
+// draft is the manifest of a day as far as it is known before the files are deposited.
+func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tell carry) seal.Manifest {
+	now := r.Now().UTC().Truncate(time.Second)
+	end := day.End()
+	if !r.closed(day) && end.After(now) {
+		if end = now; !end.After(out.counts.last) {
+			end = out.counts.last.Add(1)
+		}
+		if !end.After(day.Start()) || end.After(day.End()) {
+			end = day.End()
+		}
+	}
+	c := &out.counts
+	m := seal.Manifest{
+		Schema: seal.Schema, Trail: t.Name, Org: t.orgName(), Day: seal.Date{Day: day}, Start: day.Start(), End: end, Addendum: addendum,
+		SealedAt: now, Build: r.Build, Config: r.Config, Key: r.Key.ID(), Files: out.files,
+		Counts: seal.Counts{
+			Read:    c.rows + c.duplicates + tell.Quarantined + tell.NotTracked + tell.Pending,
+			Written: c.rows, Duplicates: c.duplicates, Quarantined: tell.Quarantined, NotTracked: tell.NotTracked, Pending: tell.Pending,
+			Conflicts: c.conflicted, TimeSuspect: c.suspect, Redacted: c.redacted, CellsChanged: out.changed, ValuesCut: out.cut,
+		},
+		Conflicts:         seal.Conflicts{Total: int64(len(c.conflicts)), IDs: c.conflicts[:min(len(c.conflicts), seal.MaxListed)]},
+		QuarantinedSHA256: tell.Hashes,
+	}
+	if addendum > 0 {
+		m.Counts.Late = c.rows
+	}
+	for name, s := range c.sources {
+		m.Sources = append(m.Sources, seal.Source{Name: name, Watermark: s.last.UTC()})
+	}
+	locks := map[string]sink.Lock{}
+	for i := range r.Classes {
+		locks[r.Classes[i].Name] = r.Classes[i].lock(now)
+	}
+	for i := range m.Files {
+		lock := locks[m.Files[i].Class]
+		m.Files[i].LockMode, m.Files[i].RetainUntil = lock.Mode, lock.RetainUntil
+	}
+	return m
+}
