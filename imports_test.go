@@ -89,7 +89,7 @@ type owned struct {
 var libraries = []owned{
 	{"daybook/config", []string{"cmd/*", "config"}, true, "packages take options, and cmd fills them from the configuration"},
 	{"C", nil, true, "one static binary: cgo would tie it to a libc, and end building it for another machine with one command"},
-	{"unsafe", []string{"event", "formats/*", "batch/spool"}, true,
+	{"unsafe", []string{"event", "formats/*", "batch/intake", "batch/spool"}, true,
 		"only where a measured copy is saved may memory safety hang on a comment"},
 	{"testing", []string{"sink/s3test", "sink/sinktest"}, false, "what only tests need is not linked into the binary"},
 	{"github.com/google/go-cmp", []string{"sink/s3test", "sink/sinktest"}, false, "it may panic, and is for tests"},
