@@ -65,6 +65,7 @@
 package cloudtrail
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -284,7 +285,9 @@ func (r *record) details(eventType string, insight bool) jsontext.Value {
 func parseTime(v jsontext.Value) (time.Time, error) {
 	var t time.Time
 	text := v.Text()
-	if err := t.UnmarshalText(text[1 : len(text)-1]); err != nil {
+	inner := text[1 : len(text)-1]
+	// The standard library takes an hour of one digit and a comma before the fraction (golang.org/issue/54580).
+	if err := t.UnmarshalText(inner); err != nil || inner[len("2006-01-02T15")] != ':' || bytes.IndexByte(inner, ',') >= 0 {
 		return t, fmt.Errorf("eventTime %.64s is not an RFC 3339 time", text)
 	}
 	t = t.UTC()

@@ -1,7 +1,9 @@
 package cloudtrail
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"strings"
 	"unsafe"
@@ -233,22 +235,43 @@ func member(v jsontext.Value, name string) (jsontext.Value, error) {
 	return found, m.Err()
 }
 
-// compact returns JSON text without white space between its tokens: text itself, where there is none.
+// compact returns valid JSON text without white space between its tokens: text itself, where there is none.
 func compact(text []byte) string {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '"':
-			for i++; text[i] != '"'; i++ {
-				if text[i] == '\\' {
-					i++
-				}
-			}
+			i = endOfString(text, i+1)
 		case ' ', '\n', '\t', '\r':
 			text = jsontext.AppendCompact(make([]byte, 0, len(text)), text)
 			return unsafe.String(unsafe.SliceData(text), len(text))
 		}
 	}
 	return unsafe.String(unsafe.SliceData(text), len(text))
+}
+
+// endOfString returns where the quote is that closes the string whose content begins at text[i]. It looks at eight bytes at a time for one that
+// is a quote or a backslash: x-ones&^x&highs marks the bytes of x that are zero, or follow one.
+func endOfString(text []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for {
+		for i+8 <= len(text) {
+			w := binary.LittleEndian.Uint64(text[i:])
+			q, b := w^(ones*'"'), w^(ones*'\\')
+			mark := ((q-ones)&^q | (b-ones)&^b) & highs
+			if mark != 0 {
+				i += bits.TrailingZeros64(mark) / 8
+				break
+			}
+			i += 8
+		}
+		for text[i] != '"' && text[i] != '\\' {
+			i++
+		}
+		if text[i] == '"' {
+			return i
+		}
+		i += 2
+	}
 }
 
 // isOrigin reports whether s is something that CloudTrail gives as the origin of a call: an address, a DNS name, AWS Internal, or nothing.
