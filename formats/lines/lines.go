@@ -42,9 +42,6 @@ func (w *Writer) Commit(buf []byte) error {
 	return w.Flush()
 }
 
-// Err returns the first error.
-func (w *Writer) Err() error { return w.err }
-
 // Flush writes out what has been collected.
 func (w *Writer) Flush() error {
 	if w.err == nil && len(w.buf) > 0 {
