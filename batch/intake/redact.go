@@ -38,7 +38,8 @@ type Rules struct {
 type Redactor struct {
 	key      []byte
 	names    map[string]nameKind
-	tails    [1024 / 64]uint64 // a Bloom filter of the last two bytes of names
+	tails    [tailBits / 64]uint64 // a Bloom filter of the last three bytes of names
+	hashes   nameHashes
 	patterns []*regexp.Regexp
 }
 
@@ -83,8 +84,11 @@ func NewRedactor(key []byte, rules Rules) (*Redactor, error) {
 		return nil, errors.Join(faults...)
 	}
 	for name := range r.names {
-		bit := tailBit(name[max(0, len(name)-2):])
-		r.tails[bit/64] |= 1 << (bit % 64)
+		r.hashes.add(name)
+		if n := len(name); n >= 3 {
+			bit := tailBit(name[n-3], name[n-2], name[n-1])
+			r.tails[bit/64] |= 1 << (bit % 64)
+		}
 	}
 	return r, nil
 }

@@ -377,18 +377,17 @@ func hex4(s string) (r rune, ok bool) {
 
 // quote writes s as a JSON string. Unlike event.AppendQuoted it keeps bytes that are not UTF-8.
 func quote(s string) string {
+	if utf8.ValidString(s) {
+		return viewString(event.AppendQuoted(make([]byte, 0, len(s)+2), s))
+	}
 	out := make([]byte, 0, len(s)+2)
 	out = append(out, '"')
-	for len(s) > 0 {
-		i := 0
-		for i < len(s) && s[i] >= 0x20 && s[i] != '"' && s[i] != '\\' {
-			i++
-		}
-		out = append(out, s[:i]...)
-		if s = s[i:]; s != "" {
-			escaped := event.AppendQuoted(nil, s[:1])
+	for i := range len(s) {
+		if c := s[i]; c >= utf8.RuneSelf {
+			out = append(out, c)
+		} else {
+			escaped := event.AppendQuoted(nil, s[i:i+1])
 			out = append(out, escaped[1:len(escaped)-1]...)
-			s = s[1:]
 		}
 	}
 	return viewString(append(out, '"'))

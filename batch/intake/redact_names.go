@@ -48,14 +48,6 @@ func (r *Redactor) kind(name string) nameKind {
 	return r.names[string(folded)]
 }
 
-// tailBit hashes the last bytes of a folded name for Redactor.tails.
-func tailBit(tail string) uint {
-	if len(tail) == 1 {
-		return uint(tail[0])
-	}
-	return (uint(tail[0])*37 + uint(tail[1])) & 1023
-}
-
 // builtinNames returns the names that are known to belong to secrets. They are whole names: password, but not passwordLastUsed. What ends in Id, Arn or
 // Name is an identifier and not here; neither is what pages or deduplicates calls (nextToken, paginationToken, clientRequestToken, clientToken, idempotencyToken:
 // whoever has one can do nothing with it), nor signature, which is made to be shown.

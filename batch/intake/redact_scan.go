@@ -45,7 +45,7 @@ func (r *Redactor) suspect(text string) bool {
 		}
 	}
 	for ; i < len(b); i++ {
-		if r.suspectAt(text, i) || suspectShape(text, i) {
+		if r.suspectAt(text, i) || i+3 <= len(b) && windowBit(uint32(b[i])|uint32(b[i+1])<<8|uint32(b[i+2])<<16) != 0 && suspectShape(text, i) {
 			return true
 		}
 	}
@@ -74,37 +74,53 @@ func (r *Redactor) suspectAt(text string, i int) bool {
 	return text[i] < 0x20
 }
 
-// suspectMember looks at the member whose name's closing quote is text[i].
+// suspectMember looks at the member whose name's closing quote is text[i]. A name with escapes of ASCII was noticed by these.
 func (r *Redactor) suspectMember(text string, i int) bool {
 	end := i
 	for end > 0 && text[end-1] == '\\' {
 		end--
 	}
-	start := end
+	if !r.mayEnd(text[:end]) {
+		return false
+	}
+	start, hash := end, uint32(0)
 	for start > 0 && text[start-1] != '"' {
 		if start--; end-start > maxNameLen {
 			return false
 		}
-		if text[start] == '\\' {
-			return true
-		}
+		hash = hashStep(hash, text[start])
 	}
-	if !r.mayEnd(text[start:end]) {
+	if !r.hashes.has(hash) {
 		return false
 	}
-	value := strings.TrimLeft(text[i+2:], " ")
-	switch r.kind(text[start:end]) {
+	switch kind := r.kind(text[start:end]); kind {
 	case nameSecret, nameStructure:
+		value := strings.TrimLeft(text[i+2:], " ")
 		return !strings.HasPrefix(value, "null") && !strings.HasPrefix(value, "true") && !strings.HasPrefix(value, "false") &&
 			!strings.HasPrefix(value, `""`) && !startsWithTag(value)
 	case nameLabel:
-		value = strings.TrimLeft(value[:min(len(value), maxNameLen+16)], `\"`)
-		if end := strings.IndexAny(value, `\"`); end > 0 {
-			kind := r.kind(value[:end])
-			return kind == nameSecret || kind == nameStructure
-		}
+		return r.suspectLabel(text[i+2:])
 	}
 	return false
+}
+
+// suspectLabel reports whether text begins with a string, in as many strings as may be, that is a secret's name.
+func (r *Redactor) suspectLabel(text string) bool {
+	from := 0
+	for from < len(text) && (text[from] == ' ' || text[from] == '\\' || text[from] == '"') {
+		from++
+	}
+	to := from
+	for to < len(text) && text[to] != '"' && text[to] != '\\' {
+		if to++; to-from > maxNameLen {
+			return false
+		}
+	}
+	if from == to || !r.mayEnd(text[:to]) {
+		return false
+	}
+	kind := r.kind(text[from:to])
+	return kind == nameSecret || kind == nameStructure
 }
 
 // startsWithTag reports whether text begins with a string that is a tag.
@@ -112,33 +128,71 @@ func startsWithTag(text string) bool {
 	return len(text) > tagLen+1 && text[0] == '"' && text[tagLen+1] == '"' && isTag(text[1:tagLen+1])
 }
 
-// mayEnd reports whether a name that is looked for may end as this one does.
-func (r *Redactor) mayEnd(name string) bool {
-	var tail [2]byte
-	n := 2
-	for i := len(name) - 1; i >= 0 && n > 0; i-- {
-		c := name[i]
-		if c == '_' || c == '-' || c == ' ' {
-			continue
-		}
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		n--
-		tail[n] = c
+// mayEnd reports whether a name that is looked for may end as text does.
+func (r *Redactor) mayEnd(text string) bool {
+	n := len(text)
+	if n < 3 {
+		return true
 	}
-	if n == 2 {
-		return false
+	a, b, c := text[n-3], text[n-2], text[n-1]
+	if tailBreak[a]|tailBreak[b]|tailBreak[c] != 0 {
+		return true // too short to know, or with a separator in it
 	}
-	bit := tailBit(string(tail[n:]))
+	bit := tailBit(a, b, c)
 	return r.tails[bit/64]>>(bit%64)&1 != 0
 }
 
-// suspectURL reports whether the @ at text[i] may end a user and a password.
+// nameHashes is a Bloom filter of whole names.
+type nameHashes [tailBits / 64]uint64
+
+func (set *nameHashes) has(h uint32) bool {
+	h >>= 32 - tailBitsLog
+	return set[h/64]>>(h%64)&1 != 0
+}
+
+func (set *nameHashes) add(name string) {
+	h := uint32(0)
+	for i := len(name) - 1; i >= 0; i-- {
+		h = hashStep(h, name[i])
+	}
+	h >>= 32 - tailBitsLog
+	set[h/64] |= 1 << (h % 64)
+}
+
+// hashStep hashes a name from its end, in any case and without separators.
+func hashStep(h uint32, c byte) uint32 {
+	if c == '_' || c == '-' || c == ' ' {
+		return h
+	}
+	return (h + uint32(c|0x20)) * 0x9e3779b1
+}
+
+// tailBreak tells the bytes that do not count for the last three of a name: separators, and what stands before a name.
+var tailBreak = func() (set [256]uint8) {
+	for c := range set {
+		if c != '.' && !isWord(byte(c)) || c == '_' {
+			set[c] = 1
+		}
+	}
+	return set
+}()
+
+// tailBit hashes the last three bytes of a name, in any case, for Redactor.tails.
+func tailBit(a, b, c byte) uint {
+	return (uint(a|0x20)*961 + uint(b|0x20)*31 + uint(c|0x20)) & (tailBits - 1)
+}
+
+const (
+	tailBitsLog = 12
+	tailBits    = 1 << tailBitsLog
+)
+
+// suspectURL reports whether the @ at text[i] may end a user and a password. Where it cannot say from so many bytes it says yes.
 func suspectURL(text string, i int) bool {
+	const far = 256
 	colon := false
-	for i--; i >= 0; i-- {
-		switch c := text[i]; {
+	for k := i - 1; k >= 0; k-- {
+		switch c := text[k]; {
 		case c == ':':
 			colon = true
 		case c == '/':
@@ -147,6 +201,9 @@ func suspectURL(text string, i int) bool {
 			return true // an escape, of whatever it may be
 		case c <= ' ' || strings.IndexByte("?#\"'<>`|", c) >= 0:
 			return false
+		}
+		if i-k > far {
+			return true
 		}
 	}
 	return false

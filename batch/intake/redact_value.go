@@ -210,8 +210,12 @@ const maxInnerHeader = 512
 
 // jwtAt finds three or more segments of base64url.
 func jwtAt(s string, i int) (from, to, next int) {
-	dot := base64URL.run(s, i)
-	if inner := i > 0 && (s[i-1] == '-' || s[i-1] == '.'); dot < i+8 || inner && dot > i+maxInnerHeader {
+	header := s
+	if i > 0 && (s[i-1] == '-' || s[i-1] == '.') {
+		header = s[:min(len(s), i+maxInnerHeader)]
+	}
+	dot := base64URL.run(header, i)
+	if dot < i+8 {
 		return 0, 0, 0
 	}
 	end, dots := dot, 0
@@ -291,17 +295,17 @@ func (r *Redactor) assigns(s string, i int) bool {
 	for end > 0 && s[end-1] == ' ' && i-end < 4 {
 		end--
 	}
+	if isSig(s[:end]) {
+		return true
+	}
+	if !r.mayEnd(s[:end]) {
+		return false
+	}
 	start := end
 	for start > 0 && (isWord(s[start-1]) || s[start-1] == '-') {
 		if start--; end-start > maxNameLen {
 			return false
 		}
-	}
-	if start == end || !r.mayEnd(s[start:end]) && !isSig(s[start:end]) {
-		return false
-	}
-	if isSig(s[start:end]) {
-		return start > 0 && (s[start-1] == '?' || s[start-1] == '&')
 	}
 	if kind := r.kind(s[start:end]); kind == nameSecret || kind == nameStructure {
 		return true
@@ -314,7 +318,8 @@ func (r *Redactor) assigns(s string, i int) bool {
 	return false
 }
 
-func isSig(name string) bool { return name == "sig" }
+// isSig reports whether s ends in a parameter of a URL that Azure has its signatures in.
+func isSig(s string) bool { return strings.HasSuffix(s, "?sig") || strings.HasSuffix(s, "&sig") }
 
 // urlPasswordAt finds the password in the user information of the URL whose colon is at s[i].
 func urlPasswordAt(s string, i int) (from, to, next int) {
