@@ -10,7 +10,7 @@
 //
 //	id             eventID; absent where there is none
 //	time           eventTime, RFC 3339; timeWindow.windowStart of aggregated events
-//	type           a table (see [Decoder.Decode]'s source, types.go), else api.read or api.write by readOnly, api.call where it isn't said;
+//	type           a table (types.go), else api.read or api.write by readOnly, api.call where it isn't said;
 //	               api.insight for Insights events, api.aggregate for aggregated ones
 //	action         eventSource without .amazonaws.com, ":", eventName; of an Insights event those that insightDetails names; of an aggregated
 //	               event, which has no name, eventSource and eventType

@@ -82,6 +82,7 @@ func TestDoubtfulParametersNameNoObject(t *testing.T) {
 	for _, members := range []string{
 		`,"requestParameters":{"bucketName":"a","bucketName":"b"}`,
 		`,"requestParameters":{"bucketName":["a","b"]}`,
+		`,"requestParameters":{"bucketName":["a","b"],"bucket":"c"}`,
 		`,"requestParameters":{"bucketName":{"x":"a"}}`,
 		`,"requestParameters":{"bucketName":7}`,
 		`,"resources":[{"ARN":"arn:aws:s3:::a","arn":"arn:aws:s3:::b"}]`,

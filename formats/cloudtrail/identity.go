@@ -42,8 +42,10 @@ func (id *identity) at(name string) *jsontext.Value {
 // identityNames are the names that at knows, for those that differ from them in letter case.
 func identityNames(lower string) string {
 	switch lower {
-	case "type", "arn":
-		return lower
+	case "type":
+		return "type"
+	case "arn":
+		return "arn"
 	case "principalid":
 		return "principalId"
 	case "accountid":

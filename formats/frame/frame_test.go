@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -130,6 +131,7 @@ func TestJSON(t *testing.T) {
 		{"lines, broken ones", "{\"a\":1}\n{\"b\":\n{\"c\":\"3\nhello\n{\"d\":4}}\n{\"e\":5}\n", []string{`1:{"a":1}`, `2:{"b":`, `3:{"c":"3`, "4:hello", `5:{"d":4}}`, `6:{"e":5}`}, ""},
 		{"lines, the first broken in a string", "{\"a\":\"1\n{\"b\":2}\n{\"c\":3}\n", []string{`1:{"a":"1`, `2:{"b":2}`, `3:{"c":3}`}, ""},
 		{"lines, the first broken behind a colon", "{\"a\":\n{\"b\":2}\n{\"c\":\n{\"d\":4}\n", []string{`1:{"a":`, `2:{"b":2}`, `3:{"c":`, `4:{"d":4}`}, ""},
+		{"lines, the first two broken", "{\"a\":\n{\"b\":[1,\n{\"c\":2}\n", []string{`1:{"a":`, `2:{"b":[1,`, `3:{"c":2}`}, ""},
 		{"lines, the first broken behind a value", "{\"a\":{\"x\":1}\r\n{\"b\":2}\n", []string{`1:{"a":{"x":1}`, `2:{"b":2}`}, ""},
 		{"lines, the first no JSON", "hello {\n{\"b\":2}\n", []string{`1:hello {`, `2:{"b":2}`}, ""},
 		{"lines that name an array within", "{\"a\":1}\n{\"x\":{\"Records\":[1]}} y\n{\"x\":\"Records\n{\"b\":2}\n", []string{`1:{"a":1}`, `2:{"x":{"Records":[1]}} y`, `3:{"x":"Records`, `4:{"b":2}`}, ""},
@@ -249,22 +251,47 @@ func giant(n int) io.Reader {
 }
 
 func TestMemoryIsConstant(t *testing.T) {
-	if testing.Short() {
-		t.Skip("reads 200 MB")
+	const size = 48 << 20
+	tests := []struct {
+		name    string
+		input   io.Reader
+		limit   int
+		records int
+		most    uint64
+	}{
+		{"a giant array", giant(size), 16 << 20, size / 140, 2 << 20},
+		{"a giant record", io.MultiReader(strings.NewReader(`["`), io.LimitReader(endless('x'), size), strings.NewReader(`",1]`)), 1 << 20, 2, 8 << 20},
+		{"a giant line", io.MultiReader(strings.NewReader("{}\n"), io.LimitReader(endless('x'), size), strings.NewReader("\n{}\n")), 1 << 20, 3, 8 << 20},
+		{"a giant tail", io.MultiReader(strings.NewReader(`{"Records":[1],"`), io.LimitReader(endless('x'), size), strings.NewReader(`":[2],"Records":[3]}`)), 1 << 20, 2, 2 << 20},
+		{"giant white space", io.MultiReader(strings.NewReader(`[1`), io.LimitReader(endless(' '), size), strings.NewReader(`,2]`)), 1 << 20, 2, 2 << 20},
 	}
-	n := 0
-	per := testing.AllocsPerRun(1, func() {
-		n = 0
-		for _, err := range frame.JSON(giant(100<<20), 16<<20, "Records") {
-			if err != nil {
-				t.Fatal(err)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			n := 0
+			for _, err := range frame.JSON(test.input, test.limit, "Records") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
 			}
-			n++
-		}
-	})
-	if n < 100_000 || per > 3000 { // the readers alone are 1,500 allocations
-		t.Errorf("%d records with %.0f allocations", n, per)
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > test.most || n < test.records || n > test.records*2 {
+				t.Errorf("%d records with %d bytes of memory; want %d at least, with %d at most", n, used, test.records, test.most)
+			}
+		})
 	}
+}
+
+// endless reads as one byte over and over.
+type endless byte
+
+func (e endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(e)
+	}
+	return len(p), nil
 }
 
 func FuzzLines(f *testing.F) {
