@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"daybook/batch"
+	"daybook/batch/intake"
+	"daybook/config"
+)
+
+func (a *app) exportCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "export [flags] PATH…",
+		Short: "Read events from files and seal the days they hold",
+		Long: `Export reads audit events from files, folders (all files below, in name order) or standard input (-), plain, gzip or zstd, and seals each day
+they hold: JSON Lines as the evidence, CSV, Parquet, CEF and syslog rendered from it, a manifest, and a signed note of SHA-256 sums.
+
+Days that are not closed yet (close_after, 1h past their midnight UTC) are counted and left to a later run. A day that was sealed before gets an
+addendum with only what is new. To run it again is harmless: what is sealed already is known, here or on another machine.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or unreadable, 4 conflict with what the store holds.`,
+		Example: `  daybook export testdata/cloudtrail
+  daybook export --to /srv/audit --trail acme --org acme events-*.jsonl.gz
+  zcat events.gz | daybook export --from jsonl --source billing -
+  daybook export --config daybook.yaml --to s3://audit-logs/prod /var/log/cloudtrail`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: a.export,
+	}
+	a.flags.addTo(cmd, "config", "from", "source", "trail", "org", "key", "data", "to", "as-of", "include-open", "json")
+	return cmd
+}
+
+func (a *app) export(cmd *cobra.Command, paths []string) error {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	for _, p := range paths {
+		if _, err := os.Stat(p); p != intake.Stdin && err != nil {
+			return usageError{err}
+		}
+	}
+	ui := a.newDisplay(intake.Sizes(paths))
+	defer ui.close()
+	settings, reading, err := a.settings(cmd, c, ui)
+	if err != nil {
+		return err
+	}
+	roller, err := batch.Open(cmd.Context(), settings)
+	if err != nil {
+		return err
+	}
+	quarantine, err := openQuarantine(c, settings)
+	if err != nil {
+		return errors.Join(err, roller.Close())
+	}
+	report, err := roller.Export(cmd.Context(), paths, a.stdin, reading, quarantine)
+	ui.close()
+	if closeErr := roller.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return a.tell(report, c, settings)
+}
+
+func openQuarantine(c *config.Config, s batch.Settings) (*intake.Quarantine, error) {
+	dir := filepath.Join(s.Data, "quarantine")
+	if err := intake.Expire(dir, time.Now(), c.Quarantine.Keep.Std()); err != nil {
+		return nil, err
+	}
+	return intake.NewQuarantine(dir, time.Now()), nil
+}
+
+// jsonReport is what --json prints.
+type jsonReport struct {
+	*batch.Report
+	Store       string `json:"store"`
+	Data        string `json:"data"`
+	Key         string `json:"key"`
+	Fingerprint string `json:"fingerprint"`
+}
+
+// tell prints the report, and returns errQuarantined if not all of the input could be read.
+func (a *app) tell(r *batch.Report, c *config.Config, s batch.Settings) error {
+	var err error
+	if a.flags.json {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(jsonReport{r, c.Store.URL, s.Data, s.Key.ID(), s.Key.Fingerprint()})
+	} else {
+		err = writeReport(a.stdout, r, c.Store.URL)
+	}
+	if err != nil {
+		return err
+	}
+	if r.Whole() {
+		return nil
+	}
+	if !a.flags.json {
+		a.tellFaults(r)
+	}
+	return errQuarantined
+}
+
+func writeReport(w io.Writer, r *batch.Report, store string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight|tabwriter.TabIndent)
+	_, _ = fmt.Fprintln(t, "day\tevents\tduplicates\tquarantined\tfiles\tbytes\t  where")
+	for _, d := range r.Days {
+		// What can't be read has no day: the last line counts it.
+		_, _ = fmt.Fprintf(t, "%v\t%d\t%d\t-\t%d\t%s\t  %s\n", d.Day, d.Events, d.Duplicates, d.Files, humanize.IBytes(uint64(d.Bytes)), where(d, store))
+	}
+	if err := t.Flush(); err != nil { // it keeps the first error
+		return err
+	}
+	rate := ""
+	if sec := r.Elapsed.Seconds(); sec > 0 {
+		rate = fmt.Sprintf(", %s events/s", humanize.Comma(int64(float64(r.Read)/sec)))
+	}
+	_, err := fmt.Fprintf(w, "total: %s read, %s written, %s duplicates, %s quarantined, %s not tracked, %s pending; %s in, %s out, %.1fs%s\n",
+		humanize.Comma(r.Read), humanize.Comma(r.Written), humanize.Comma(r.Duplicates), humanize.Comma(r.Quarantined), humanize.Comma(r.NotTracked),
+		humanize.Comma(r.Pending), humanize.IBytes(uint64(r.InputBytes)), humanize.IBytes(uint64(r.OutputBytes)), r.Elapsed.Seconds(), rate)
+	return err
+}
+
+// where says where a day's files are, or why there are none.
+func where(d batch.DayResult, store string) string {
+	switch d.Outcome {
+	case batch.StillOpen:
+		return fmt.Sprintf("not closed yet, %d events left to a later run (--include-open)", d.Pending)
+	case batch.Unchanged:
+		return "sealed before, nothing new"
+	case batch.Addendum:
+		return fmt.Sprintf("%s/%s (addendum %d)", store, d.Note, d.Addendum)
+	case batch.Resumed:
+		return fmt.Sprintf("%s/%s (begun by an earlier run)", store, d.Note)
+	}
+	return store + "/" + d.Note
+}
+
+func (a *app) tellFaults(r *batch.Report) {
+	for _, f := range r.Faults {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %s: %s\n", f.File, f.Reason)
+	}
+	for _, q := range r.Examples {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %s:%d: %s\n", q.File, q.Line, q.Reason)
+	}
+	if more := r.Quarantined - int64(len(r.Examples)); more > 0 {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: … and %d more\n", more)
+	}
+	if r.QuarantineIndex != "" {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: these records lie as they came in %s and the .records file beside it; mend them at their source and export them again\n", r.QuarantineIndex)
+	}
+}

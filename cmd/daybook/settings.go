@@ -1,0 +1,296 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"daybook/batch"
+	"daybook/batch/intake"
+	"daybook/batch/seal"
+	"daybook/config"
+	"daybook/formats"
+	"daybook/formats/cef"
+	"daybook/formats/csv"
+	"daybook/formats/parquet"
+	"daybook/formats/syslog"
+	"daybook/sink"
+	"daybook/sink/file"
+	"daybook/sink/s3"
+)
+
+// flags are those that lie over the configuration.
+type flags struct {
+	config, from, source, trail, org, key, data, to string
+	asOf                                            config.Time
+	includeOpen, json                               bool
+}
+
+// addTo gives a command the flags, of which names says which.
+func (f *flags) addTo(cmd *cobra.Command, names ...string) {
+	set := cmd.Flags()
+	for _, name := range names {
+		switch name {
+		case "config":
+			set.StringVar(&f.config, name, "", "the configuration `FILE`; see `daybook init`")
+			_ = cmd.MarkFlagFilename(name, "yaml", "yml") // fails only for a flag that is not there
+		case "from":
+			set.StringVar(&f.from, name, intake.Auto, "the input `FORMAT`: "+intake.Auto+", "+strings.Join(intake.Names(), ", "))
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(append(intake.Names(), intake.Auto), cobra.ShellCompDirectiveNoFileComp))
+		case "source":
+			set.StringVar(&f.source, name, "", "the `NAME` of the feed that the events come from (default: the input format's)")
+		case "trail":
+			set.StringVar(&f.trail, name, "audit", "the `NAME` of the trail")
+		case "org":
+			set.StringVar(&f.org, name, "default", "the `ORG` of events that name none; given, events of other orgs are not tracked")
+		case "key":
+			set.StringVar(&f.key, name, "", "the signing key's `FILE`, made on first use (default: this installation's)")
+		case "data":
+			set.StringVar(&f.data, name, "", "the data `FOLDER`: what is sealed, staged and in quarantine (default: one for each destination)")
+			_ = cmd.MarkFlagDirname(name)
+		case "to":
+			set.StringVar(&f.to, name, "./audit", "where the files go: a folder, or s3://bucket/prefix (`URL`)")
+		case "as-of":
+			set.TextVar(&f.asOf, name, config.Time{}, "the `TIME` that stands for now, and for the receipt of imported events")
+		case "include-open":
+			set.BoolVar(&f.includeOpen, name, false, "seal days that are not closed yet, too")
+		case "json":
+			set.BoolVar(&f.json, name, false, "report as JSON")
+		}
+	}
+}
+
+// load reads the configuration and lays the flags over it.
+func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
+	f := &a.flags
+	c := config.Default()
+	if f.config != "" {
+		var err error
+		if c, err = config.Load(f.config); err != nil {
+			return nil, err
+		}
+	}
+	given := func(name string) bool { flag := cmd.Flags().Lookup(name); return flag != nil && flag.Changed }
+	for name, set := range map[string]func(){
+		"from": func() { c.From = f.from }, "source": func() { c.Source = f.source }, "trail": func() { c.Trails[0].Name = f.trail },
+		"org": func() { c.Trails[0].Org = f.org }, "key": func() { c.Key = f.key }, "data": func() { c.Data = f.data },
+		"to": func() { c.Store.URL = f.to }, "as-of": func() { c.AsOf = f.asOf }, "include-open": func() { c.IncludeOpen = f.includeOpen },
+	} {
+		if given(name) {
+			set()
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	for _, w := range c.Warnings() {
+		if f.config != "" {
+			_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %v\n", w)
+		}
+	}
+	return c, nil
+}
+
+// settings makes of a configuration what package batch works with.
+func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch.Settings, intake.Settings, error) {
+	s := batch.Settings{
+		CloseAfter: c.CloseAfter.Std(), IncludeOpen: c.IncludeOpen, Now: clock(c), Build: "daybook " + version, Workers: runtime.GOMAXPROCS(0),
+		Progress: ui.progress, Log: slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	var err error
+	if s.Store, err = openStore(c, ui); err != nil {
+		return s, intake.Settings{}, err
+	}
+	if s.Data, err = dataFolder(c); err != nil {
+		return s, intake.Settings{}, err
+	}
+	keyPath, err := keyPath(c)
+	if err != nil {
+		return s, intake.Settings{}, err
+	}
+	var created bool
+	if s.Key, created, err = seal.LoadOrCreateKey(keyPath, keyName); err != nil {
+		return s, intake.Settings{}, err
+	}
+	if created {
+		ui.say("made a signing key: %s, fingerprint %s (give that to your auditors)", keyPath, s.Key.Fingerprint())
+	}
+	hmacKey, err := intake.LoadOrCreateHMACKey(filepath.Join(filepath.Dir(keyPath), "redaction.key"))
+	if err != nil {
+		return s, intake.Settings{}, err
+	}
+	redactor, err := intake.NewRedactor(hmacKey, intake.Rules{Keys: c.Redact.Keys, AllowKeys: c.Redact.AllowKeys, Patterns: c.Redact.Patterns})
+	if err != nil {
+		return s, intake.Settings{}, err
+	}
+	if s.Trails, err = trails(cmd, &a.flags, c); err != nil {
+		return s, intake.Settings{}, err
+	}
+	mode, err := sink.ParseMode(c.Store.Mode)
+	if err != nil {
+		return s, intake.Settings{}, err
+	}
+	for _, class := range c.Store.Classes {
+		s.Classes = append(s.Classes, batch.Class{Name: class.Name, Match: class.Match, Mode: mode, Retain: class.Retain.Std()})
+	}
+	s.Rendering = rendering(c)
+	if s.Config, err = digest(c); err != nil {
+		return s, intake.Settings{}, err
+	}
+	reading := intake.Settings{
+		From: c.From, Source: c.Source, Org: c.Trails[0].Org, AsOf: s.Now(), PlausibleAfter: c.PlausibleAfter.Time(),
+		RecordLimit: int(c.Limits.Record), Ratio: int64(c.Limits.Ratio), Workers: s.Workers, Redactor: redactor,
+	}
+	return s, reading, nil
+}
+
+// keyName is the name that our signatures bear; the key's hash beside it tells installations apart.
+const keyName = "daybook"
+
+func clock(c *config.Config) func() time.Time {
+	if asOf := c.AsOf.Time; !asOf.IsZero() {
+		return func() time.Time { return asOf }
+	}
+	return time.Now
+}
+
+func trails(cmd *cobra.Command, f *flags, c *config.Config) ([]batch.Trail, error) {
+	var list []batch.Trail
+	for _, t := range c.Trails {
+		trail := batch.Trail{Name: t.Name, Org: t.Org, Projects: t.Projects, SplitProjects: t.Split == "project", MaxSplit: t.MaxSplit}
+		for _, name := range t.Formats {
+			format, err := formats.Named(name)
+			if err != nil {
+				return nil, err
+			}
+			trail.Formats = append(trail.Formats, format)
+		}
+		list = append(list, trail)
+	}
+	if f.config == "" && !cmd.Flags().Changed("org") {
+		list[0].Org = "" // nobody chose an org: every event is taken, whatever org it names
+	}
+	return list, nil
+}
+
+func rendering(c *config.Config) batch.Rendering {
+	f := &c.Formats
+	r := batch.Rendering{
+		PartRows: c.Part.Rows, PartBytes: int64(c.Part.Bytes),
+		JSONL:      batch.Compression{Kind: seal.Zstd, Level: f.JSONL.Level},
+		CSV:        batch.Compression{Kind: f.CSV.Compression, Level: f.CSV.Level},
+		CEF:        batch.Compression{Kind: f.CEF.Compression, Level: f.CEF.Level},
+		Syslog:     batch.Compression{Kind: f.Syslog.Compression, Level: f.Syslog.Level},
+		CSVOptions: csv.Options{SpreadsheetUnsafe: !f.CSV.SpreadsheetSafe},
+		CEFOptions: cef.Options{Vendor: f.CEF.Vendor, Product: f.CEF.Product, InfoLimit: f.CEF.InfoLimit},
+		SyslogOptions: syslog.Options{
+			Facility: f.Syslog.Facility, Enterprise: f.Syslog.Enterprise, AppName: f.Syslog.AppName, Hostname: f.Syslog.Hostname, InfoLimit: f.Syslog.InfoLimit,
+		},
+		ParquetOptions: parquet.Options{Level: f.Parquet.Level, RowGroupRows: f.Parquet.RowGroupRows},
+		SortMemory:     int(c.Spool.Memory),
+	}
+	if f.Syslog.InfoLimit == 0 {
+		r.SyslogOptions.InfoLimit = -1 // 0 is the option's default, and says "no limit" in the file
+	}
+	return r
+}
+
+// digest is that of the configuration as it took effect. It holds no secret.
+func digest(c *config.Config) (seal.Hash, error) {
+	data, err := json.Marshal(c)
+	return sha256.Sum256(data), err
+}
+
+func isS3(url string) bool { return strings.HasPrefix(url, "s3://") }
+
+func folderOf(url string) string { return strings.TrimPrefix(url, "file://") }
+
+func openStore(c *config.Config, ui *display) (sink.Store, error) {
+	if !isS3(c.Store.URL) {
+		return file.New(folderOf(c.Store.URL), &file.Options{Progress: ui.sent})
+	}
+	opts, err := s3Options(c)
+	if err != nil {
+		return nil, err
+	}
+	opts.Progress = ui.sent
+	return s3.New(c.Store.URL, opts)
+}
+
+func s3Options(c *config.Config) (*s3.Options, error) {
+	mode, err := sink.ParseMode(c.Store.Mode)
+	if err != nil {
+		return nil, err
+	}
+	o := &s3.Options{
+		Mode: mode, Unlocked: mode == sink.None, Endpoint: c.Store.Endpoint, Region: c.Store.Region, PathStyle: c.Store.PathStyle,
+		CAFile: c.Store.CAFile, Profile: c.Store.Profile,
+	}
+	if st := &c.Store; st.AccessKeyEnv == "" && st.SecretKeyEnv == "" && st.SessionTokenEnv == "" && st.AccessKeyFile != "" {
+		// Files are handed on as such, since their content may change while we run.
+		o.AccessKeyFile, o.SecretKeyFile, o.SessionTokenFile = st.AccessKeyFile, st.SecretKeyFile, st.SessionTokenFile
+		return o, nil
+	}
+	credentials, err := c.Store.Credentials(os.LookupEnv)
+	switch {
+	case errors.Is(err, config.ErrNoCredentials):
+	case err != nil:
+		return nil, err
+	default:
+		o.AccessKey, o.SecretKey, o.SessionToken = credentials.AccessKey.Reveal(), credentials.SecretKey.Reveal(), credentials.SessionToken.Reveal()
+	}
+	return o, nil
+}
+
+// keyPath is where the signing key lies: one for each installation, unless the configuration says another.
+func keyPath(c *config.Config) (string, error) {
+	if c.Key != "" {
+		return c.Key, nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", &sink.HintError{Err: err, Hint: "say with --key where the signing key lies, or is to lie"}
+	}
+	return filepath.Join(dir, "daybook", "signing.key"), nil
+}
+
+// dataFolder is where state is kept: one for each destination, below the user's state folder, unless the configuration says another.
+func dataFolder(c *config.Config) (string, error) {
+	if c.Data != "" {
+		return c.Data, nil
+	}
+	base := os.Getenv("XDG_STATE_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", &sink.HintError{Err: err, Hint: "say with --data where state is to be kept"}
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	where := c.Store.URL
+	if isS3(where) {
+		where = c.Store.Endpoint + " " + strings.TrimSuffix(where, "/")
+	} else {
+		abs, err := filepath.Abs(folderOf(where))
+		if err != nil {
+			return "", err
+		}
+		if real, err := filepath.EvalSymlinks(abs); err == nil {
+			abs = real
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		where = abs
+	}
+	return batch.FolderFor(filepath.Join(base, "daybook"), where), nil
+}
