@@ -54,6 +54,7 @@ type fakeVersion struct {
 	body        []byte
 	contentType string
 	sum         string
+	sumType     string
 	mode        string
 	until       string
 }
@@ -79,12 +80,17 @@ type fault struct {
 	hang          bool   // answer nothing and keep the connection; otherwise it is closed
 }
 
-func newFake(t *testing.T) *fake {
-	t.Helper()
-	f := &fake{
+// newDirectFake returns a fake that is called without a network, for tests of time in a synctest bubble.
+func newDirectFake() *fake {
+	return &fake{
 		bucket: fakeBucket{versioning: "Enabled", locking: true, objects: make(map[string][]*fakeVersion)},
 		gone:   make(chan struct{}),
 	}
+}
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	f := newDirectFake()
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(func() {
 		close(f.gone)
@@ -98,15 +104,43 @@ func newFake(t *testing.T) *fake {
 func (f *fake) options(t *testing.T, mode sink.Mode) *s3.Options {
 	t.Helper()
 	access, secret := keyFiles(t, "AKIAEXAMPLE", "secret")
-	return &s3.Options{
+	opts := &s3.Options{
 		Mode:          mode,
 		Unlocked:      mode == sink.None,
-		Endpoint:      f.URL,
 		Region:        "us-east-1",
 		AccessKeyFile: access,
 		SecretKeyFile: secret,
 		Retry:         fast,
 	}
+	if f.Server == nil {
+		opts.Endpoint, opts.Transport = "http://fake.example", f.direct
+	} else {
+		opts.Endpoint = f.URL
+	}
+	return opts
+}
+
+// direct is a transport that calls the fake.
+func (f *fake) direct(http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (resp *http.Response, err error) {
+		answer := httptest.NewRecorder()
+		request := r.Clone(r.Context())
+		if request.Body == nil {
+			request.Body = http.NoBody
+		}
+		defer func() {
+			switch reason := recover(); {
+			case reason == http.ErrAbortHandler && r.Context().Err() != nil:
+				resp, err = nil, r.Context().Err()
+			case reason == http.ErrAbortHandler:
+				resp, err = nil, io.EOF
+			case reason != nil:
+				panic(reason)
+			}
+		}()
+		f.ServeHTTP(answer, request)
+		return answer.Result(), nil
+	})
 }
 
 // change alters the bucket behind the store's back.
@@ -189,8 +223,8 @@ func refuse(w http.ResponseWriter, status int, code, region string) {
 
 func (f *fake) answer(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
+	if err != nil || r.Context().Err() != nil { // the client has gone
+		panic(http.ErrAbortHandler)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -348,6 +382,7 @@ func (b *fakeBucket) get(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && !b.showsNoSum && v.sum != "" {
 		h.Set("X-Amz-Checksum-Sha256", v.sum)
+		h.Set("X-Amz-Checksum-Type", v.sumType)
 	}
 	if v.mode != "" && !b.mayNotReadLoc {
 		h.Set("X-Amz-Object-Lock-Mode", v.mode)

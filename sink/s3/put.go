@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -84,8 +85,8 @@ func (s *Store) upload(ctx context.Context, name string, o sink.Object) (version
 	err = s.retry(ctx, "PUT "+s.url(name), func(ctx context.Context, w *watch) error {
 		b := &body{from: o, watch: w, progress: s.progress}
 		info, err := s.client.PutObject(ctx, s.bucket, name, b, o.Size, "", hex.EncodeToString(o.SHA256[:]), opts)
-		if b.err != nil {
-			return b.err
+		if err := b.end(); err != nil {
+			return err
 		}
 		version = info.VersionID
 		return err
@@ -161,13 +162,24 @@ func (s *Store) checkReadBack(name string, want sink.Lock, info sink.Info) error
 		info.Lock.Mode, info.Lock.RetainUntil.UTC().Format(time.RFC3339), want.Mode, want.RetainUntil.UTC().Format(time.RFC3339))
 }
 
-// body reads an object's bytes for one attempt.
+// body reads an object's bytes for one attempt. The HTTP transport may still read when the attempt is over.
 type body struct {
 	from     sink.Object
 	watch    *watch
 	progress func(key string, sent, size int64)
-	offset   int64
-	err      error // why it could not be read; read after the attempt is over
+
+	mu     sync.Mutex // guards what follows, and is held while progress is told
+	offset int64
+	over   bool
+	err    error // why it could not be read
+}
+
+// end stops reading, and returns why the file could not be read, if it could not.
+func (b *body) end() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	return b.err
 }
 
 // bodyError says that it was the file, not the store, that failed.
@@ -182,6 +194,11 @@ func (e *bodyError) Error() string {
 func (e *bodyError) Unwrap() error { return e.err }
 
 func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return 0, errors.New("the attempt is over")
+	}
 	if b.offset >= b.from.Size {
 		return 0, io.EOF
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"daybook/sink"
@@ -142,14 +143,13 @@ func TestRetries(t *testing.T) {
 		{"no answer to HEAD", fault{method: "HEAD", times: 1, hang: true}},
 		{"expired token", fault{method: "PUT", times: 1, status: 400, code: "ExpiredToken"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			f := newFake(t)
+		bubble(t, c.name, func(t *testing.T) {
+			f := newDirectFake()
 			opts := f.options(t, sink.Compliance)
-			if c.fault.hang {
-				opts.Timeout = 250 * time.Millisecond
-			}
+			opts.Retry = s3.Retry{} // the defaults
 			s := open(t, "s3://bucket", opts)
 			f.fail(c.fault)
+			start := time.Now()
 			o := object("a/b", "the bytes", sink.Compliance)
 			info, err := s.Put(t.Context(), o)
 			if err != nil {
@@ -161,7 +161,33 @@ func TestRetries(t *testing.T) {
 			if n := f.versions("a/b"); n != 1 {
 				t.Errorf("%d versions", n)
 			}
+			least, most := time.Duration(0), 3*time.Second
+			if c.fault.hang {
+				least, most = 2*time.Minute, 2*time.Minute+time.Second
+			}
+			if took := time.Since(start); took < least || took > most {
+				t.Errorf("took %s, want %s to %s", took, least, most)
+			}
 		})
+	}
+}
+
+// bubble runs a test in which time passes when nothing else does.
+func bubble(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
+// TestClosedConnection loses the connection before a PUT was looked at, and after it was done.
+func TestClosedConnection(t *testing.T) {
+	for _, persisted := range []bool{false, true} {
+		f := newFake(t)
+		s := open(t, "s3://bucket", f.options(t, sink.Compliance))
+		f.fail(fault{method: "PUT", times: 1, persisted: persisted})
+		info, err := s.Put(t.Context(), object("a", strings.Repeat("x", 3<<20), sink.Compliance))
+		if err != nil || info.Existed != persisted || f.versions("a") != 1 {
+			t.Errorf("Put = %+v, %v; %d versions", info, err, f.versions("a"))
+		}
 	}
 }
 
@@ -187,13 +213,9 @@ func TestGivesUp(t *testing.T) {
 		{"full", fault{method: "PUT", status: 507, code: "XMinioStorageFull"}, 1, "507 XMinioStorageFull", "make room"},
 		{"digest", fault{method: "PUT", status: 400, code: "BadDigest"}, 1, "400 BadDigest", ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			f := newFake(t)
-			opts := f.options(t, sink.Compliance)
-			if c.fault.hang {
-				opts.Timeout = 100 * time.Millisecond
-			}
-			s := open(t, "s3://bucket/audit", opts)
+		bubble(t, c.name, func(t *testing.T) {
+			f := newDirectFake()
+			s := open(t, "s3://bucket/audit", f.options(t, sink.Compliance))
 			c.fault.times = -1
 			f.fail(c.fault)
 			if c.fault.method == "GET" {
@@ -232,20 +254,26 @@ func TestLargeRefusedPutIsReadAsRefusal(t *testing.T) {
 }
 
 func TestCancelWhileWaiting(t *testing.T) {
-	f := newFake(t)
-	opts := f.options(t, sink.Compliance)
-	opts.Retry = s3.Retry{Attempts: 3, Base: time.Hour, Max: time.Hour}
-	ctx, cancel := context.WithCancel(t.Context())
-	opts.Log = slog.New(slog.NewTextHandler(writer(func(p []byte) {
-		if !bytes.Contains(p, []byte("trying again")) || !bytes.Contains(p, []byte("attempt=1")) {
-			t.Errorf("log %s", p)
+	bubble(t, "", func(t *testing.T) {
+		f := newDirectFake()
+		opts := f.options(t, sink.Compliance)
+		opts.Retry = s3.Retry{Attempts: 3, Base: time.Hour, Max: time.Hour}
+		ctx, cancel := context.WithCancel(t.Context())
+		opts.Log = slog.New(slog.NewTextHandler(writer(func(p []byte) {
+			if !bytes.Contains(p, []byte("trying again")) || !bytes.Contains(p, []byte("attempt=1")) {
+				t.Errorf("log %s", p)
+			}
+			time.AfterFunc(time.Minute, cancel)
+		}), nil))
+		s := open(t, "s3://bucket", opts)
+		f.fail(fault{method: "PUT", times: -1, status: 503, code: "SlowDown"})
+		start := time.Now()
+		_, err := s.Put(ctx, object("a", "x", sink.Compliance))
+		wantError(t, err, context.Canceled, "503 SlowDown", "")
+		if took := time.Since(start); took > 2*time.Minute {
+			t.Errorf("took %s", took)
 		}
-		cancel()
-	}), nil))
-	s := open(t, "s3://bucket", opts)
-	f.fail(fault{method: "PUT", times: -1, status: 503, code: "SlowDown"})
-	_, err := s.Put(ctx, object("a", "x", sink.Compliance))
-	wantError(t, err, context.Canceled, "503 SlowDown", "")
+	})
 }
 
 type writer func([]byte)
@@ -298,17 +326,30 @@ func TestUnreadableBodyIsNotRetried(t *testing.T) {
 	}
 }
 
-func TestStalledUpload(t *testing.T) {
-	f := newFake(t)
-	opts := f.options(t, sink.Compliance)
-	opts.Timeout = 100 * time.Millisecond
-	s := open(t, "s3://bucket", opts)
-	// Slow is not stalled: each of the reads takes less than the time-out, all of them more.
-	body := bytes.Repeat([]byte("x"), 8<<20)
-	o := object("slow", string(body), sink.Compliance)
-	o.Body = slowFile{bytes.NewReader(body), 2 * time.Millisecond}
-	if _, err := s.Put(t.Context(), o); err != nil {
-		t.Errorf("a slow upload: %v", err)
+func TestSlowUpload(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		delay time.Duration // of each read, of about 32 KiB
+		ok    bool
+	}{
+		{"slow", time.Minute, true}, // all in all far more than the time-out
+		{"stalled", 3 * time.Minute, false},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			f := newDirectFake()
+			s := open(t, "s3://bucket", f.options(t, sink.Compliance))
+			body := bytes.Repeat([]byte("x"), 1<<20)
+			o := object("a", string(body), sink.Compliance)
+			o.Lock.RetainUntil = o.Lock.RetainUntil.AddDate(1, 0, 0)
+			o.Body = slowFile{bytes.NewReader(body), c.delay}
+			_, err := s.Put(t.Context(), o)
+			if c.ok && err != nil {
+				t.Error(err)
+			}
+			if !c.ok {
+				wantError(t, err, nil, "no progress for 2m0s (tried 4 times)", "network")
+			}
+		})
 	}
 }
 
@@ -402,16 +443,18 @@ func TestChecksumNotShown(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		sum  string // what the server shows
+		kind string
 	}{
-		{"none", ""},
-		{"of parts", base64.StdEncoding.EncodeToString(make([]byte, sha256.Size)) + "-2"},
-		{"nonsense", "%%%"},
-		{"too short", base64.StdEncoding.EncodeToString(make([]byte, 4))},
+		{"none", "", ""},
+		{"of parts", base64.StdEncoding.EncodeToString(make([]byte, sha256.Size)) + "-2", "COMPOSITE"},
+		{"of parts, uncounted", base64.StdEncoding.EncodeToString(make([]byte, sha256.Size)), "COMPOSITE"},
+		{"nonsense", "%%%", "FULL_OBJECT"},
+		{"too short", base64.StdEncoding.EncodeToString(make([]byte, 4)), "FULL_OBJECT"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t)
 			s := open(t, "s3://bucket", f.options(t, sink.None))
-			f.change(func(b *fakeBucket) { b.add("a", &fakeVersion{body: []byte("the bytes"), sum: c.sum}) })
+			f.change(func(b *fakeBucket) { b.add("a", &fakeVersion{body: []byte("the bytes"), sum: c.sum, sumType: c.kind}) })
 			info, err := s.Head(t.Context(), "a", "")
 			if err != nil || info.SHA256 != sha256.Sum256([]byte("the bytes")) {
 				t.Errorf("Head = %+v, %v", info, err)

@@ -73,9 +73,6 @@ func (s *Store) stat(ctx context.Context, name, version string) (stat minio.Obje
 		if r, ok := response(err); !ok || r.StatusCode < 400 || r.StatusCode > 499 {
 			break
 		}
-		if stat.IsDeleteMarker {
-			return stat, fmt.Errorf("%s: %w (version %q)", s.url(name), sink.ErrHidden, stat.VersionID)
-		}
 		// The answer to a HEAD has no body, and so gives no reason: a missing bucket looks like a missing object. And versitygw says
 		// only to a GET that it met a delete marker.
 		hidden, why := s.reason(ctx, name, version)

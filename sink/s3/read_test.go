@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"daybook/sink"
 	"daybook/sink/s3"
@@ -128,27 +127,28 @@ func (s *stalled) Read(p []byte) (int, error) {
 }
 
 func TestGetStalls(t *testing.T) {
-	f := newFake(t)
-	opts := f.options(t, sink.None)
-	opts.Timeout = 50 * time.Millisecond
-	opts.Transport = func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			resp, err := next.RoundTrip(r)
-			if err == nil && r.Method == http.MethodGet {
-				resp.Body = &stalled{ReadCloser: resp.Body, end: r.Context().Done()}
-			}
-			return resp, err
-		})
-	}
-	s := open(t, "s3://bucket", opts)
-	f.change(func(b *fakeBucket) { b.add("a", &fakeVersion{body: []byte("the bytes")}) })
-	r, err := s.Get(t.Context(), "a", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.ReadAll(r)
-	if err := r.Close(); err != nil {
-		t.Error(err)
-	}
-	wantError(t, err, nil, "no progress", "")
+	bubble(t, "", func(t *testing.T) {
+		f := newDirectFake()
+		opts := f.options(t, sink.None)
+		opts.Transport = func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				resp, err := f.direct(next).RoundTrip(r)
+				if err == nil && r.Method == http.MethodGet {
+					resp.Body = &stalled{ReadCloser: resp.Body, end: r.Context().Done()}
+				}
+				return resp, err
+			})
+		}
+		s := open(t, "s3://bucket", opts)
+		f.change(func(b *fakeBucket) { b.add("a", &fakeVersion{body: []byte("the bytes")}) })
+		r, err := s.Get(t.Context(), "a", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.ReadAll(r)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		wantError(t, err, nil, "no progress", "")
+	})
 }

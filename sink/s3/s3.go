@@ -65,8 +65,8 @@ type Options struct {
 	Retry Retry
 	// Timeout is how long a request may go without a byte of progress. Default: 2 minutes.
 	Timeout time.Duration
-	// Progress is told, as an object is sent, how many of its bytes were. It starts anew with each attempt, and is called from one
-	// goroutine per Put.
+	// Progress is told, as an object is sent, how many of its bytes were. It starts anew with each attempt. The calls of one Put do not
+	// overlap, and end before it does; those of several Puts may overlap.
 	Progress func(key string, sent, size int64)
 	// Log is told of retries. Default: nothing is logged.
 	Log *slog.Logger
