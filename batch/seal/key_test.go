@@ -155,6 +155,11 @@ func TestKeyNeverPrints(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&out, verb+" "+verb+" "+verb+"\n", k, struct{ K any }{&k}, struct{ k seal.Key }{k})
 	}
+	for line := range strings.Lines(out.String()) {
+		if !strings.HasPrefix(line, k.String()+" ") {
+			t.Errorf("printed as %s", line)
+		}
+	}
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("key", "key", k, "in", struct{ K seal.Key }{k})
 	data, err := json.Marshal(map[string]any{"k": k})
 	if err != nil {

@@ -228,12 +228,10 @@ func ParseManifest(data []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("%w: schema version %d is unknown, only %d is known", ErrManifest, version.Schema, Schema)
 	}
 	m := new(Manifest)
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(m); err != nil {
+	if err := json.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
-	// encoding/json takes the last of two members of a name and any case of it: only a comparison shows that.
+	// encoding/json passes over unknown members, takes the last of two of a name and any case of it: a comparison shows all that.
 	again, err := m.marshal()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrManifest, err)

@@ -282,6 +282,9 @@ func TestParseManifestFailsClosed(t *testing.T) {
 		}
 		return strings.Replace(string(good), old, with, 1)
 	}
+	says := map[string]string{
+		"schema 2": "schema version 2 is unknown", "too long": "at most 67108864 are allowed", "unknown member": "line 3 is not as Daybook writes it",
+	}
 	for name, text := range map[string]string{
 		"empty":              "",
 		"not JSON":           "hello",
@@ -318,8 +321,9 @@ func TestParseManifestFailsClosed(t *testing.T) {
 		"not UTF-8":          replace("Größe", "Gr\xf6\xdfe"),
 		"too long":           string(good) + strings.Repeat(" ", seal.MaxManifest),
 	} {
-		if _, err := seal.ParseManifest([]byte(text)); !errors.Is(err, seal.ErrManifest) {
-			t.Errorf("%s: error %v, want ErrManifest", name, err)
+		_, err := seal.ParseManifest([]byte(text))
+		if want := says[name]; !errors.Is(err, seal.ErrManifest) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want ErrManifest that says %q", name, err, want)
 		}
 	}
 }

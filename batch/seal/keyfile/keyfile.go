@@ -38,6 +38,7 @@ func Create(path string, data []byte, mode fs.FileMode) (err error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return err
 	}
+	// The link below would say so, too; but a key that is there needs no folder that can be written to.
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
