@@ -158,7 +158,7 @@ func TestRedactLeavesAlone(t *testing.T) {
 		`{"a":"eyJ0b2tlbiI6MX0=","b":"eyJ","c":"a.eyJ.b","d":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIi"}`,
 		`{"a":"-----BEGIN CERTIFICATE-----\nMIIE3zCC\n-----END CERTIFICATE-----","b":"-----BEGIN PUBLIC KEY-----","c":"-----"}`,
 		`{"a":"AKIAIOSFODNN7EXAMPLE","b":"ASIAIOSFODNN7EXAMPLE","c":"ghp_short","d":"IQoJ","e":"xoxb","f":"AIza","g":"sk_live_","h":"ya29."}`,
-		`{"a":"x=1&y=2","b":"a==","c":"token=","d":"password=null","e":"nextToken=abc","f":"sig=abc","g":"https://x/?signature=abc","h":"key=value"}`,
+		`{"a":"x=1&y=2","b":"a==","c":"token=","d":"password=null","e":"nextToken=abc","f":"sig=abc","g":"https://x/?signature=abc","h":"key=value","i":"?token= HTTP/1.1"}`,
 		`{"a":"SGVsbG8gd29ybGQhIFRoaXMgaXMgYmFzZTY0IQ==","b":"69y67YXkh+2LwNYisaGL/A=="}`,
 		`{"a":"{\"statement\":[{\"effect\":\"Allow\",\"action\":\"s3:GetObject\"}]}","b":"{not json","c":"[x","d":"\"x"}`,
 		`{"a":"[redacted:0123abcd]","password":"[redacted:0123abcd]","b":"Bearer [redacted:0123abcd]","c":"u://a:[redacted:0123abcd]@h?token=[redacted:0123abcd]"}`,

@@ -257,7 +257,7 @@ func (r *Redactor) assignedAt(s string, i int) (from, to, next int) {
 		return 0, 0, next
 	}
 	from = i + 1
-	for from < len(s) && s[from] == ' ' {
+	for from < len(s) && s[from] == ' ' && s[i-1] == ' ' { // "token = x", but not "token= x", which is empty
 		from++
 	}
 	if from == len(s) {
