@@ -36,8 +36,10 @@ type Settings struct {
 	// CloseAfter is how long after its end a day is closed. IncludeOpen seals days that are not.
 	CloseAfter  time.Duration
 	IncludeOpen bool
-	// Now is the time; it decides which days are closed.
+	// Now is the time: a seal's, and so where its retention begins.
 	Now func() time.Time
+	// AsOf stands for the time where it is asked which days are closed, and on which day events without a credible time were received. Zero: Now.
+	AsOf time.Time
 	// Build is the version of Daybook, Config the digest of its configuration.
 	Build  string
 	Config seal.Hash
@@ -151,7 +153,14 @@ func (r *Roller) progress(p Progress) {
 
 // closed reports whether a day is over for as long as it takes.
 func (r *Roller) closed(day event.Day) bool {
-	return !r.Now().Before(day.End().Add(r.CloseAfter))
+	return !r.asOf().Before(day.End().Add(r.CloseAfter))
+}
+
+func (r *Roller) asOf() time.Time {
+	if r.AsOf.IsZero() {
+		return r.Now()
+	}
+	return r.AsOf
 }
 
 // resume carries out a journal that was left behind.
@@ -269,7 +278,7 @@ func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from 
 
 // renderDay stages the files of a day. There are none if there is nothing new.
 func (r *Roller) renderDay(ctx context.Context, l *ledger, t *Trail, trail uint16, day event.Day, addendum int, from rows, conflicts *spool.Conflicts, evenEmpty bool) (*rendered, error) {
-	known, err := r.priorOf(ctx, l, day, day == event.DayOf(r.Now()))
+	known, err := r.priorOf(ctx, l, day, day == event.DayOf(r.asOf()))
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +312,7 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 	now := r.Now().UTC().Truncate(time.Second)
 	end := day.End()
 	if !r.closed(day) && end.After(now) {
-		if end = now; !end.After(out.counts.last) {
+		if end = r.asOf().UTC(); !end.After(out.counts.last) {
 			end = out.counts.last.Add(1)
 		}
 		if !end.After(day.Start()) || end.After(day.End()) {

@@ -16,13 +16,16 @@ import (
 )
 
 func (a *app) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or print its schema", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	check := &cobra.Command{
-		Use: "check FILE", Short: "Report every fault of a configuration file at once", Args: cobra.ExactArgs(1),
+		Use: "check FILE", Short: "Report every fault of a configuration file at once", Args: takes(1, 1, "the FILE to check"),
+		Long: `Check reports every fault of a configuration file at once, with line and column, and a way out of
+each. It asks no store and changes nothing.
+
+Exit codes: 0 no faults, 2 faults.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := config.Load(args[0])
 			if err != nil {
-				return err
+				return usageError{err: err}
 			}
 			for _, w := range c.Warnings() {
 				_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %v\ndaybook: hint: %s\n", w, w.Hint)
@@ -41,73 +44,86 @@ func (a *app) configCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.AddCommand(check, schema)
-	return cmd
+	return group("config", "Check a configuration, or print its schema", check, schema)
 }
 
 func (a *app) initCommand() *cobra.Command {
+	var path string
 	cmd := &cobra.Command{
-		Use: "init", Short: "Write a commented configuration and make a signing key",
-		Long: `Init writes a commented configuration that means what runs without one, and makes the signing key if there is none. It overwrites nothing.`,
+		Use: "init [flags]", Short: "Write a commented configuration and make a signing key",
+		Long: `Init writes a commented configuration, which as it stands means what runs without one, and makes
+the signing key if there is none. It overwrites nothing.
+
+Exit codes: 0 done, 1 failed, 2 usage.`,
+		Example: `  daybook init
+  daybook init --config /etc/daybook/daybook.yaml --key /etc/daybook/signing.key`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.initialize() },
+		RunE: func(*cobra.Command, []string) error { return a.initialize(path) },
 	}
-	cmd.Flags().StringVar(&a.flags.config, "config", "daybook.yaml", "the configuration `FILE` to write")
+	cmd.Flags().StringVar(&path, "config", "daybook.yaml", "the configuration `FILE` to write")
 	a.flags.addTo(cmd, "key")
 	return cmd
 }
 
-func (a *app) initialize() error {
+func (a *app) initialize(file string) error {
 	c := config.Default()
 	c.Key = a.flags.key
 	path, err := keyPath(c)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(a.flags.config, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrExist) {
 		return &sink.HintError{Err: err, Hint: "it is left as it is; `daybook config check` tells its faults"}
 	}
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(config.Sample())
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
+	key, created, err := fill(f, path)
 	if err != nil {
-		return err
-	}
-	key, created, err := seal.LoadOrCreateKey(path, keyName)
-	if err != nil {
-		return err
-	}
-	if _, err := intake.LoadOrCreateHMACKey(filepath.Join(filepath.Dir(path), "redaction.key")); err != nil {
-		return err
+		return errors.Join(err, os.Remove(file)) // what was made here, and is not whole
 	}
 	what := "the signing key is"
 	if created {
 		what = "made a signing key:"
 	}
-	_, err = fmt.Fprintf(a.stdout, "wrote %s\n%s %s\npublic key %s.pub, fingerprint %s\n", a.flags.config, what, path, path, key.Fingerprint())
+	_, err = fmt.Fprintf(a.stdout, "wrote %s\n%s %s\npublic key %s.pub, fingerprint %s\n", file, what, path, path, key.Fingerprint())
 	return err
 }
 
+// fill writes the sample into a new configuration file and makes the keys.
+func fill(f *os.File, path string) (key seal.Key, created bool, err error) {
+	_, err = f.Write(config.Sample())
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return key, false, err
+	}
+	if key, created, err = seal.LoadOrCreateKey(path, keyName); err != nil {
+		return key, false, err
+	}
+	_, err = intake.LoadOrCreateHMACKey(filepath.Join(filepath.Dir(path), "redaction.key"))
+	return key, created, err
+}
+
 func (a *app) bucketCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "bucket", Short: "Make a bucket that can hold sealed files", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	var (
 		days int
 		mode string
 	)
 	create := &cobra.Command{
 		Use: "create [flags] [s3://BUCKET]", Short: "Make a bucket with Object Lock and versioning",
-		Long: `Create makes the bucket of the URL (default: the configuration's store) with Object Lock and versioning, and a default retention as a floor where
---mode and --days are given. A bucket that is there and right is left as it is; one that can't lock is refused.`,
-		Args: cobra.MaximumNArgs(1),
+		Long: `Create makes the bucket of the URL (default: the configuration's store) with Object Lock and
+versioning. Daybook locks each file by itself; --mode and --days add a default retention as a floor
+under what others put there. A bucket that is there and right is left as it is; one that can't lock
+is refused. Endpoint, region and credentials are those of the configuration or of the AWS environment.
+
+Exit codes: 0 done, 1 failed, 2 usage.`,
+		Example: `  daybook bucket create --config daybook.yaml
+  daybook bucket create --mode governance --days 30 s3://audit-logs`,
+		Args: takes(0, 1, "at most one URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				a.flags.to = args[0]
-			}
 			return a.createBucket(cmd, args, mode, days)
 		},
 	}
@@ -115,8 +131,7 @@ func (a *app) bucketCommand() *cobra.Command {
 	create.Flags().StringVar(&mode, "mode", "", "the default retention's `MODE`: governance or compliance")
 	create.Flags().IntVar(&days, "days", 0, "the default retention's `DAYS`")
 	create.MarkFlagsRequiredTogether("mode", "days")
-	cmd.AddCommand(create)
-	return cmd
+	return group("bucket", "Make a bucket that can hold sealed files", create)
 }
 
 func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days int) error {
@@ -124,14 +139,14 @@ func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days 
 	if a.flags.config != "" {
 		var err error
 		if c, err = config.Load(a.flags.config); err != nil {
-			return err
+			return usageError{err: err}
 		}
 	}
 	if len(args) == 1 {
 		c.Store.URL = args[0]
 	}
 	if !isS3(c.Store.URL) {
-		return usageError{fmt.Errorf("%s is no bucket: name one as s3://bucket", c.Store.URL)}
+		return usageError{fmt.Errorf("%s is no bucket", c.Store.URL), "name one as s3://bucket, here or as store.url of the configuration"}
 	}
 	opts, err := s3Options(c)
 	if err != nil {
@@ -140,7 +155,7 @@ func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days 
 	opts.Unlocked = opts.Mode == sink.None
 	want := s3.Bucket{Days: days}
 	if want.Mode, err = sink.ParseMode(mode); err != nil {
-		return usageError{err}
+		return usageError{err: err}
 	}
 	created, err := s3.CreateBucket(cmd.Context(), c.Store.URL, want, opts)
 	if err != nil {

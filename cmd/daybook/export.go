@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/intake"
+	"daybook/batch/seal"
 	"daybook/config"
 )
 
@@ -22,18 +25,23 @@ func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [flags] PATH…",
 		Short: "Read events from files and seal the days they hold",
-		Long: `Export reads audit events from files, folders (all files below, in name order) or standard input (-), plain, gzip or zstd, and seals each day
-they hold: JSON Lines as the evidence, CSV, Parquet, CEF and syslog rendered from it, a manifest, and a signed note of SHA-256 sums.
+		Long: `Export reads audit events from files, folders (all files below, in name order) or standard input
+(-), plain, gzip or zstd, and seals each day they hold: JSON Lines as the evidence; CSV, Parquet, CEF
+and syslog rendered from it; a manifest; and a signed note of SHA-256 sums.
 
-Days that are not closed yet (close_after, 1h past their midnight UTC) are counted and left to a later run. A day that was sealed before gets an
-addendum with only what is new. To run it again is harmless: what is sealed already is known, here or on another machine.
+Days that are not closed yet (close_after, 1h past their midnight UTC) are counted and left to a later
+run. A day that was sealed before gets an addendum with only what is new. To run it again is harmless:
+what is sealed already is known, here or on another machine.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or unreadable, 4 conflict with what the store holds.`,
-		Example: `  daybook export testdata/cloudtrail
+The report is a table, or JSON with --json, on standard output; all else is on standard error.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or unreadable, 4 conflict
+with what the store holds.`,
+		Example: `  daybook export testdata/quickstart/day
   daybook export --to /srv/audit --trail acme --org acme events-*.jsonl.gz
   zcat events.gz | daybook export --from jsonl --source billing -
   daybook export --config daybook.yaml --to s3://audit-logs/prod /var/log/cloudtrail`,
-		Args: cobra.MinimumNArgs(1),
+		Args: takes(1, math.MaxInt, "at least one file or folder, or - for standard input"),
 		RunE: a.export,
 	}
 	a.flags.addTo(cmd, "config", "from", "source", "trail", "org", "key", "data", "to", "as-of", "include-open", "json")
@@ -43,11 +51,11 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or u
 func (a *app) export(cmd *cobra.Command, paths []string) error {
 	c, err := a.load(cmd)
 	if err != nil {
-		return err
+		return usageError{err: err}
 	}
 	for _, p := range paths {
 		if _, err := os.Stat(p); p != intake.Stdin && err != nil {
-			return usageError{err}
+			return usageError{err: err}
 		}
 	}
 	ui := a.newDisplay(intake.Sizes(paths))
@@ -83,11 +91,13 @@ func openQuarantine(c *config.Config, s batch.Settings) (*intake.Quarantine, err
 	return intake.NewQuarantine(dir, time.Now()), nil
 }
 
-// jsonReport is what --json prints.
+// jsonReport is what --json prints. Lists are never null.
 type jsonReport struct {
 	*batch.Report
-	Store       string `json:"store"`
-	Data        string `json:"data"`
+	// Store is where the seals are, Data the data folder.
+	Store string `json:"store"`
+	Data  string `json:"data"`
+	// Key is the id of the key that signs, and the name of its file below keys/ in the store.
 	Key         string `json:"key"`
 	Fingerprint string `json:"fingerprint"`
 }
@@ -96,6 +106,7 @@ type jsonReport struct {
 func (a *app) tell(r *batch.Report, c *config.Config, s batch.Settings) error {
 	var err error
 	if a.flags.json {
+		r.Days, r.Faults, r.Examples = append([]batch.DayResult{}, r.Days...), append([]intake.FileFault{}, r.Faults...), append([]intake.QuarantineEntry{}, r.Examples...)
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
 		err = enc.Encode(jsonReport{r, c.Store.URL, s.Data, s.Key.ID(), s.Key.Fingerprint()})
@@ -115,38 +126,52 @@ func (a *app) tell(r *batch.Report, c *config.Config, s batch.Settings) error {
 }
 
 func writeReport(w io.Writer, r *batch.Report, store string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight|tabwriter.TabIndent)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(t, "day\tevents\tduplicates\tquarantined\tfiles\tbytes\t  where")
 	for _, d := range r.Days {
-		// What can't be read has no day: the last line counts it.
-		_, _ = fmt.Fprintf(t, "%v\t%d\t%d\t-\t%d\t%s\t  %s\n", d.Day, d.Events, d.Duplicates, d.Files, humanize.IBytes(uint64(d.Bytes)), where(d, store))
+		_, _ = fmt.Fprintf(t, "%v\t%s\t%s\t-\t%d\t%s\t  %s\n",
+			d.Day, humanize.Comma(d.Events), humanize.Comma(d.Duplicates), d.Files, humanize.IBytes(uint64(d.Bytes)), where(d, store))
+	}
+	if r.Quarantined > 0 { // what can't be read has no day
+		_, _ = fmt.Fprintf(t, "-\t-\t-\t%s\t-\t-\t  %s\n", humanize.Comma(r.Quarantined), r.QuarantineIndex)
 	}
 	if err := t.Flush(); err != nil { // it keeps the first error
 		return err
 	}
 	rate := ""
 	if sec := r.Elapsed.Seconds(); sec > 0 {
-		rate = fmt.Sprintf(", %s events/s", humanize.Comma(int64(float64(r.Read)/sec)))
+		rate = fmt.Sprintf(" (%s events/s)", humanize.Comma(int64(float64(r.Read)/sec)))
 	}
-	_, err := fmt.Fprintf(w, "total: %s read, %s written, %s duplicates, %s quarantined, %s not tracked, %s pending; %s in, %s out, %.1fs%s\n",
+	_, err := fmt.Fprintf(w, "total: %s read = %s written + %s duplicates + %s quarantined + %s not tracked + %s pending%s; %s in, %s out, %.1fs%s\n",
 		humanize.Comma(r.Read), humanize.Comma(r.Written), humanize.Comma(r.Duplicates), humanize.Comma(r.Quarantined), humanize.Comma(r.NotTracked),
-		humanize.Comma(r.Pending), humanize.IBytes(uint64(r.InputBytes)), humanize.IBytes(uint64(r.OutputBytes)), r.Elapsed.Seconds(), rate)
+		humanize.Comma(r.Pending), copies(r), humanize.IBytes(uint64(r.InputBytes)), humanize.IBytes(uint64(r.OutputBytes)), r.Elapsed.Seconds(), rate)
 	return err
 }
 
-// where says where a day's files are, or why there are none.
+// copies completes the sum where more than one trail took an event.
+func copies(r *batch.Report) string {
+	if r.Copies == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" - %s copies", humanize.Comma(r.Copies))
+}
+
+// where says where a day's files are, as a pattern that a shell understands, or why there are none.
 func where(d batch.DayResult, store string) string {
 	switch d.Outcome {
 	case batch.StillOpen:
-		return fmt.Sprintf("not closed yet, %d events left to a later run (--include-open)", d.Pending)
+		return fmt.Sprintf("%s is not closed yet: %s left to a later run (or --include-open)", d.Trail, humanize.Comma(d.Pending))
 	case batch.Unchanged:
-		return "sealed before, nothing new"
-	case batch.Addendum:
-		return fmt.Sprintf("%s/%s (addendum %d)", store, d.Note, d.Addendum)
-	case batch.Resumed:
-		return fmt.Sprintf("%s/%s (begun by an earlier run)", store, d.Note)
+		return fmt.Sprintf("%s has it all, nothing new", d.Trail)
 	}
-	return store + "/" + d.Note
+	note := fmt.Sprintf("seal %d", d.Seal)
+	switch {
+	case d.Outcome == batch.Resumed:
+		note += ", begun by an earlier run"
+	case d.Addendum > 0:
+		note += fmt.Sprintf(", addendum %d", d.Addendum)
+	}
+	return fmt.Sprintf("%s/*/class=*/trail=%s/dt=%v (%s)", strings.TrimSuffix(store, "/"), seal.EncodeName(d.Trail), d.Day, note)
 }
 
 func (a *app) tellFaults(r *batch.Report) {
@@ -157,9 +182,12 @@ func (a *app) tellFaults(r *batch.Report) {
 		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %s:%d: %s\n", q.File, q.Line, q.Reason)
 	}
 	if more := r.Quarantined - int64(len(r.Examples)); more > 0 {
-		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: … and %d more\n", more)
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: … and %s more\n", humanize.Comma(more))
 	}
-	if r.QuarantineIndex != "" {
-		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: these records lie as they came in %s and the .records file beside it; mend them at their source and export them again\n", r.QuarantineIndex)
+	if r.Quarantined > 0 {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: what is in quarantine lies there as it came; mend it at its source and export it again\n")
+	}
+	if len(r.Faults) > 0 {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: what could be read of these files is exported; give them again when they are whole\n")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,8 +36,11 @@ func main() {
 	os.Exit(code)
 }
 
-// usageError is an error in how the command was called.
-type usageError struct{ err error }
+// usageError is an error in how the command was called; nothing was done. Its hint may be blank.
+type usageError struct {
+	err  error
+	hint string
+}
 
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
@@ -60,28 +64,46 @@ func (a *app) exit(err error) int {
 		hint   *sink.HintError
 		faults *config.Faults
 		usage  usageError
+		way    string
 	)
+	if errors.As(err, &hint) {
+		way = hint.Hint
+	}
+	code := exitFailed
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errQuarantined):
+	case errors.Is(err, errQuarantined): // told already
 		return exitQuarantine
 	case errors.As(err, &faults):
-		_, _ = fmt.Fprintf(a.stderr, "daybook: error: the configuration has %d faults\n%v\n", len(faults.Faults), faults)
+		a.tellSettings(faults)
 		return exitUsage
+	case errors.As(err, &usage):
+		code = exitUsage
+		if way == "" {
+			way = usage.hint
+		}
+	case errors.Is(err, sink.ErrConflict):
+		code = exitConflict
 	}
 	_, _ = fmt.Fprintf(a.stderr, "daybook: error: %v\n", err)
-	if errors.As(err, &hint) {
-		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: %s\n", hint.Hint)
+	if way != "" {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: %s\n", way)
 	}
-	switch {
-	case errors.As(err, &usage):
-		_, _ = fmt.Fprintln(a.stderr, "daybook: hint: `daybook help` lists the commands, `daybook COMMAND --help` what one takes")
-		return exitUsage
-	case errors.Is(err, sink.ErrConflict):
-		return exitConflict
+	return code
+}
+
+// tellSettings tells all that is wrong with the settings, where each stands, and the way out.
+func (a *app) tellSettings(f *config.Faults) {
+	for _, fault := range f.Faults {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: error: %v\n", fault)
+		if fault.Hint != "" {
+			_, _ = fmt.Fprintf(a.stderr, "daybook: hint: %s\n", fault.Hint)
+		}
 	}
-	return exitFailed
+	if n := len(f.Faults); n > 1 {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: %d faults in all; nothing was done\n", n)
+	}
 }
 
 // app is what the commands share.
@@ -92,25 +114,42 @@ type app struct {
 }
 
 func (a *app) rootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "daybook",
-		Short:         "Close each day's audit events into files that people trust",
-		Long:          "Daybook closes each day's audit events into files that people trust: CSV, Parquet, CEF and syslog, rendered from JSON Lines as the evidence,\nunder a signed seal, in a folder or an object-locked bucket.",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Version:       version,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(
+	root := group("daybook", "Close each day's audit events into files that people trust",
 		a.exportCommand(), a.initCommand(), a.importCommand(), a.rollCommand(), a.statusCommand(), a.bucketCommand(), a.configCommand(), a.versionCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
 	)
+	root.Long = `Daybook closes each day's audit events into files that people trust: CSV, Parquet, CEF and
+syslog, rendered from JSON Lines as the evidence, under a signed seal, in a folder or an
+object-locked bucket.`
+	root.Example = `  daybook export testdata/quickstart/day`
+	root.SilenceErrors, root.SilenceUsage, root.Version = true, true, version
+	root.SetVersionTemplate("daybook {{.Version}}\n")
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, helpOf(cmd)} })
+	root.InitDefaultCompletionCmd("completion")
 	for _, c := range root.Commands() {
-		usageArgs(c)
+		if c.Name() == "completion" {
+			c.RunE = help
+		}
 	}
+	usageArgs(root)
 	return root
+}
+
+// helpWidth is how wide the lines of a help text may be.
+const helpWidth = 100
+
+// group is a command that has others below it and does nothing by itself.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: help}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+func helpOf(cmd *cobra.Command) string {
+	return fmt.Sprintf("`%s --help` tells what it takes", cmd.CommandPath())
 }
 
 const exitCodes = `The exit codes of daybook:
@@ -121,18 +160,39 @@ const exitCodes = `The exit codes of daybook:
   3  done, but some of the input could not be read: records are in quarantine, or files were unreadable
   4  the store holds other bytes where ours belong`
 
-// usageArgs makes errors about a command's arguments usage errors.
+// usageArgs makes errors about a command's arguments, and about which of its flags go together, usage errors.
 func usageArgs(c *cobra.Command) {
+	c.DisableFlagsInUseLine = true // each says itself what it takes
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usageError{err}
+			err := check(cmd, args)
+			if err == nil {
+				err = cmd.ValidateFlagGroups()
 			}
-			return nil
+			if err == nil {
+				return nil
+			}
+			hint := helpOf(cmd)
+			if len(args) > 0 {
+				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+					hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+				}
+			}
+			return usageError{err, hint}
 		}
 	}
 	for _, sub := range c.Commands() {
 		usageArgs(sub)
+	}
+}
+
+// takes is an argument check that says in words what is missing.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return fmt.Errorf("%s takes %s, not %d arguments", cmd.CommandPath(), what, len(args))
+		}
+		return nil
 	}
 }
 

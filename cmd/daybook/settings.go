@@ -104,8 +104,11 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 // settings makes of a configuration what package batch works with.
 func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch.Settings, intake.Settings, error) {
 	s := batch.Settings{
-		CloseAfter: c.CloseAfter.Std(), IncludeOpen: c.IncludeOpen, Now: clock(c), Build: "daybook " + version, Workers: runtime.GOMAXPROCS(0),
+		CloseAfter: c.CloseAfter.Std(), IncludeOpen: c.IncludeOpen, Now: time.Now, AsOf: c.AsOf.Time, Build: "daybook " + version, Workers: runtime.GOMAXPROCS(0),
 		Progress: ui.progress, Log: slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if s.AsOf.IsZero() {
+		s.AsOf = time.Now()
 	}
 	var err error
 	if s.Store, err = openStore(c, ui); err != nil {
@@ -148,7 +151,7 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 		return s, intake.Settings{}, err
 	}
 	reading := intake.Settings{
-		From: c.From, Source: c.Source, Org: c.Trails[0].Org, AsOf: s.Now(), PlausibleAfter: c.PlausibleAfter.Time(),
+		From: c.From, Source: c.Source, Org: c.Trails[0].Org, AsOf: s.AsOf, PlausibleAfter: c.PlausibleAfter.Time(),
 		RecordLimit: int(c.Limits.Record), Ratio: int64(c.Limits.Ratio), Workers: s.Workers, Redactor: redactor,
 	}
 	return s, reading, nil
@@ -156,13 +159,6 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 
 // keyName is the name that our signatures bear; the key's hash beside it tells installations apart.
 const keyName = "daybook"
-
-func clock(c *config.Config) func() time.Time {
-	if asOf := c.AsOf.Time; !asOf.IsZero() {
-		return func() time.Time { return asOf }
-	}
-	return time.Now
-}
 
 func trails(cmd *cobra.Command, f *flags, c *config.Config) ([]batch.Trail, error) {
 	var list []batch.Trail

@@ -458,7 +458,7 @@ func checkEscape(s []byte) (n int, reason string) {
 		}
 		return 0, "malformed \\u escape"
 	}
-	return 0, fmt.Sprintf("unknown escape \\%c", s[1])
+	return 0, fmt.Sprintf("unknown escape %q", s[:2])
 }
 
 func hex4(s []byte) (rune, bool) {
