@@ -105,6 +105,7 @@ func TestManyPages(t *testing.T) {
 	events := newGenerator().events(40_000)
 	for i := range events {
 		e := &events[i]
+		e.Set(event.Corrects, fmt.Sprintf("%06d", 500_000-i)) // falls from page to page
 		switch {
 		case i < 34_000:
 			e.Unset(event.ProjectID) // a page of nulls before the first value
@@ -251,7 +252,7 @@ func TestUniqueValuesAreNotHeld(t *testing.T) {
 }
 
 func TestOrderIsEnforced(t *testing.T) {
-	make := func(micros int64, id string) event.Event {
+	named := func(micros int64, id string) event.Event {
 		e := event.Event{Time: at(micros).Add(999)}
 		e.Set(event.ID, id)
 		return e
@@ -261,13 +262,13 @@ func TestOrderIsEnforced(t *testing.T) {
 		events []event.Event
 		fine   bool
 	}{
-		{"rising", []event.Event{make(1, "b"), make(2, "a")}, true},
-		{"same time, ids rising", []event.Event{make(1, "a"), make(1, "b")}, true},
-		{"a conflict: same time and id", []event.Event{make(1, "a"), make(1, "a")}, true},
-		{"time falls", []event.Event{make(2, "a"), make(1, "b")}, false},
-		{"id falls", []event.Event{make(1, "b"), make(1, "a")}, false},
-		{"ids rise, but not as they are written", []event.Event{make(1, "\U0001f600"), make(1, "\xff")}, false},
-		{"below zero", []event.Event{make(-5, "a"), make(-6, "b")}, false},
+		{"rising", []event.Event{named(1, "b"), named(2, "a")}, true},
+		{"same time, ids rising", []event.Event{named(1, "a"), named(1, "b")}, true},
+		{"a conflict: same time and id", []event.Event{named(1, "a"), named(1, "a")}, true},
+		{"time falls", []event.Event{named(2, "a"), named(1, "b")}, false},
+		{"id falls", []event.Event{named(1, "b"), named(1, "a")}, false},
+		{"ids rise, but not as they are written", []event.Event{named(1, "\U0001f600"), named(1, "\xff")}, false},
+		{"below zero", []event.Event{named(-5, "a"), named(-6, "b")}, false},
 	} {
 		for _, batch := range []int{1, 2} {
 			e, err := parquet.NewEncoder(io.Discard, acme, nil)

@@ -207,6 +207,7 @@ func checkClaims(t testing.TB, f *pq.File) {
 			}
 			kind := chunk.Type().Kind()
 			var nulls, values, rows int64
+			var least pq.Value
 			pages := chunk.Pages()
 			for p := 0; ; p++ {
 				page, err := pages.ReadPage()
@@ -225,9 +226,12 @@ func checkClaims(t testing.TB, f *pq.File) {
 					t.Fatalf("%v: read %d of %d values: %v", where, n, len(list), err)
 				}
 				pageNulls := int64(0)
-				var least, most pq.Value
+				before, most := least, pq.Value{}
 				if index != nil {
 					least, most = index.MinValue(p), index.MaxValue(p)
+					if index.IsAscending() && !before.IsNull() && !least.IsNull() && chunk.Type().Compare(before, least) > 0 {
+						t.Errorf("%v: the index claims to rise, but page %d does not", where, p)
+					}
 				}
 				for _, v := range list {
 					if v.IsNull() {
