@@ -3,6 +3,7 @@ package intake
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,47 +25,76 @@ type input struct {
 	name string
 	size int64 // bytes on disk, 0 if not known
 	open func() (io.ReadCloser, error)
+	// waits says that another process may keep us waiting: for standard input, pipes and devices.
+	waits bool
 }
 
 // inputs walks the paths: a file is itself, a folder all files below it in name order, Stdin is stdin. Names that begin with a dot are passed over
-// inside of folders. A path that is not there is an error at once; what can't be read inside of a folder is handed to fault, and the walk goes on.
+// inside of folders. A file that is named more than once, be it by a symbolic link, is read once: records without an id would else count as many. A path
+// that is not there is an error at once; what can't be read is handed to fault, and the walk goes on.
 //
 // Folders are read through os.Root: a symbolic link that leads out of its folder is a fault, never followed.
 func inputs(paths []string, stdin io.Reader, fault func(file, reason string)) ([]input, error) {
-	var list []input
+	f := finder{fault: fault, seen: map[string]bool{}}
 	for _, path := range paths {
 		if path == Stdin {
-			list = append(list, input{name: "standard input", open: func() (io.ReadCloser, error) { return io.NopCloser(stdin), nil }})
+			f.add(path, input{"standard input", 0, func() (io.ReadCloser, error) { return io.NopCloser(stdin), nil }, true})
 			continue
 		}
 		info, err := os.Stat(path)
 		if err != nil {
 			return nil, err
 		}
-		if !info.IsDir() {
-			list = append(list, input{path, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) }})
-			continue
-		}
-		folder, err := walk(path, fault)
-		if err != nil {
+		real, err := realPath(path)
+		switch {
+		case err != nil:
 			return nil, err
+		case info.IsDir():
+			f.walk(path, real)
+		case info.Mode().IsRegular():
+			f.add(real, input{path, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) }, false})
+		default:
+			f.add(real, input{path, 0, func() (io.ReadCloser, error) { return os.Open(path) }, true})
 		}
-		list = append(list, folder...)
 	}
-	return list, nil
+	return f.list, nil
 }
 
-func walk(dir string, fault func(file, reason string)) ([]input, error) {
+// realPath is where path leads.
+func realPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
+// finder gathers what is to be read.
+type finder struct {
+	list  []input
+	seen  map[string]bool // by where they lead
+	fault func(file, reason string)
+}
+
+func (f *finder) add(real string, in input) {
+	if !f.seen[real] {
+		f.seen[real] = true
+		f.list = append(f.list, in)
+	}
+}
+
+// walk adds the files below dir, which leads to real.
+func (f *finder) walk(dir, real string) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		f.fault(dir, plain(err))
+		return
 	}
-	defer root.Close() //nolint:errcheck // nothing was written
-	var list []input
-	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+	defer root.Close()                                                                 //nolint:errcheck // nothing was written
+	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error { // it hands on what the function returns
 		name := filepath.Join(dir, path)
 		if err != nil {
-			fault(name, plain(err))
+			f.fault(name, plain(err))
 			return nil
 		}
 		if path != "." && strings.HasPrefix(d.Name(), ".") {
@@ -76,20 +106,25 @@ func walk(dir string, fault func(file, reason string)) ([]input, error) {
 		if d.IsDir() {
 			return nil
 		}
+		target, link := filepath.Join(real, path), d.Type()&fs.ModeSymlink != 0
 		info, err := root.Stat(path)
+		if err == nil && link {
+			target, err = filepath.EvalSymlinks(target)
+		}
 		switch {
+		case err != nil && link:
+			f.fault(name, fmt.Sprintf("a symbolic link that is not followed (%s): name what it leads to, to have that read", plain(err)))
 		case err != nil:
-			fault(name, plain(err))
+			f.fault(name, plain(err))
 		case info.IsDir():
-			fault(name, "a symbolic link to a folder: name the folder itself to have it read")
+			f.fault(name, "a symbolic link to a folder: name the folder itself to have it read")
 		case !info.Mode().IsRegular():
-			fault(name, "not a regular file")
+			f.fault(name, "neither a file nor a folder: name it itself to have it read")
 		default:
-			list = append(list, input{name, info.Size(), func() (io.ReadCloser, error) { return openIn(dir, path) }})
+			f.add(target, input{name, info.Size(), func() (io.ReadCloser, error) { return openIn(dir, path) }, false})
 		}
 		return nil
 	})
-	return list, err
 }
 
 func openIn(dir, path string) (io.ReadCloser, error) {
@@ -101,10 +136,29 @@ func openIn(dir, path string) (io.ReadCloser, error) {
 	return root.Open(path)
 }
 
+// openAside opens and reads in in a goroutine of its own: what waits for another process can't be called back, so that a cancelled import leaves it
+// behind, and the goroutine ends with the read it waits for.
+func openAside(ctx context.Context, in input) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() {
+		file, err := in.open()
+		if err == nil {
+			_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{file}, make([]byte, 256<<10))
+			_ = file.Close() // it was only read
+		}
+		_ = w.CloseWithError(err) // never fails
+	}()
+	context.AfterFunc(ctx, func() { _ = w.CloseWithError(ctx.Err()) })
+	return r
+}
+
 // plain is the reason of an error without the path, which is told beside it.
 func plain(err error) string {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err.Error()
+		err = p.Err
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return err.Error() + ": let the user that runs daybook read it"
 	}
 	return err.Error()
 }
@@ -121,8 +175,7 @@ const maxZstdWindow = 64 << 20
 const bombFloor = 64 << 20
 
 // decompress looks at the first bytes of r and undoes gzip or zstd. A file that grows more than ratio times is refused once it has grown large.
-func decompress(r io.Reader, ratio int64) (io.Reader, func(), error) {
-	in := &countReader{r: r}
+func decompress(in *countReader, ratio int64) (io.Reader, func(), error) {
 	head := bufio.NewReaderSize(in, 256<<10)
 	magic, err := head.Peek(4)
 	if err != nil && err != io.EOF {
@@ -145,12 +198,17 @@ func decompress(r io.Reader, ratio int64) (io.Reader, func(), error) {
 	return head, func() {}, nil
 }
 
+// countReader counts what is read. It ends with its context.
 type countReader struct {
-	r io.Reader
-	n int64
+	ctx context.Context
+	r   io.Reader
+	n   int64
 }
 
 func (c *countReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := c.r.Read(p)
 	c.n += int64(n)
 	return n, err
@@ -170,10 +228,38 @@ func (b *bombReader) Read(p []byte) (int, error) {
 	if b.out > bombFloor && b.out > b.ratio*b.in.n {
 		return n, fmt.Errorf("%s: %d bytes became more than %d: this looks like a decompression bomb (limits.ratio is %d)", b.kind, b.in.n, b.out, b.ratio)
 	}
-	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%s, after %d bytes of content: %w", b.kind, b.out, err)
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("the file is cut short: %w", err)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		err = fmt.Errorf("it was compressed with a window of more than %d bytes (zstd --long or --ultra), compress it anew: %w", maxZstdWindow, err)
 	}
-	return n, err
+	return n, fmt.Errorf("%s, after %d bytes of content: %w", b.kind, b.out, err)
+}
+
+// foreign names what content is that can't be read as it is, and says what to do about it; blank for all else.
+func foreign(head []byte) string {
+	for _, f := range []struct{ magic, what string }{
+		{"PK\x03\x04", "a zip archive: unpack it first"},
+		{"BZh", "bzip2: unpack it first, gzip and zstd are read as they are"},
+		{"\xfd7zXZ\x00", "xz: unpack it first, gzip and zstd are read as they are"},
+		{"\x04\x22\x4d\x18", "lz4: unpack it first, gzip and zstd are read as they are"},
+		{"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"},
+		{string(gzipMagic), "compressed twice: unpack it once"},
+		{string(zstdMagic), "compressed twice: unpack it once"},
+		{"\xff\xfe", "text in UTF-16: turn it into UTF-8 first"},
+		{"\xfe\xff", "text in UTF-16: turn it into UTF-8 first"},
+	} {
+		if bytes.HasPrefix(head, []byte(f.magic)) {
+			return f.what
+		}
+	}
+	if len(head) > 262 && string(head[257:262]) == "ustar" {
+		return "a tar archive: unpack it first"
+	}
+	return ""
 }
 
 // headSize is how much of a file's content is looked at to tell its format.

@@ -7,6 +7,7 @@
 package intake
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -14,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +23,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"bufio"
 
 	"daybook/event"
 	"daybook/formats/cloudtrail"
@@ -107,13 +107,14 @@ func Import(ctx context.Context, paths []string, stdin io.Reader, settings Setti
 	if err != nil {
 		return Report{}, err
 	}
-	batches := make(chan *recordBatch, settings.Workers)
+	workers := max(settings.Workers, 1)
+	batches := make(chan *recordBatch, workers)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(batches)
 		return im.readAll(ctx, files, batches)
 	})
-	for range settings.Workers {
+	for range workers {
 		taker := takers()
 		group.Go(func() error {
 			w := worker{im: &im, taker: taker}
@@ -171,6 +172,8 @@ type recordAt struct{ off, end, line int }
 const (
 	batchBytes   = 256 << 10
 	batchRecords = 512
+	// maxPooled is the size up to which a batch is used again: those that long records blew up are let go.
+	maxPooled = 4 * batchBytes
 )
 
 func (im *importer) batch(file string, d decoderEntry) *recordBatch {
@@ -193,32 +196,54 @@ func (im *importer) readAll(ctx context.Context, files []input, out chan<- *reco
 
 // readFile returns an error only for what must stop the import.
 func (im *importer) readFile(ctx context.Context, f input, out chan<- *recordBatch) error {
-	file, err := f.open()
-	if err != nil {
-		im.fault(f.name, plain(err))
-		return nil
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var file io.ReadCloser
+	if f.waits {
+		file = openAside(ctx, f)
+	} else {
+		var err error
+		if file, err = f.open(); err != nil {
+			im.fault(f.name, plain(err))
+			return nil
+		}
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	raw := &countReader{r: file}
-	content, closeContent, err := decompress(raw, im.settings.Ratio)
-	if err != nil {
-		im.fault(f.name, plain(err))
-		return nil
-	}
-	defer closeContent()
+	raw := &countReader{ctx: ctx, r: file}
 	told := int64(0)
 	tell := func() {
 		im.done(raw.n - told)
 		told = raw.n
 	}
 	defer tell()
+	if err := im.readContent(ctx, f.name, raw, func(b *recordBatch) error {
+		tell()
+		select {
+		case out <- b:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}); err != nil {
+		return err
+	}
+	return ctx.Err() // which reads as a fault of the file, and is none
+}
 
-	counted := &countReader{r: content}
+func (im *importer) readContent(ctx context.Context, name string, raw *countReader, send func(*recordBatch) error) error {
+	content, closeContent, err := decompress(raw, im.settings.Ratio)
+	if err != nil {
+		im.fault(name, plain(err))
+		return nil
+	}
+	defer closeContent()
+	counted := &countReader{ctx: ctx, r: content}
 	defer func() { im.report.Bytes += counted.n }()
 	buffered := bufio.NewReaderSize(counted, headSize)
 	head, err := buffered.Peek(headSize)
-	if err != nil && err != io.EOF && len(head) == 0 {
-		im.fault(f.name, plain(err))
+	if err != nil && err != io.EOF && len(bytes.TrimSpace(head)) == 0 {
+		im.fault(name, plain(err))
 		return nil
 	}
 	entry, skip, reason := im.choose(head)
@@ -227,46 +252,40 @@ func (im *importer) readFile(ctx context.Context, f input, out chan<- *recordBat
 		im.report.Skipped++
 		return nil
 	case reason != "":
-		im.fault(f.name, reason)
+		im.fault(name, reason)
 		return nil
 	}
 	im.report.Files++
 
-	b := im.batch(f.name, entry)
-	send := func() error {
-		tell()
-		select {
-		case out <- b:
-			b = im.batch(f.name, entry)
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	var b *recordBatch
 	for record, err := range entry.decoder.Records(buffered, im.settings.RecordLimit) {
 		if err != nil {
-			im.fault(f.name, "read up to here, then: "+plain(err))
+			im.fault(name, fmt.Sprintf("broken: %s; what came before that stands; mend the file and export it again", plain(err)))
 			break
 		}
 		im.read.Add(1)
 		if record.Rest != nil {
-			reason := fmt.Sprintf("record is longer than %d bytes (limits.record)", im.settings.RecordLimit)
-			if err := im.q.Add(f.name, record.Line, reason, record.Data, record.Rest); err != nil {
+			reason := fmt.Sprintf("record is longer than %d bytes: raise limits.record to have it read", im.settings.RecordLimit)
+			if err := im.q.Add(name, record.Line, reason, record.Data, record.Rest); err != nil {
 				return err
 			}
 			continue
+		}
+		if b == nil {
+			b = im.batch(name, entry)
 		}
 		off := len(b.data)
 		b.data = append(b.data, record.Data...)
 		b.records = append(b.records, recordAt{off, len(b.data), record.Line})
 		if len(b.data) >= batchBytes || len(b.records) == batchRecords {
-			if err := send(); err != nil {
+			if err := send(b); err != nil {
 				return err
 			}
+			b = nil
 		}
 	}
-	if len(b.records) > 0 {
-		return send()
+	if b != nil {
+		return send(b)
 	}
 	return nil
 }
@@ -276,6 +295,8 @@ func (im *importer) choose(head []byte) (d decoderEntry, skip bool, reason strin
 	switch {
 	case len(bytes.TrimSpace(head)) == 0 && len(head) < headSize:
 		return decoderEntry{}, true, ""
+	case foreign(head) != "":
+		return decoderEntry{}, false, foreign(head)
 	case im.forced != nil:
 		return *im.forced, false, ""
 	case cloudtrail.IsDigest(head):
@@ -315,7 +336,9 @@ func (w *worker) run(ctx context.Context, in <-chan *recordBatch) error {
 			}
 			w.im.taken.Add(1)
 		}
-		w.im.pool.Put(b)
+		if cap(b.data) <= maxPooled {
+			w.im.pool.Put(b)
+		}
 	}
 	return nil
 }
@@ -372,6 +395,22 @@ func (w *worker) nameByContent(e *event.Event) {
 	e.Set(event.ID, hex.EncodeToString(hash[:12])+"00000000")
 }
 
+// tokenMember finds the value of a member token_last4, in a record of any encoding.
+var tokenMember = regexp.MustCompile(`"token_last4"\s*:\s*("(?:[^"\\]|\\.)*"|[^\s,}"]+)`)
+
+// cutToken cuts a token that the source forgot to cut, as the event has it.
+func cutToken(record []byte, e *event.Event) []byte {
+	var out []byte
+	last := 0
+	for _, at := range tokenMember.FindAllSubmatchIndex(record, -1) {
+		if string(record[at[2]:at[3]]) != "null" {
+			out = event.AppendQuoted(append(out, record[last:at[2]]...), e.Get(event.TokenLast4))
+			last = at[3]
+		}
+	}
+	return append(out, record[last:]...)
+}
+
 // decodeInvalid decodes a record that is not valid UTF-8: its fields get U+FFFD for what is broken, raw gets the bytes, redacted, in base64.
 func (w *worker) decodeInvalid(b *recordBatch, record []byte) error {
 	e := &w.event
@@ -381,7 +420,7 @@ func (w *worker) decodeInvalid(b *recordBatch, record []byte) error {
 	}
 	e.Unset(event.Raw)
 	w.im.settings.Redactor.Redact(e)
-	redacted, _ := w.im.settings.Redactor.RedactBytes(record)
+	redacted, _ := w.im.settings.Redactor.RedactBytes(cutToken(record, e))
 	e.Set(event.Raw, `{"base64":"`+base64.StdEncoding.EncodeToString(redacted)+`"}`)
 	e.Flag(event.FlagInvalidUTF8)
 	return nil

@@ -2,7 +2,6 @@ package intake
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,9 +29,8 @@ type Quarantine struct {
 	name string
 
 	mu      sync.Mutex
-	records *os.File
-	index   *bufio.Writer
-	file    *os.File
+	records *quarantineFile // nil before the first record
+	index   *quarantineFile
 	offset  int64
 	entries []QuarantineEntry // at most maxTold
 	count   int64
@@ -77,16 +75,21 @@ func (q *Quarantine) add(file string, line int, reason string, data []byte, rest
 		}
 	}
 	hash := sha256.New()
-	body := io.Reader(bytes.NewReader(data))
-	if rest != nil {
-		body = io.MultiReader(body, rest)
+	hash.Write(data) // never fails
+	if _, err := q.records.Write(data); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
 	}
-	size, err := io.Copy(io.MultiWriter(q.records, hash), body)
-	if err != nil {
-		if pathErr, ok := errors.AsType[*os.PathError](err); ok { // ours to write: disk full and the like
-			return fmt.Errorf("quarantine: %w", pathErr)
+	size := int64(len(data))
+	if rest != nil {
+		in := &readErrors{r: rest}
+		n, err := io.Copy(io.MultiWriter(q.records, hash), in)
+		if err != nil && in.err == nil { // ours to write: disk full and the like
+			return fmt.Errorf("quarantine: %w", err)
 		}
-		reason += fmt.Sprintf(" (and the rest of it can't be read: %v)", err)
+		if in.err != nil {
+			reason += fmt.Sprintf(" (and the rest of it can't be read: %v)", in.err)
+		}
+		size += n
 	}
 	entry := QuarantineEntry{file, line, reason, hex.EncodeToString(hash.Sum(nil)), q.offset, size}
 	q.offset += size
@@ -107,21 +110,54 @@ func (q *Quarantine) add(file string, line int, reason string, data []byte, rest
 	return nil
 }
 
+// readErrors keeps the error of reading, to tell it from one of writing.
+type readErrors struct {
+	r   io.Reader
+	err error
+}
+
+func (r *readErrors) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
+}
+
 func (q *Quarantine) create() error {
 	if err := os.MkdirAll(q.dir, 0o700); err != nil {
 		return err
 	}
-	records, err := os.OpenFile(filepath.Join(q.dir, q.name+".records"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	records, err := createQuarantineFile(q.RecordsPath())
 	if err != nil {
 		return err
 	}
-	index, err := os.OpenFile(filepath.Join(q.dir, q.name+".jsonl"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	index, err := createQuarantineFile(q.Path())
 	if err != nil {
-		_ = records.Close() // nothing was written
+		_ = records.file.Close() // nothing was written
+		_ = os.Remove(q.RecordsPath())
 		return err
 	}
-	q.records, q.file, q.index = records, index, bufio.NewWriter(index)
+	q.records, q.index = records, index
 	return nil
+}
+
+// quarantineFile is a file for its owner only.
+type quarantineFile struct {
+	*bufio.Writer
+	file *os.File
+}
+
+func createQuarantineFile(path string) (*quarantineFile, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &quarantineFile{bufio.NewWriterSize(file, 64<<10), file}, nil
+}
+
+func (f *quarantineFile) close() error {
+	return errors.Join(f.Flush(), f.file.Sync(), f.file.Close())
 }
 
 // Close puts what was added on stable storage.
@@ -131,12 +167,21 @@ func (q *Quarantine) Close() error {
 	if q.records == nil {
 		return q.err
 	}
-	err := errors.Join(q.err, q.index.Flush(), q.file.Sync(), q.records.Sync(), q.file.Close(), q.records.Close())
-	q.records = nil
-	if err != nil {
-		return fmt.Errorf("quarantine: %w", err)
+	err := errors.Join(q.records.close(), q.index.close(), syncDir(q.dir), syncDir(filepath.Dir(q.dir)))
+	q.records, q.index = nil, nil
+	if q.err == nil && err != nil {
+		q.err = fmt.Errorf("quarantine: %w", err)
 	}
-	return nil
+	return q.err
+}
+
+// syncDir makes the names in dir durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // Count is how many records were added.
@@ -171,6 +216,9 @@ func (q *Quarantine) Hashes() []string {
 
 // Path is the index file of this run's records.
 func (q *Quarantine) Path() string { return filepath.Join(q.dir, q.name+".jsonl") }
+
+// RecordsPath is the file that holds them.
+func (q *Quarantine) RecordsPath() string { return filepath.Join(q.dir, q.name+".records") }
 
 // Expire removes the files of runs that are older than keep.
 func Expire(dir string, now time.Time, keep time.Duration) error {
