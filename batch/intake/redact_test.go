@@ -234,13 +234,14 @@ func TestRules(t *testing.T) {
 	r := newRedactor(t, intake.Rules{
 		Keys:      []string{"national_number", "PIN"},
 		AllowKeys: []string{"cookie", "Token"},
-		Patterns:  []string{`\bEMP-\d+\b`, `code:(\w+)`},
+		Patterns:  []string{`\bEMP-\d+\b`, `code:(\w+)`, `[0-9a-f]{8}`},
 	})
 	for in, want := range map[string]string{
 		`{"nationalNumber":"x","pin":1,"pins":2}`:                               `{"nationalNumber":"#","pin":"#","pins":2}`,
 		`{"cookie":"x","token":{"password":"x"},"b":{"token":"Bearer 123456"}}`: `{"cookie":"x","token":{"password":"x"},"b":{"token":"Bearer 123456"}}`,
 		`{"a":"EMP-12 and EMP-3","b":"code:abc!","c":"x EMP-"}`:                 `{"a":"# and #","b":"code:#!","c":"x EMP-"}`,
 		`{"a":"{\"b\":\"EMP-12\"}"}`:                                            `{"a":"{\"b\":\"#\"}"}`,
+		`{"a":"id 0123abcd"}`:                                                   `{"a":"id #"}`,
 		`{"a":"{broken EMP-12"}`:                                                `{"a":"{broken #"}`,
 	} {
 		got, n := redactInfo(r, in)
@@ -277,6 +278,8 @@ func TestRedactBytes(t *testing.T) {
 		"{\"password\":hunter2,\"b\":null":                                    "{\"password\":#,\"b\":null",
 		"{\"password\":null,\"b\"":                                            "{\"password\":null,\"b\"",
 		"x{\\\"password\\\":\\\"hun\\\\\\\"ter2\\\",\\\"b\\\":1}":             "x{\\\"password\\\":\\\"#\\\",\\\"b\\\":1}",
+		"{\"password\":\"a\\\\\",\"b\":1,,":                                   "{\"password\":\"#\",\"b\":1,,",
+		"{\"password\":\"a\\\"b\",\"b\":1,,":                                  "{\"password\":\"#\",\"b\":1,,",
 		"\xff Bearer abcdef123456":                                            "\xff Bearer #",
 	} {
 		rec := []byte(in)
@@ -458,6 +461,40 @@ func TestRedactConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// The quick look finds each shape wherever it stands.
+func TestRedactFindsShapesAnywhere(t *testing.T) {
+	r := newRedactor(t, intake.Rules{})
+	run := "Ab0123456789Cd0123456789Ef0123456789Gh"
+	for _, prefix := range []string{
+		"IQoJ", "FwoG", "FQoG", "FQoD", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxa-", "xoxb-", "xoxe-", "xoxo-", "xoxp-", "xoxr-", "xoxs-",
+		"sk_live_", "rk_live_", "sk-ant-", "sk-proj-", "npm_", "hvs.", "ya29.", "AIza", "Bearer ", "bearer ", "BEARER ", "eyJ0.eyJ1.", "eyJhbGciOiJIUzI1NiJ9.e30.", "eyJ9aaaaaa.eyJ9.",
+		"Basic Og", "basic Og", "BASIC Og", "-----BEGIN EC PRIVATE KEY-----", "-----BEGIN PGP PRIVATE KEY BLOCK-----", "a://u:", "?sig=", "token=",
+	} {
+		sample := prefix + run
+		switch prefix {
+		case "eyJ0.eyJ1.":
+			sample = "eyJ0" + run + ".e30." // unsigned
+		case "a://u:":
+			sample += "@h"
+		}
+		for k := range 12 {
+			text := `["` + strings.Repeat("x", k) + " " + sample + `"]`
+			if got, n := redactInfo(r, text); n != 1 || strings.Contains(got, run) {
+				t.Errorf("%s became %s", text, got)
+			}
+		}
+	}
+}
+
+// However deep a record is, it does not exhaust the stack.
+func TestRedactDeep(t *testing.T) {
+	r := newRedactor(t, intake.Rules{})
+	deep := `{"password":"hunter2","a":` + strings.Repeat("[", 8<<20)
+	if got, n := r.RedactBytes([]byte(deep)); n != 1 || strings.Contains(string(got), "hunter2") {
+		t.Errorf("%d secrets found", n)
+	}
 }
 
 // Text that was made to be slow is not: what takes time beyond the length of the text would not end within the test's.
