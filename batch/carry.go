@@ -15,14 +15,19 @@ type carry struct {
 	Hashes      []seal.Hash `json:"hashes"`
 	NotTracked  int64       `json:"not_tracked"`
 	Pending     int64       `json:"pending"`
+	// Duplicates are those that an import found in the spool.
+	Duplicates int64 `json:"duplicates"`
 }
 
-func (c carry) isZero() bool { return c.Quarantined == 0 && c.NotTracked == 0 && c.Pending == 0 }
+func (c carry) isZero() bool {
+	return c.Quarantined == 0 && c.NotTracked == 0 && c.Pending == 0 && c.Duplicates == 0
+}
 
 // plus adds what another run counted. Pending events are read again by later runs, and so do not add up.
 func (c carry) plus(d carry) carry {
 	c.Quarantined += d.Quarantined
 	c.NotTracked += d.NotTracked
+	c.Duplicates += d.Duplicates
 	c.Pending = d.Pending
 	c.Hashes = append(c.Hashes[:len(c.Hashes):len(c.Hashes)], d.Hashes...)
 	c.Hashes = c.Hashes[:min(len(c.Hashes), seal.MaxListed)]

@@ -74,6 +74,8 @@ const (
 	Unchanged = "unchanged"
 	// Resumed is a seal that an earlier run had begun.
 	Resumed = "resumed"
+	// Imported is a day that Import took events of.
+	Imported = "imported"
 	// StillOpen is a day that is not closed yet, and was left alone.
 	StillOpen = "open"
 )
@@ -271,7 +273,9 @@ func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from 
 		if addendum > 0 {
 			outcome = Addendum
 		}
-		return resultOf(m, outcome), nil
+		done := resultOf(m, outcome)
+		done.Duplicates -= tell.Duplicates // the manifest tells them, an import's report did
+		return done, nil
 	}
 	return DayResult{}, fmt.Errorf("%s %v: %w, %d times in a row", t.Name, day, errOvertaken, maxRaces)
 }
@@ -324,8 +328,8 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 		Schema: seal.Schema, Trail: t.Name, Org: t.orgName(), Day: seal.Date{Day: day}, Start: day.Start(), End: end, Addendum: addendum,
 		SealedAt: now, Build: r.Build, Config: r.Config, Key: r.Key.ID(), Files: out.files,
 		Counts: seal.Counts{
-			Read:    c.rows + c.duplicates + tell.Quarantined + tell.NotTracked + tell.Pending,
-			Written: c.rows, Duplicates: c.duplicates, Quarantined: tell.Quarantined, NotTracked: tell.NotTracked, Pending: tell.Pending,
+			Read:    c.rows + c.duplicates + tell.Duplicates + tell.Quarantined + tell.NotTracked + tell.Pending,
+			Written: c.rows, Duplicates: c.duplicates + tell.Duplicates, Quarantined: tell.Quarantined, NotTracked: tell.NotTracked, Pending: tell.Pending,
 			Conflicts: c.conflicted, TimeSuspect: c.suspect, Redacted: c.redacted, CellsChanged: out.changed, ValuesCut: out.cut,
 		},
 		Conflicts:         seal.Conflicts{Total: int64(len(c.conflicts)), IDs: c.conflicts[:min(len(c.conflicts), seal.MaxListed)]},

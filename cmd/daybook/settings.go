@@ -139,12 +139,8 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 	if s.Trails, err = trails(cmd, &a.flags, c); err != nil {
 		return s, intake.Settings{}, err
 	}
-	mode, err := sink.ParseMode(c.Store.Mode)
-	if err != nil {
+	if s.Classes, err = classes(c); err != nil {
 		return s, intake.Settings{}, err
-	}
-	for _, class := range c.Store.Classes {
-		s.Classes = append(s.Classes, batch.Class{Name: class.Name, Match: class.Match, Mode: mode, Retain: class.Retain.Std()})
 	}
 	s.Rendering = rendering(c)
 	if s.Config, err = digest(c); err != nil {
@@ -177,6 +173,15 @@ func trails(cmd *cobra.Command, f *flags, c *config.Config) ([]batch.Trail, erro
 		list[0].Org = "" // nobody chose an org: every event is taken, whatever org it names
 	}
 	return list, nil
+}
+
+func classes(c *config.Config) ([]batch.Class, error) {
+	mode, err := sink.ParseMode(c.Store.Mode)
+	var list []batch.Class
+	for _, class := range c.Store.Classes {
+		list = append(list, batch.Class{Name: class.Name, Match: class.Match, Mode: mode, Retain: class.Retain.Std()})
+	}
+	return list, err
 }
 
 func rendering(c *config.Config) batch.Rendering {

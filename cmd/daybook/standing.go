@@ -1,7 +1,193 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
 
-func (a *app) importCommand() *cobra.Command { return &cobra.Command{Use: "import"} }
-func (a *app) rollCommand() *cobra.Command   { return &cobra.Command{Use: "roll"} }
-func (a *app) statusCommand() *cobra.Command { return &cobra.Command{Use: "status"} }
+	"github.com/spf13/cobra"
+
+	"daybook/batch"
+	"daybook/batch/intake"
+	"daybook/event"
+)
+
+func (a *app) importCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "import [flags] PATH…",
+		Short: "Take events into the data folder, to be sealed by `daybook roll`",
+		Long: `Import reads files as export does and keeps their events in the data folder, on stable storage, until roll seals their day. The store is not needed.
+What is imported twice is taken once.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or unreadable.`,
+		Example: "  daybook import --config daybook.yaml /var/spool/audit/*.jsonl\n  daybook roll --config daybook.yaml",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    a.importPaths,
+	}
+	a.flags.addTo(cmd, "config", "from", "source", "trail", "org", "key", "data", "to", "as-of", "json")
+	return cmd
+}
+
+func (a *app) importPaths(cmd *cobra.Command, paths []string) error {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	if err := checkPaths(paths); err != nil {
+		return err
+	}
+	ui := a.newDisplay(intake.Sizes(paths))
+	defer ui.close()
+	settings, reading, err := a.settings(cmd, c, ui)
+	if err != nil {
+		return err
+	}
+	quarantine, err := openQuarantine(c, settings)
+	if err != nil {
+		return err
+	}
+	report, err := batch.Import(cmd.Context(), settings, paths, a.stdin, reading, quarantine)
+	ui.close()
+	if err != nil {
+		return err
+	}
+	return a.tell(report, c, settings)
+}
+
+func checkPaths(paths []string) error {
+	var errs []error
+	for _, p := range paths {
+		if p == intake.Stdin {
+			continue
+		}
+		if _, err := os.Stat(p); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return usageError{err: errors.Join(errs...)}
+	}
+	return nil
+}
+
+func (a *app) rollCommand() *cobra.Command {
+	var day string
+	cmd := &cobra.Command{
+		Use:   "roll [flags]",
+		Short: "Seal every day that is due",
+		Long: `Roll seals the days that are due, in order: closed days with events from import, and closed days without any since the first import or roll. A day
+that was sealed before gets an addendum with what came since.
+
+Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
+		Example: "  daybook roll --config daybook.yaml\n  daybook roll --config daybook.yaml --day 2026-03-10",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.roll(cmd, day) },
+	}
+	a.flags.addTo(cmd, "config", "trail", "org", "key", "data", "to", "as-of", "include-open", "json")
+	cmd.Flags().StringVar(&day, "day", "", "seal this `DAY` alone, as YYYY-MM-DD")
+	return cmd
+}
+
+func (a *app) roll(cmd *cobra.Command, only string) error {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	var day *event.Day
+	if only != "" {
+		d, err := event.ParseDay(only)
+		if err != nil {
+			return usageError{err: err}
+		}
+		day = &d
+	}
+	ui := a.newDisplay(0)
+	defer ui.close()
+	settings, _, err := a.settings(cmd, c, ui)
+	if err != nil {
+		return err
+	}
+	roller, err := batch.Open(cmd.Context(), settings)
+	if err != nil {
+		return err
+	}
+	report, err := roller.Roll(cmd.Context(), day, c.Spool.Keep.Std())
+	ui.close()
+	if closeErr := roller.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return a.tell(report, c, settings)
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status [flags]",
+		Short: "Tell what is sealed, what waits, and what is due",
+		Long:  "Status tells what the data folder knows: the last seal of each trail, the days that wait, and those that are due. It does not ask the store.",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.status(cmd) },
+	}
+	a.flags.addTo(cmd, "config", "trail", "data", "to", "as-of", "json")
+	return cmd
+}
+
+func (a *app) status(cmd *cobra.Command) error {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	s := batch.Settings{Now: time.Now, AsOf: c.AsOf.Time, CloseAfter: c.CloseAfter.Std(), Rendering: rendering(c)}
+	if s.Data, err = dataFolder(c); err != nil {
+		return err
+	}
+	if s.Trails, err = trails(cmd, &a.flags, c); err != nil {
+		return err
+	}
+	if s.Classes, err = classes(c); err != nil {
+		return err
+	}
+	status, err := batch.ReadStatus(s)
+	if err != nil {
+		return err
+	}
+	if a.flags.json {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(status)
+	}
+	return a.writeStatus(status)
+}
+
+func (a *app) writeStatus(s *batch.Status) error {
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, trail := range s.Trails {
+		_, _ = fmt.Fprintf(t, "trail\t%s\n", trail.Trail)
+		if trail.Since != nil {
+			_, _ = fmt.Fprintf(t, "sealed daily since\t%v\n", trail.Since)
+		}
+		if l := trail.Last; l != nil {
+			_, _ = fmt.Fprintf(t, "last seal\tnumber %d, of %v, %d events, made %s\n", l.Seal, l.Day, l.Events, l.SealedAt.Format(time.RFC3339))
+		} else {
+			_, _ = fmt.Fprintf(t, "last seal\tnone yet\n")
+		}
+		if trail.Unfinished != nil {
+			_, _ = fmt.Fprintf(t, "unfinished\t%v: the next export or roll finishes its seal\n", trail.Unfinished)
+		}
+		for _, p := range trail.Pending {
+			state := "not closed yet"
+			if p.Due {
+				state = "due: run `daybook roll`"
+			}
+			_, _ = fmt.Fprintf(t, "waiting\t%v: %d events, %s\n", p.Day, p.Events, state)
+		}
+	}
+	_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", s.Quarantined, s.NotTracked)
+	_, _ = fmt.Fprintf(t, "data folder\t%s\n", s.Data)
+	return t.Flush()
+}
