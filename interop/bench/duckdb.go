@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"daybook/interop/duck"
+)
+
+// duckVariant is one way in which a user who knows DuckDB would do the job.
+type duckVariant struct {
+	name, csv, compression string
+}
+
+// duckVariants: the first is the one that the targets speak of.
+var duckVariants = []duckVariant{
+	{"DuckDB CSV.gz + Parquet", "day.csv.gz", "gzip"},
+	{"DuckDB CSV.zst + Parquet", "day.csv.zst", "zstd"},
+}
+
+func (o *options) duckDB(ctx context.Context, v duckVariant, dir string) (usage, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return usage{}, err
+	}
+	return o.child(ctx, o.self, append([]string{"child-duckdb", "export", dir, v.csv, v.compression}, o.inputs...)...)
+}
+
+// counts says how many events each wrote, and how many different ids they have: the same, or one of them has not done the job.
+func (o *options) counts(ctx context.Context) (map[string][2]int64, error) {
+	out := filepath.Join(o.work, "counts.json")
+	if _, err := o.child(ctx, o.self, "child-duckdb", "count", out, o.work); err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		return nil, err
+	}
+	var counts map[string][2]int64
+	if err := json.Unmarshal(b, &counts); err != nil {
+		return nil, err
+	}
+	first := counts[daybookName]
+	for name, n := range counts {
+		if n != first || n[0] != n[1] {
+			return nil, fmt.Errorf("%s wrote %d events with %d ids, Daybook %d with %d", name, n[0], n[1], first[0], first[1])
+		}
+	}
+	return counts, nil
+}
+
+func duckChild(args []string) error {
+	db, err := duck.Open()
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if args[0] == "count" {
+		return duckCount(db, args[1], args[2])
+	}
+	dir, name, compression, inputs := args[1], args[2], args[3], args[4:]
+	for _, statement := range duckScript(dir, name, compression, inputs) {
+		if err := db.Exec(statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// duckScript is the job as DuckDB does it best, of what was tried: the types are told, so that no sample is read; times are read as TIMESTAMP and written
+// by COPY's own format, since the functions of TIMESTAMPTZ are slow; DISTINCT ON before the sort, which was quicker than a window function or than
+// picking the least row of each id; one sorted table that both COPYs read.
+func duckScript(dir, name, compression string, inputs []string) []string {
+	var list []string
+	for _, path := range inputs {
+		list = append(list, sqlText(path))
+	}
+	return []string{
+		fmt.Sprintf("SET threads = %d", runtime.NumCPU()),
+		"SET TimeZone = 'UTC'",
+		"SET temp_directory = " + sqlText(filepath.Join(dir, "tmp")),
+		`CREATE TEMP TABLE day AS SELECT * FROM (SELECT DISTINCT ON (id) * FROM read_json([` + strings.Join(list, ", ") + `], format = 'newline_delimited', columns = {
+			id: 'VARCHAR', time: 'TIMESTAMP', type: 'VARCHAR', action: 'VARCHAR', outcome: 'VARCHAR', severity: 'VARCHAR', error_code: 'VARCHAR',
+			error_message: 'VARCHAR', actor_id: 'VARCHAR', ip: 'VARCHAR', user_agent: 'VARCHAR', session_id: 'VARCHAR', request_id: 'VARCHAR',
+			credential_id: 'VARCHAR', token_label: 'VARCHAR', token_last4: 'VARCHAR', object_type: 'VARCHAR', object_id: 'VARCHAR', object_name: 'VARCHAR',
+			project_id: 'VARCHAR', project_name: 'VARCHAR', region: 'VARCHAR', info: 'VARCHAR'})) ORDER BY time, id`,
+		`COPY (SELECT time::TIMESTAMPTZ AS event_time, time::DATE AS event_date, id AS event_id, 'acme' AS org, 'jsonl' AS source, ip AS ip_address, user_agent,
+			actor_id, action, object_id, object_name, project_id, project_name, outcome = 'success' AS success, info, token_label, token_last4, type AS event_type,
+			severity, error_code, error_message, session_id, request_id, credential_id, object_type, region FROM day)
+			TO ` + sqlText(filepath.Join(dir, "day.parquet")) + ` (FORMAT parquet, COMPRESSION zstd)`,
+		`COPY (SELECT time AS "Timestamp", ip AS "IP Address", user_agent AS "User Agent", actor_id AS "Acting User ID", action AS "Action", object_id AS "Object ID",
+			object_name AS "Object Name", project_id AS "Project ID", project_name AS "Project Name",
+			CASE WHEN outcome = 'success' THEN 'Yes' ELSE 'No' END AS "Success Status", info AS "Info", token_label AS "Label", token_last4 AS "Auth Token" FROM day)
+			TO ` + sqlText(filepath.Join(dir, name)) + ` (FORMAT csv, COMPRESSION ` + compression + `, TIMESTAMPFORMAT '%Y-%m-%dT%H:%M:%S.%gZ')`,
+	}
+}
+
+func sqlText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// duckCount writes how many rows and ids the Parquet files of each folder in work have.
+func duckCount(db *duck.DB, out, work string) error {
+	counts := map[string][2]int64{}
+	names := []string{daybookName}
+	for _, v := range duckVariants {
+		names = append(names, v.name)
+	}
+	for _, name := range names {
+		glob := filepath.Join(work, name, "**", "*.parquet")
+		_, rows, err := db.Query("SELECT count(*)::VARCHAR, count(DISTINCT event_id)::VARCHAR FROM read_parquet(" + sqlText(glob) + ", hive_partitioning = false)")
+		if err != nil {
+			return err
+		}
+		var n [2]int64
+		for i := range n {
+			if _, err := fmt.Sscan(*rows[0][i], &n[i]); err != nil {
+				return err
+			}
+		}
+		counts[name] = n
+	}
+	b, err := json.Marshal(counts)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, b, 0o644)
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+const daybookName = "Daybook, five formats"
+
+// contestant is one program and what its runs took.
+type contestant struct {
+	Name   string  `json:"name"`
+	Runs   []usage `json:"runs"`
+	Median usage   `json:"median"`
+
+	run func(ctx context.Context, dir string) (usage, error)
+}
+
+// report is what was measured.
+type report struct {
+	Machine     machineInfo         `json:"machine"`
+	Events      int                 `json:"events"` // lines of the input, redeliveries among them
+	Files       int                 `json:"files"`
+	InputBytes  int64               `json:"input_bytes"`
+	Contestants []contestant        `json:"contestants"`
+	Counts      map[string][2]int64 `json:"counts,omitempty"` // events and different ids that each wrote
+	Triple      *usage              `json:"triple,omitempty"` // Daybook with three times as many events
+	Targets     []target            `json:"targets"`
+}
+
+// target is a measure beside what it should be at most.
+type target struct {
+	Name   string  `json:"name"`
+	Value  float64 `json:"value"`
+	AtMost float64 `json:"at_most"`
+	Met    bool    `json:"met"`
+}
+
+type machineInfo struct {
+	CPU    string `json:"cpu"`
+	Cores  int    `json:"cores"`
+	Memory int64  `json:"memory_bytes"`
+	OS     string `json:"os"`
+	Go     string `json:"go"`
+	Load   string `json:"load"` // of the last minutes, when the bench began: what was measured on a busy machine is worth little
+}
+
+func machine() machineInfo {
+	m := machineInfo{Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), CPU: "unknown", Load: "unknown"}
+	m.CPU = lineOf("/proc/cpuinfo", "model name")
+	if _, err := fmt.Sscan(lineOf("/proc/meminfo", "MemTotal"), &m.Memory); err == nil {
+		m.Memory <<= 10
+	}
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		m.Load = strings.Join(strings.Fields(string(b))[:3], " ")
+	}
+	return m
+}
+
+// lineOf returns what follows the colon on the line of a file that begins with name.
+func lineOf(path, name string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "unknown"
+	}
+	for line := range strings.Lines(string(b)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+// medianOf takes the median of each measure on its own.
+func medianOf(runs []usage) usage {
+	m := usage{
+		Wall:    median(runs, func(u usage) float64 { return u.Wall }),
+		CPU:     median(runs, func(u usage) float64 { return u.CPU }),
+		PeakRSS: int64(median(runs, func(u usage) float64 { return float64(u.PeakRSS) })),
+		Sizes:   map[string]int64{},
+	}
+	for format := range runs[0].Sizes {
+		m.Sizes[format] = int64(median(runs, func(u usage) float64 { return float64(u.Sizes[format]) }))
+	}
+	return m
+}
+
+func median(runs []usage, measure func(usage) float64) float64 {
+	var values []float64
+	for _, u := range runs {
+		values = append(values, measure(u))
+	}
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// judge puts the targets beside what was measured.
+func (r *report) judge() {
+	add := func(name string, value, atMost float64) {
+		r.Targets = append(r.Targets, target{name, value, atMost, value <= atMost})
+	}
+	ours := r.Contestants[0].Median
+	if len(r.Contestants) > 1 {
+		peer := r.Contestants[1]
+		add("wall time, of "+peer.Name, ours.Wall/peer.Median.Wall, 0.6)
+		add("CPU time, of "+peer.Name, ours.CPU/peer.Median.CPU, 1)
+		add("size of CSV.gz, of DuckDB's", ratio(ours.Sizes["csv"], peer.Median.Sizes["csv"]), 1.2)
+		add("size of Parquet, of DuckDB's", ratio(ours.Sizes["parquet"], peer.Median.Sizes["parquet"]), 1.2)
+	}
+	add("peak RSS, MB", float64(ours.PeakRSS)/(1<<20), 512)
+	if r.Triple != nil {
+		add("peak RSS of three times as many events, of that of one", ratio(r.Triple.PeakRSS, ours.PeakRSS), 1.15)
+	}
+}
+
+func ratio(a, b int64) float64 { return float64(a) / float64(b) }
+
+func (r *report) writeJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+func (r *report) writeText(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%s, %d cores, %d GB, %s, %s, load %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory>>30, r.Machine.OS, r.Machine.Go, r.Machine.Load)
+	fmt.Fprintf(w, "%d events in %d files, %d MB; medians of %d runs\n\n", r.Events, r.Files, r.InputBytes/1e6, len(r.Contestants[0].Runs))
+	fmt.Fprint(t, "\twall s\tCPU s\tevents/s\tevents/CPU s\tpeak RSS MB")
+	for _, format := range formatNames {
+		fmt.Fprintf(t, "\t%s MB", format.name)
+	}
+	fmt.Fprintln(t, "\t")
+	row := func(name string, events int, u usage) {
+		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.0f\t%.0f\t%d", name, u.Wall, u.CPU, float64(events)/u.Wall, float64(events)/u.CPU, u.PeakRSS>>20)
+		for _, format := range formatNames {
+			if size, ok := u.Sizes[format.name]; ok {
+				fmt.Fprintf(t, "\t%.1f", float64(size)/1e6)
+			} else {
+				fmt.Fprint(t, "\t-")
+			}
+		}
+		fmt.Fprintln(t, "\t")
+	}
+	for _, c := range r.Contestants {
+		row(c.Name, r.Events, c.Median)
+	}
+	if r.Triple != nil {
+		row("Daybook, three times as many", 3*r.Events, *r.Triple)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, goal := range r.Targets {
+		verdict := "met"
+		if !goal.Met {
+			verdict = "MISSED"
+		}
+		if _, err := fmt.Fprintf(w, "%-6s  %8.2f (at most %.2f)  %s\n", verdict, goal.Value, goal.AtMost, goal.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
