@@ -462,3 +462,46 @@ func TestADataFolderServesOneProcess(t *testing.T) {
 		t.Errorf("got %v, want ErrBusy", err)
 	}
 }
+
+func TestKeysAreKeptForTheirWindow(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	path := writeLines(t, records("x", 10, 5)...)
+	mustExport(t, i, s, path)
+	keys := filepath.Join(s.Data, "keys", "audit", "2026-03-10", "0000")
+	old := now.Add(-s.DedupeWindow - time.Hour)
+	if err := os.Chtimes(keys, old, old); err != nil {
+		t.Fatal(err)
+	}
+	r, err := batch.Open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(keys); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the keys are still there: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustExport(t, i, s, path); r.Duplicates != 5 || r.Written != 0 {
+		t.Errorf("%d duplicates, %d written", r.Duplicates, r.Written)
+	}
+}
+
+func TestSealsOfOthersAreCheckedBeforeTheyAreTakenOver(t *testing.T) {
+	for name, damage := range map[string]func(*sinktest.Memory){
+		"note":     func(m *sinktest.Memory) { m.FlipBit(seal.NoteKey("audit", 1), 800) },
+		"manifest": func(m *sinktest.Memory) { m.FlipBit(seal.ManifestKey("audit", 1), 8*100) },
+		"evidence": func(m *sinktest.Memory) {
+			m.FlipBit("jsonl/class=standard/trail=audit/dt=2026-03-10/audit-2026-03-10.0001.jsonl.zst", 800)
+		},
+	} {
+		a, b, store := newInstallation(t), newInstallation(t), memory(t)
+		path := writeLines(t, records("x", 10, 5)...)
+		mustExport(t, a, a.settings(store), path)
+		damage(store)
+		if _, err := b.export(t, b.settings(store), path); err == nil {
+			t.Errorf("a damaged %s was taken over", name)
+		}
+	}
+}

@@ -73,7 +73,7 @@ func (i *installation) settings(store sink.Store) batch.Settings {
 		Rendering: batch.Rendering{
 			PartRows: 1_000_000, PartBytes: 1 << 30, JSONL: batch.Compression{Kind: seal.Zstd, Level: 1}, CSV: gz, CEF: gz, Syslog: gz, SortMemory: 8 << 20,
 		},
-		CloseAfter: time.Hour, Now: func() time.Time { return now }, Build: "daybook test", Config: sha256.Sum256([]byte("test")), Workers: 2,
+		CloseAfter: time.Hour, DedupeWindow: 24 * time.Hour, Now: func() time.Time { return now }, Build: "daybook test", Config: sha256.Sum256([]byte("test")), Workers: 2,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }

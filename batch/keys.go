@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -25,6 +26,24 @@ import (
 // sealKeysDir is where the keys of a seal lie. A seal is named by its day and addendum here, since its number is known only at its commit.
 func (s *state) sealKeysDir(trail string, day event.Day, addendum int) string {
 	return filepath.Join(s.keysDir(trail), day.String(), fmt.Sprintf("%04d", addendum))
+}
+
+// dropKeys removes the keys of seals that were made before that time.
+func (s *state) dropKeys(before time.Time) error {
+	dirs, err := fs.Glob(os.DirFS(s.dir), "keys/*/*/*")
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		info, err := os.Stat(s.path(dir))
+		if err == nil && info.ModTime().Before(before) {
+			err = os.RemoveAll(s.path(dir))
+		}
+		if err != nil {
+			return fmt.Errorf("data folder: %w", err)
+		}
+	}
+	return nil
 }
 
 // priorOf returns what knows the events of a day that are sealed already. With suspects set, the suspect events of the trail's other days are looked

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"daybook/batch/seal"
 	"daybook/event"
@@ -137,11 +136,11 @@ func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Sign
 		if errors.Is(err, sink.ErrNotExist) {
 			note, err = l.adopt(ctx, store, m, data, signer)
 		}
+		if err == nil {
+			err = checkNote(ctx, store, m, data, note)
+		}
 		if err != nil {
 			return fmt.Errorf("seal %d of %s: %w", l.next, l.trail, err)
-		}
-		if !strings.HasPrefix(string(note), seal.NoteText(m, data)) {
-			return fmt.Errorf("seal %d of %s: its note is of another manifest", l.next, l.trail)
 		}
 		// Keys that were made here for a seal of that name are of another one, which did not come about.
 		if err := os.RemoveAll(l.state.sealKeysDir(l.trail, m.Day.Day, m.Addendum)); err != nil {
@@ -151,6 +150,26 @@ func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Sign
 			return err
 		}
 	}
+}
+
+// checkNote checks that a note is of that manifest, and signed by the key that it names. The key is the store's own copy: this finds damage, not fraud.
+func checkNote(ctx context.Context, store sink.Store, m *seal.Manifest, data, note []byte) error {
+	pem, err := fetch(ctx, store, seal.KeyKey(m.Key))
+	if err != nil {
+		return err
+	}
+	key, err := seal.ParsePublicKey(pem)
+	if err != nil {
+		return err
+	}
+	opened, err := seal.OpenNote(note, seal.Verifiers(key))
+	if err != nil {
+		return err
+	}
+	if key.ID() != m.Key || opened.Text != seal.NoteText(m, data) {
+		return fmt.Errorf("%w: it is of another manifest or key", seal.ErrNote)
+	}
+	return nil
 }
 
 // adopt completes a seal that lacks its note.

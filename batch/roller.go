@@ -40,6 +40,8 @@ type Settings struct {
 	Now func() time.Time
 	// AsOf stands for the time where it is asked which days are closed, and on which day events without a credible time were received. Zero: Now.
 	AsOf time.Time
+	// DedupeWindow is how long the keys of sealed events are kept in the data folder. Beyond it they are read from the evidence where they are needed.
+	DedupeWindow time.Duration
 	// Build is the version of Daybook, Config the digest of its configuration.
 	Build  string
 	Config seal.Hash
@@ -128,6 +130,9 @@ func (r *Roller) start(ctx context.Context) error {
 	if err := r.Store.Preflight(ctx); err != nil {
 		return err
 	}
+	if err := r.state.dropKeys(r.Now().Add(-r.DedupeWindow)); err != nil {
+		return err
+	}
 	for _, t := range r.Trails {
 		l, err := openLedger(r.state, t.Name)
 		if err != nil {
@@ -152,6 +157,9 @@ func (r *Roller) progress(p Progress) {
 		r.Progress(p)
 	}
 }
+
+// sorterMemory is what each sorting worker may use.
+func (r *Roller) sorterMemory() int { return max(r.SortMemory/max(r.Workers, 1), 4<<20) }
 
 // closed reports whether a day is over for as long as it takes.
 func (r *Roller) closed(day event.Day) bool {

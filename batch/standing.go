@@ -45,7 +45,7 @@ func Import(ctx context.Context, s Settings, paths []string, stdin io.Reader, ho
 	if _, err := r.enabled(); err != nil {
 		return nil, err
 	}
-	sorter := spool.NewSorter(st.path("runs"), s.SortMemory)
+	sorter := spool.NewSorter(st.path("runs"), r.sorterMemory())
 	defer sorter.Close() //nolint:errcheck // the folder is emptied at the next start
 	report = &Report{}
 	counted, err := r.take(ctx, paths, stdin, how, q, report, sorter)
