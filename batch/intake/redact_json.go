@@ -174,7 +174,7 @@ func (w *walker) member(name string, kind nameKind, from, mode int) (end int, ok
 	case kind == nameStructure && w.at(from) == '{':
 		return w.value(from, described)
 	case kind == nameSecret || kind == nameStructure:
-		if end, ok = w.skip(from); ok {
+		if end, ok = w.skip(from); ok && !(w.at(from) == '"' && isFolder(name, w.str(from, end))) {
 			w.secret(from, end, 0, 0)
 		}
 		return end, ok

@@ -122,6 +122,7 @@ func TestRedact(t *testing.T) {
 		{`{"a":"line\npassword=hunter2\nmore"}`, `{"a":"line\npassword=#\nmore"}`},
 		{`{"a":"mysql --password='a b' -u x"}`, `{"a":"mysql --password='#' -u x"}`},
 		{`{"a":"DefaultEndpointsProtocol=https;AccountName=n;AccountKey=abc/+def==;EndpointSuffix=core"}`, `{"a":"DefaultEndpointsProtocol=https;AccountName=n;AccountKey=#;EndpointSuffix=core"}`},
+		{`{"a":"UID=sa;PWD=hunter2","PWD":"hunter2","pwd":"/x"}`, `{"a":"UID=sa;PWD=#","PWD":"#","pwd":"#"}`},
 		{`{"a":"Secret = x"}`, `{"a":"Secret = #"}`},
 		{`"ghp_0123456789abcdefABCDEF0123456789abcd"`, `"#"`},
 	} {
@@ -159,6 +160,7 @@ func TestRedactLeavesAlone(t *testing.T) {
 		`{"a":"-----BEGIN CERTIFICATE-----\nMIIE3zCC\n-----END CERTIFICATE-----","b":"-----BEGIN PUBLIC KEY-----","c":"-----"}`,
 		`{"a":"AKIAIOSFODNN7EXAMPLE","b":"ASIAIOSFODNN7EXAMPLE","c":"ghp_short","d":"IQoJ","e":"xoxb","f":"AIza","g":"sk_live_","h":"ya29."}`,
 		`{"a":"x=1&y=2","b":"a==","c":"token=","d":"password=null","e":"nextToken=abc","f":"sig=abc","g":"https://x/?signature=abc","h":"key=value","i":"?token= HTTP/1.1"}`,
+		`{"PWD":"/home/bob","OLDPWD":"/","a":"TTY=pts/0 ; PWD=/home/bob ; USER=root"}`,
 		`{"a":"SGVsbG8gd29ybGQhIFRoaXMgaXMgYmFzZTY0IQ==","b":"69y67YXkh+2LwNYisaGL/A=="}`,
 		`{"a":"{\"statement\":[{\"effect\":\"Allow\",\"action\":\"s3:GetObject\"}]}","b":"{not json","c":"[x","d":"\"x"}`,
 		`{"a":"[redacted:0123abcd]","password":"[redacted:0123abcd]","b":"Bearer [redacted:0123abcd]","c":"u://a:[redacted:0123abcd]@h?token=[redacted:0123abcd]"}`,

@@ -282,6 +282,9 @@ func (r *Redactor) assignedAt(s string, i int) (from, to, next int) {
 	if isTag(s[from:min(len(s), from+tagLen)]) {
 		return 0, 0, next
 	}
+	if isFolder(strings.TrimRight(s[:i], " "), s[from:to]) {
+		return 0, 0, next
+	}
 	// "Authorization=Bearer …": the scheme is no secret, what follows it is.
 	if scheme := s[from:to]; (strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")) && to < len(s) && s[to] == ' ' {
 		return 0, 0, next
@@ -316,6 +319,11 @@ func (r *Redactor) assigns(s string, i int) bool {
 		return kind == nameSecret || kind == nameStructure
 	}
 	return false
+}
+
+// isFolder reports whether name, or what it ends in, is a shell's variable for its folder and value one: PWD is short for two things.
+func isFolder(name, value string) bool {
+	return strings.HasSuffix(name, "PWD") && strings.HasPrefix(value, "/")
 }
 
 // isSig reports whether s ends in a parameter of a URL that Azure has its signatures in.
