@@ -130,7 +130,9 @@ func TestAwkwardEvents(t *testing.T) {
 		}
 		events = append(events, e)
 	}
-	evidence := write(t, date, events).compare(t)
+	d := write(t, date, events)
+	evidence := d.compare(t)
+	t.Run("syslog by rsyslog", func(t *testing.T) { startRsyslog(t).compare(t, d.syslog) })
 	if len(evidence) != len(events) {
 		t.Errorf("%d events in the evidence, want %d", len(evidence), len(events))
 	}
