@@ -1,0 +1,88 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"daybook/sink/s3test"
+)
+
+// realDay is a day of real CloudTrail files, 2,122 events.
+func realDay(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join("..", "..", "..", "shared", "data", "cloudtrail", "invictus-20230710")
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("skipped: the real audit data is not at ../shared: %v", err)
+	}
+	return path
+}
+
+// TestExportIntoLockedBuckets makes a bucket with the command and exports a day into it, on both servers.
+func TestExportIntoLockedBuckets(t *testing.T) {
+	day := realDay(t)
+	binary := build(t)
+	for name, start := range map[string]func(testing.TB) *s3test.Server{"MinIO": s3test.MinIO, "versitygw": s3test.VersityGWTLS} {
+		t.Run(name, func(t *testing.T) {
+			server, dir := start(t), t.TempDir()
+			config := filepath.Join(dir, "daybook.yaml")
+			writeFile(t, config, fmt.Sprintf(`
+store:
+  url: s3://audit/prod
+  endpoint: %s
+  region: %s
+  ca_file: %q
+  path_style: true
+  mode: compliance
+  access_key_env: TEST_ACCESS_KEY
+  secret_key_env: TEST_SECRET_KEY
+  classes: [{name: standard, match: ["*"], retain: 1d}]
+data: %s
+key: %s
+`, server.URL, server.Region, server.CAFile, filepath.Join(dir, "data"), filepath.Join(dir, "keys", "signing.key")))
+			daybook := func(args ...string) []byte {
+				t.Helper()
+				cmd := exec.Command(binary, args...)
+				cmd.Env = append(os.Environ(), "TEST_ACCESS_KEY="+server.AccessKey, "TEST_SECRET_KEY="+server.SecretKey)
+				out, err := cmd.Output()
+				if exit, ok := err.(*exec.ExitError); ok {
+					t.Fatalf("daybook %v: %v\n%s", args, err, exit.Stderr)
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			daybook("bucket", "create", "--config", config)
+			before := time.Now()
+			for run, written := range []int64{2122, 0} {
+				var r struct{ Written, Duplicates int64 }
+				if err := json.Unmarshal(daybook("export", "--json", "--config", config, day), &r); err != nil {
+					t.Fatal(err)
+				}
+				if r.Written != written || r.Written+r.Duplicates != 2122 {
+					t.Errorf("run %d: %+v", run, r)
+				}
+			}
+			versions := server.Versions(t, "audit", "prod/")
+			if len(versions) != 8 { // five formats, manifest, note and key
+				t.Errorf("%d objects: %v", len(versions), versions)
+			}
+			for _, v := range versions {
+				info, err := server.Client(t).StatObject(t.Context(), "audit", v.Key, minio.StatObjectOptions{VersionID: v.ID})
+				if err != nil {
+					t.Fatal(err)
+				}
+				until, err := time.Parse(time.RFC3339, info.Metadata.Get("X-Amz-Object-Lock-Retain-Until-Date"))
+				if mode := info.Metadata.Get("X-Amz-Object-Lock-Mode"); err != nil || mode != "COMPLIANCE" || until.Before(before.Add(24*time.Hour-time.Second)) {
+					t.Errorf("%s is locked %q until %v", v.Key, mode, until)
+				}
+			}
+		})
+	}
+}
