@@ -209,11 +209,71 @@ func TestLongRowsAreBounded(t *testing.T) {
 			peak = max(peak, heapInUse())
 		}
 	}
+	if grown := peak - before; grown > 100<<20 {
+		t.Errorf("heap grew by %d MB", grown>>20)
+	}
+	// What a giant takes is given back.
+	giant := event.Event{Time: at(1000)}
+	giant.Set(event.Raw, `"`+strings.Repeat("g", 100<<20)+`"`)
+	if err := e.Encode([]event.Event{giant}); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	if now := heapInUse(); now > peak+120<<20 {
+		t.Errorf("heap is %d MB higher after a giant of 100 MB", (now-peak)>>20)
+	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if grown := peak - before; grown > 100<<20 {
-		t.Errorf("heap grew by %d MB", grown>>20)
+	runtime.KeepAlive(giant)
+}
+
+// TestDictionaries looks at which columns keep a dictionary, and how large one grows.
+func TestDictionaries(t *testing.T) {
+	const rows = 140_000
+	events := make([]event.Event, rows)
+	for i := range events {
+		e := &events[i]
+		e.Time = at(int64(i))
+		e.Set(event.ProjectID, fmt.Sprint(i%50))
+		e.Set(event.SessionID, fmt.Sprint(i/2))           // 70,000 short texts, each twice
+		e.Set(event.UserAgent, fmt.Sprintf("%080d", i/2)) // 2 MB of them
+		e.Set(event.ActorID, fmt.Sprint(i))               // none twice
+		if i%5 == 0 {
+			e.Set(event.ObjectID, fmt.Sprint(i)) // none twice, but too few to see that before the page is full
+		}
+		if e.Set(event.Severity, "info"); i < 9000 {
+			e.Set(event.Severity, fmt.Sprint(i)) // none twice for so long that the dictionary is given up
+		}
+	}
+	data := encode(t, acme, &parquet.Options{RowGroupRows: rows}, events, 1000)
+	f := open(t, data)
+	for _, test := range []struct {
+		name       string
+		dictionary bool
+		values     int
+	}{
+		{"project_id", true, 50}, {"session_id", true, 1 << 16}, {"user_agent", true, (1 << 20) / 84}, {"actor_id", false, 0}, {"object_id", false, 0}, {"severity", false, 0},
+		{"event_id", false, 0}, {"reason", false, 0},
+	} {
+		leaf, _ := f.Schema().Lookup(test.name)
+		chunk := f.RowGroups()[0].ColumnChunks()[leaf.ColumnIndex]
+		meta := f.Metadata().RowGroups[0].Columns[leaf.ColumnIndex].MetaData
+		if got := meta.DictionaryPageOffset > 0; got != test.dictionary {
+			t.Errorf("%s: a dictionary: %v, want %v", test.name, got, test.dictionary)
+		}
+		pages := chunk.Pages()
+		page, err := pages.ReadPage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := page.Dictionary(); test.dictionary && d.Len() != test.values {
+			t.Errorf("%s: a dictionary of %d texts, want %d", test.name, d.Len(), test.values)
+		}
+		pages.Close()
+		if offsets, err := chunk.OffsetIndex(); test.name == "project_id" && (err != nil || offsets.NumPages() != 5) {
+			t.Errorf("%s: %d pages, %v: want one for 32 Ki rows", test.name, offsets.NumPages(), err)
+		}
 	}
 }
 
