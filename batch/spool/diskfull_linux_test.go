@@ -3,6 +3,7 @@ package spool_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,4 +72,54 @@ func TestMergeOnAFullDisk(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("Close left %v, %v", left, err)
 	}
+}
+
+func TestStoreOnAFullDisk(t *testing.T) {
+	dir := smallDisk(t, 8<<20)
+	store := filepath.Join(dir, "spool")
+	o := &spool.Options{MemTable: smallMemTable, MinFree: 1}
+	s, err := spool.Open(store, o)
+	must(t, err)
+	_, err = s.TrailID("audit")
+	must(t, err)
+	_, err = s.ClassID("standard")
+	must(t, err)
+	n := 0
+	for ; n < 10_000; n++ {
+		a := made(tenth.Start(), fmt.Sprint(n), randomText(10_000))
+		item := a.item()
+		if _, err = s.Append([]spool.Item{item}); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, spool.ErrStopped) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("after %d events Append gives %v", n, err)
+	}
+	if err := s.Close(); !errors.Is(err, spool.ErrStopped) {
+		t.Errorf("Close gives %v", err)
+	}
+	must(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT, "size=64m"))
+	if s, err = spool.Open(store, o); err != nil {
+		t.Fatal(err)
+	}
+	if days := s.Days(); len(days) != 1 || days[0].Events < int64(n) {
+		t.Errorf("%d events were acknowledged, and %v are there", n, days)
+	}
+	must(t, s.Close())
+	if s, err = spool.Open(store, &spool.Options{MinFree: 1 << 30}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append([]spool.Item{numbered(1, 10)}); !errors.Is(err, spool.ErrFull) {
+		t.Errorf("Append gives %v", err)
+	}
+	must(t, s.Close())
+}
+
+// randomText is text that can't be compressed much.
+func randomText(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('a' + rand.IntN(26))
+	}
+	return string(b)
 }

@@ -1,0 +1,248 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// errClosed is what a fuse is blown with by Close.
+var errClosed = errors.New("it is closed")
+
+// fuse says whether the store may go on. Once an operation has failed whose outcome matters, it is blown for good: from then on nothing is written, what is
+// on the disk is what a crash at that moment would have left, and nothing more is acknowledged.
+type fuse struct {
+	log     *slog.Logger
+	stirred chan struct{} // gets a token when the engine has done something, or never will
+
+	mu  sync.Mutex
+	err error
+}
+
+func newFuse(log *slog.Logger) *fuse { return &fuse{log: log, stirred: make(chan struct{}, 1)} }
+
+// stir wakes who waits for the engine.
+func (f *fuse) stir() {
+	select {
+	case f.stirred <- struct{}{}:
+	default:
+	}
+}
+
+// blow makes err the reason why the store has stopped, unless there is one.
+func (f *fuse) blow(err error) {
+	defer f.stir()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = fmt.Errorf("%w: %w", ErrStopped, err)
+		if !errors.Is(err, errClosed) {
+			f.log.Error("spool: stopped", "error", err)
+		}
+	}
+}
+
+// failure returns why the store has stopped, nil if it has not.
+func (f *fuse) failure() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// refusal is failure for a writer in the background, which tries again at once.
+func (f *fuse) refusal() error {
+	err := f.failure()
+	if err != nil {
+		time.Sleep(time.Millisecond)
+	}
+	return err
+}
+
+// guardedFS is the file system as the engine sees it.
+//
+// The engine ends the process where it can't write to its log, go on to the next, or sync its folder. Here such a failure blows the fuse, and the engine
+// is told that all is well, so that it can be closed. Whoever waits for it to acknowledge something asks the fuse afterwards. All other failures the
+// engine is told.
+type guardedFS struct {
+	vfs.FS
+	fuse *fuse
+}
+
+func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
+
+// openLog opens a log for writing, or what stands in for one.
+func (g *guardedFS) openLog(open func() (vfs.File, error)) (vfs.File, error) {
+	if g.fuse.failure() == nil {
+		file, err := open()
+		if err == nil {
+			return &guardedFile{file, g.fuse, true}, nil
+		}
+		g.fuse.blow(err)
+	}
+	return &guardedFile{vfs.NewMemFile(nil), g.fuse, true}, nil
+}
+
+// open opens any other file for writing.
+func (g *guardedFS) open(open func() (vfs.File, error)) (vfs.File, error) {
+	if err := g.fuse.refusal(); err != nil {
+		return nil, err
+	}
+	file, err := open()
+	if err != nil {
+		return nil, err
+	}
+	return &guardedFile{file, g.fuse, false}, nil
+}
+
+// Create implements vfs.FS.
+func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	create := func() (vfs.File, error) { return g.FS.Create(name, category) }
+	if isLog(name) {
+		return g.openLog(create)
+	}
+	return g.open(create)
+}
+
+// ReuseForWrite implements vfs.FS.
+func (g *guardedFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	reuse := func() (vfs.File, error) { return g.FS.ReuseForWrite(from, to, category) }
+	if isLog(to) {
+		return g.openLog(reuse)
+	}
+	return g.open(reuse)
+}
+
+// OpenReadWrite implements vfs.FS.
+func (g *guardedFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return g.open(func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, opts...) })
+}
+
+// OpenDir implements vfs.FS.
+func (g *guardedFS) OpenDir(name string) (vfs.File, error) {
+	file, err := g.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedFile{file, g.fuse, true}, nil
+}
+
+func (g *guardedFS) change(change func() error) error {
+	if err := g.fuse.refusal(); err != nil {
+		return err
+	}
+	return change()
+}
+
+// Link implements vfs.FS.
+func (g *guardedFS) Link(from, to string) error {
+	return g.change(func() error { return g.FS.Link(from, to) })
+}
+
+// Remove implements vfs.FS.
+func (g *guardedFS) Remove(name string) error {
+	return g.change(func() error { return g.FS.Remove(name) })
+}
+
+// RemoveAll implements vfs.FS.
+func (g *guardedFS) RemoveAll(name string) error {
+	return g.change(func() error { return g.FS.RemoveAll(name) })
+}
+
+// Rename implements vfs.FS.
+func (g *guardedFS) Rename(from, to string) error {
+	return g.change(func() error { return g.FS.Rename(from, to) })
+}
+
+// MkdirAll implements vfs.FS.
+func (g *guardedFS) MkdirAll(dir string, perm os.FileMode) error {
+	return g.change(func() error { return g.FS.MkdirAll(dir, perm) })
+}
+
+// Unwrap implements vfs.FS.
+func (g *guardedFS) Unwrap() vfs.FS { return g.FS }
+
+// guardedFile is a file that was opened for writing, or a folder.
+type guardedFile struct {
+	vfs.File
+	fuse *fuse
+	// silent files are logs and folders: their failures blow the fuse and are not told.
+	silent bool
+}
+
+// do calls operate, unless the fuse is blown.
+func (f *guardedFile) do(operate func() error) error {
+	if !f.silent {
+		if err := f.fuse.refusal(); err != nil {
+			return err
+		}
+		return operate()
+	}
+	if f.fuse.failure() == nil {
+		if err := operate(); err != nil {
+			f.fuse.blow(err)
+		}
+	}
+	return nil
+}
+
+// Write implements vfs.File.
+func (f *guardedFile) Write(p []byte) (n int, err error) {
+	err = f.do(func() (err error) { n, err = f.File.Write(p); return err })
+	if err == nil {
+		n = len(p)
+	}
+	return n, err
+}
+
+// WriteAt implements vfs.File.
+func (f *guardedFile) WriteAt(p []byte, off int64) (n int, err error) {
+	err = f.do(func() (err error) { n, err = f.File.WriteAt(p, off); return err })
+	if err == nil {
+		n = len(p)
+	}
+	return n, err
+}
+
+// Preallocate implements vfs.File. It is an attempt only.
+func (f *guardedFile) Preallocate(offset, length int64) error {
+	if err := f.fuse.failure(); err != nil {
+		return err
+	}
+	return f.File.Preallocate(offset, length)
+}
+
+// Sync implements vfs.File.
+func (f *guardedFile) Sync() error { return f.do(f.File.Sync) }
+
+// SyncData implements vfs.File.
+func (f *guardedFile) SyncData() error { return f.do(f.File.SyncData) }
+
+// SyncTo implements vfs.File.
+func (f *guardedFile) SyncTo(length int64) (full bool, err error) {
+	err = f.do(func() (err error) { full, err = f.File.SyncTo(length); return err })
+	return full, err
+}
+
+// Stat implements vfs.File.
+func (f *guardedFile) Stat() (info vfs.FileInfo, err error) {
+	if err = f.do(func() (err error) { info, err = f.File.Stat(); return err }); info == nil && err == nil {
+		return vfs.NewMemFile(nil).Stat()
+	}
+	return info, err
+}
+
+// Close implements vfs.File.
+func (f *guardedFile) Close() error {
+	err := f.File.Close()
+	if err != nil && f.silent {
+		f.fuse.blow(err)
+		return nil
+	}
+	return err
+}

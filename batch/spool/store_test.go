@@ -1,0 +1,847 @@
+package spool_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"daybook/batch/spool"
+	"daybook/event"
+)
+
+// smallMemTable makes the engine write tables after a few events.
+const smallMemTable = 256 << 10
+
+func openStore(tb testing.TB, fs vfs.FS, dir string) *spool.Store {
+	tb.Helper()
+	s, err := spool.Open(dir, &spool.Options{FS: fs, MemTable: smallMemTable})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// item is the event as it is appended.
+func (a *added) item() spool.Item {
+	return spool.Item{
+		Group: a.group, Row: a.row, Suspect: a.suspect,
+		Tail: spool.AppendTail(nil, a.event.Time, a.event.Get(event.ID), a.event.ContentHash(a.row)),
+	}
+}
+
+var tenth = event.DayOf(time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC))
+
+// numbered is event n of the tenth, with padding of that size.
+func numbered(n, pad int) spool.Item {
+	a := made(tenth.Start().Add(time.Duration(n*7919%86400)*time.Second), fmt.Sprintf("id-%06d", n), strings.Repeat("x", pad))
+	return a.item()
+}
+
+// prepared opens a store that knows the trail and class 0.
+func prepared(tb testing.TB, fs vfs.FS, dir string) *spool.Store {
+	tb.Helper()
+	s := openStore(tb, fs, dir)
+	for _, name := range []string{"audit"} {
+		if _, err := s.TrailID(name); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if _, err := s.ClassID("standard"); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func appendAll(tb testing.TB, s *spool.Store, items ...spool.Item) int64 {
+	tb.Helper()
+	n, err := s.Append(items)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+func scanStore(tb testing.TB, s *spool.Store, trail uint16, day event.Day) []out {
+	tb.Helper()
+	var stats spool.ScanStats
+	var list []out
+	for item, err := range s.Scan(trail, day, &stats) {
+		if err != nil {
+			tb.Fatal(err)
+		}
+		list = append(list, outOf(tb, item))
+	}
+	if stats.Duplicates != 0 {
+		tb.Errorf("the scan found %d duplicates", stats.Duplicates)
+	}
+	return list
+}
+
+// modelStore is what a Store must do, worked out in memory.
+type modelStore struct {
+	days map[[2]int]*modelDay
+}
+
+type modelDay struct {
+	open   map[string]out
+	frozen map[string]out // nil if none is
+	number uint32
+	sealed map[uint32]modelSealed
+}
+
+type modelSealed struct {
+	events map[string]out
+	at     time.Time
+}
+
+func (m *modelStore) day(trail uint16, day event.Day) *modelDay {
+	k := [2]int{int(trail), int(day)}
+	if m.days[k] == nil {
+		m.days[k] = &modelDay{open: map[string]out{}, sealed: map[uint32]modelSealed{}}
+	}
+	return m.days[k]
+}
+
+func (m *modelStore) append(list []added) int64 {
+	n := int64(0)
+	for i := range list {
+		a := &list[i]
+		d := m.day(a.group.Trail, a.group.Day)
+		o := a.out()
+		key := fmt.Sprintf("%d %d %q %x", o.Class, o.Micros, o.ID, o.Hash)
+		_, known := d.open[key]
+		_, frozen := d.frozen[key]
+		for _, s := range d.sealed {
+			_, inSealed := s.events[key]
+			known = known || inSealed
+		}
+		if !known && !frozen {
+			d.open[key] = o
+			n++
+		}
+	}
+	return n
+}
+
+func (m *modelStore) check(t *testing.T, s *spool.Store) {
+	t.Helper()
+	want := map[[2]int]int64{}
+	for k, d := range m.days {
+		if n := int64(len(d.open) + len(d.frozen)); n > 0 {
+			want[k] = n
+		}
+	}
+	got := map[[2]int]int64{}
+	for _, d := range s.Days() {
+		got[[2]int{int(d.Trail), int(d.Day)}] = d.Events
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Fatalf("days (-want +got):\n%s", diff)
+	}
+	for k, d := range m.days {
+		var want []out
+		for _, o := range d.frozen {
+			want = append(want, o)
+		}
+		slices.SortFunc(want, compareOut)
+		if diff := gocmp.Diff(want, scanStore(t, s, uint16(k[0]), event.Day(k[1]))); diff != "" {
+			t.Fatalf("trail %d, day %d (-want +got):\n%s", k[0], k[1], diff)
+		}
+	}
+}
+
+// TestStoreEqualsAModel does whatever can be done, with restarts and crashes in between, and compares with what is worked out in memory.
+func TestStoreEqualsAModel(t *testing.T) {
+	for seed := range uint64(6) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		mem := vfs.NewCrashableMem()
+		s := openStore(t, mem, "spool")
+		for i := range 3 {
+			if id, err := s.TrailID(fmt.Sprint("trail", i)); err != nil || int(id) != i {
+				t.Fatal(id, err)
+			}
+			if id, err := s.ClassID(fmt.Sprint("class", i)); err != nil || int(id) != i {
+				t.Fatal(id, err)
+			}
+		}
+		events := randomEvents(rng, 1500)
+		for i := range events {
+			events[i].group.Trail %= 3
+			events[i].group.Class %= 3
+		}
+		m := &modelStore{days: map[[2]int]*modelDay{}}
+		now := time.Unix(1_000_000, 0).UTC()
+		for step := range 150 {
+			now = now.Add(time.Minute)
+			trail := uint16(rng.IntN(3))
+			day := events[rng.IntN(len(events))].group.Day
+			d := m.day(trail, day)
+			switch rng.IntN(10) {
+			case 0, 1, 2, 3:
+				var list []added
+				var items []spool.Item
+				for range rng.IntN(60) {
+					list = append(list, events[rng.IntN(len(events))])
+					items = append(items, list[len(list)-1].item())
+				}
+				if got, want := appendAll(t, s, items...), m.append(list); got != want {
+					t.Fatalf("seed %d, step %d: %d events were new, want %d", seed, step, got, want)
+				}
+			case 4, 5:
+				number, err := s.Freeze(trail, day)
+				must(t, err)
+				switch {
+				case d.frozen != nil:
+					if number != d.number {
+						t.Fatalf("Freeze = %d, but %d is frozen", number, d.number)
+					}
+				case len(d.open) == 0:
+					if number != 0 {
+						t.Fatalf("Freeze = %d, but there is nothing", number)
+					}
+				default:
+					d.frozen, d.number, d.open = d.open, number, map[string]out{}
+				}
+			case 6:
+				if d.frozen != nil {
+					must(t, s.MarkSealed(trail, day, d.number, now))
+					d.sealed[d.number] = modelSealed{d.frozen, now}
+					d.frozen = nil
+				}
+			case 7:
+				if d.frozen != nil {
+					must(t, s.Drop(trail, day, d.number))
+					must(t, s.Drop(trail, day, d.number))
+					d.frozen = nil
+				}
+			case 8:
+				before := now.Add(-time.Duration(rng.IntN(60)) * time.Minute)
+				want := int64(0)
+				for _, d := range m.days {
+					for number, x := range d.sealed {
+						if x.at.Before(before) {
+							want += int64(len(x.events))
+							delete(d.sealed, number)
+						}
+					}
+				}
+				got, err := s.Expire(before)
+				must(t, err)
+				if got != want {
+					t.Fatalf("Expire dropped %d events, want %d", got, want)
+				}
+			case 9:
+				if rng.IntN(2) == 0 {
+					must(t, s.Close())
+				} else {
+					mem = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(3) * 50, RNG: rng})
+					t.Cleanup(func(s *spool.Store) func() { return func() { must(t, s.Close()) } }(s))
+				}
+				s = openStore(t, mem, "spool")
+			}
+			m.check(t, s)
+		}
+		for i := range 3 {
+			name, ok := s.TrailName(uint16(i))
+			class, classOK := s.ClassName(uint8(i))
+			if !ok || !classOK || name != fmt.Sprint("trail", i) || class != fmt.Sprint("class", i) {
+				t.Errorf("trail and class %d are %q and %q", i, name, class)
+			}
+		}
+		must(t, s.Close())
+	}
+}
+
+func TestNumbersStay(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := openStore(t, mem, "spool")
+	for i, name := range []string{"b", "a", "c"} {
+		id, err := s.TrailID(name)
+		if err != nil || int(id) != i {
+			t.Errorf("TrailID(%q) = %d, %v", name, id, err)
+		}
+		class, err := s.ClassID(name + name)
+		if err != nil || int(class) != i {
+			t.Errorf("ClassID(%q) = %d, %v", name+name, class, err)
+		}
+	}
+	crashed := openStore(t, mem.CrashClone(vfs.CrashCloneCfg{}), "spool")
+	for i, name := range []string{"b", "a", "c", "d"} {
+		if id, err := crashed.TrailID(name); err != nil || int(id) != i {
+			t.Errorf("after a crash TrailID(%q) = %d, %v", name, id, err)
+		}
+	}
+	if name, ok := crashed.TrailName(9); ok {
+		t.Errorf("trail 9 is %q", name)
+	}
+	if name, ok := crashed.ClassName(9); ok {
+		t.Errorf("class 9 is %q", name)
+	}
+	if _, err := crashed.TrailID(""); err == nil {
+		t.Error("a trail without a name has a number")
+	}
+	for i := 3; i < 256; i++ {
+		if _, err := crashed.ClassID(fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if id, err := crashed.ClassID("one more"); err == nil {
+		t.Errorf("class 257 has the number %d", id)
+	}
+	must(t, s.Close())
+	must(t, crashed.Close())
+}
+
+func TestAppendRefusesWhatItCouldNotHandOut(t *testing.T) {
+	s := prepared(t, vfs.NewMem(), "spool")
+	defer s.Close()
+	good := numbered(1, 10)
+	for name, spoil := range map[string]func(*spool.Item){
+		"trail": func(i *spool.Item) { i.Group.Trail = 1 },
+		"class": func(i *spool.Item) { i.Group.Class = 1 },
+		"tail":  func(i *spool.Item) { i.Tail = i.Tail[:20] },
+		"row":   func(i *spool.Item) { i.Row = nil },
+	} {
+		bad := good
+		spoil(&bad)
+		if n, err := s.Append([]spool.Item{good, bad}); err == nil || n != 0 {
+			t.Errorf("%s: Append = %d, %v", name, n, err)
+		}
+	}
+	if days := s.Days(); days != nil {
+		t.Errorf("days: %v", days)
+	}
+	if n := appendAll(t, s, good); n != 1 {
+		t.Errorf("%d events were new", n)
+	}
+	if n := appendAll(t, s); n != 0 {
+		t.Errorf("of none, %d events were new", n)
+	}
+}
+
+func TestWhatComesAfterAFreeze(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := prepared(t, mem, "spool")
+	if number, err := s.Freeze(0, tenth); number != 0 || err != nil {
+		t.Fatalf("Freeze of nothing = %d, %v", number, err)
+	}
+	appendAll(t, s, numbered(1, 10), numbered(2, 10))
+	number, err := s.Freeze(0, tenth)
+	must(t, err)
+	if n := appendAll(t, s, numbered(2, 10), numbered(3, 10)); n != 1 {
+		t.Errorf("%d events were new, want the one that is not in the frozen generation", n)
+	}
+	s = openStore(t, mem.CrashClone(vfs.CrashCloneCfg{}), "spool") // the roll died here
+	defer s.Close()
+	again, err := s.Freeze(0, tenth)
+	must(t, err)
+	if again != number {
+		t.Errorf("Freeze = %d, then %d", number, again)
+	}
+	if got := scanStore(t, s, 0, tenth); len(got) != 2 {
+		t.Errorf("%d events are frozen, want 2", len(got))
+	}
+	if days := s.Days(); len(days) != 1 || days[0].Events != 3 {
+		t.Errorf("days: %v", days)
+	}
+	must(t, s.MarkSealed(0, tenth, number, time.Unix(1000, 0)))
+	must(t, s.MarkSealed(0, tenth, number, time.Unix(2000, 0))) // the time is that of the first
+	if got := scanStore(t, s, 0, tenth); len(got) != 0 {
+		t.Errorf("%d events are scanned that are sealed", len(got))
+	}
+	if n := appendAll(t, s, numbered(1, 10)); n != 0 {
+		t.Error("a sealed event that is still held is new")
+	}
+	next, err := s.Freeze(0, tenth)
+	must(t, err)
+	if next == number || next == 0 {
+		t.Errorf("the next generation is %d as well", next)
+	}
+	if n, err := s.Expire(time.Unix(1000, 0)); n != 0 || err != nil {
+		t.Errorf("Expire dropped %d events, %v", n, err)
+	}
+	if n, err := s.Expire(time.Unix(1001, 0)); n != 2 || err != nil {
+		t.Errorf("Expire dropped %d events, %v, want 2", n, err)
+	}
+	if got := scanStore(t, s, 0, tenth); len(got) != 1 {
+		t.Errorf("%d events are left, want 1", len(got))
+	}
+	must(t, s.Drop(0, tenth, next))
+	if days := s.Days(); len(days) != 0 {
+		t.Errorf("days: %v", days)
+	}
+	if n := appendAll(t, s, numbered(1, 10)); n != 1 {
+		t.Error("an event that was dropped is not new")
+	}
+	last, err := s.Freeze(0, tenth)
+	must(t, err)
+	if last == number || last == next {
+		t.Errorf("generation %d is given a second time", last)
+	}
+}
+
+func TestAnOpenGenerationIsNotDropped(t *testing.T) {
+	s := prepared(t, vfs.NewMem(), "spool")
+	defer s.Close()
+	appendAll(t, s, numbered(1, 10))
+	for number := range uint32(3) {
+		errs := errors.Join(s.Drop(0, tenth, number), s.MarkSealed(0, tenth, number, time.Unix(1, 0)))
+		if open := number == 1; (errs != nil) != open {
+			t.Errorf("generation %d: %v", number, errs)
+		}
+	}
+	if days := s.Days(); len(days) != 1 || days[0].Events != 1 {
+		t.Errorf("days: %v", days)
+	}
+}
+
+// TestConcurrentAppends crashes while several append: all that was acknowledged is there, once, and the counts agree.
+func TestConcurrentAppends(t *testing.T) {
+	const workers, each = 8, 40
+	mem := vfs.NewCrashableMem()
+	s := prepared(t, mem, "spool")
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	var added int64
+	var clones []*vfs.MemFS
+	var known []int // acknowledged when the clone was made
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for i := range each {
+				n := (w/2)*each + i // two send the same
+				one, two := numbered(n, 2000), numbered(n+10_000, 2000)
+				got, err := s.Append([]spool.Item{one, two, one})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				added += got
+				acknowledged[string(one.Tail)], acknowledged[string(two.Tail)] = true, true
+				if len(acknowledged)%50 == 0 {
+					known = append(known, len(acknowledged))
+					clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{}))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	must(t, s.Close())
+	if want := int64(workers / 2 * each * 2); added != want || int64(len(acknowledged)) != want {
+		t.Errorf("%d events were new, want %d", added, want)
+	}
+	for i, clone := range append(clones, mem) {
+		s := openStore(t, clone, "spool")
+		_, err := s.Freeze(0, tenth)
+		must(t, err)
+		var stats spool.ScanStats
+		found := 0
+		var last []byte
+		for item, err := range s.Scan(0, tenth, &stats) {
+			must(t, err)
+			if bytes.Compare(last, item.Tail) >= 0 || !acknowledged[string(item.Tail)] {
+				t.Fatalf("clone %d: event %q after %q", i, item.Tail, last)
+			}
+			last = append(last[:0], item.Tail...)
+			found++
+		}
+		if i < len(known) && found < known[i] {
+			t.Errorf("clone %d: %d events, but %d were acknowledged", i, found, known[i])
+		}
+		if days := s.Days(); len(days) != 1 || days[0].Events != int64(found) {
+			t.Errorf("clone %d: days are %v, but there are %d events", i, days, found)
+		}
+		must(t, s.Close())
+	}
+	if len(clones) == 0 {
+		t.Error("there was no crash")
+	}
+}
+
+// life is what happens to a store: all of it, in steps that can be done again after a failure.
+func life(fs vfs.FS, acknowledged map[int]bool) (err error) {
+	s, err := spool.Open("data/spool", &spool.Options{FS: fs, MemTable: smallMemTable})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if _, err := s.TrailID("audit"); err != nil {
+		return err
+	}
+	if _, err := s.ClassID("standard"); err != nil {
+		return err
+	}
+	number, err := s.Freeze(0, tenth)
+	if err != nil {
+		return err
+	}
+	for n := 0; n < 60; n += 3 {
+		if n == 30 && number == 0 {
+			if number, err = s.Freeze(0, tenth); err != nil {
+				return err
+			}
+		}
+		if _, err := s.Append([]spool.Item{numbered(n, 10_000), numbered(n+1, 10_000), numbered(n+2, 10_000)}); err != nil {
+			return err
+		}
+		acknowledged[n], acknowledged[n+1], acknowledged[n+2] = true, true, true
+	}
+	var stats spool.ScanStats
+	for _, err := range s.Scan(0, tenth, &stats) {
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.MarkSealed(0, tenth, number, time.Unix(1, 0)); err != nil {
+		return err
+	}
+	if _, err := s.Expire(time.Unix(2, 0)); err != nil {
+		return err
+	}
+	if number, err = s.Freeze(0, tenth); err != nil {
+		return err
+	}
+	for _, err := range s.Scan(0, tenth, &stats) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestEveryOperationFails fails file system operation n, for n = 1, 2, … until none is left, once for a moment and once for good. Whatever is left on
+// the disk by then, less what was not synced, opens and has all that was acknowledged.
+func TestEveryOperationFails(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for _, forGood := range []bool{false, true} {
+		for n := int32(0); ; n += int32(step) {
+			mem := vfs.NewCrashableMem()
+			index := errorfs.OnIndex(n)
+			var failed bool
+			var mu sync.Mutex
+			fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				mu.Lock()
+				defer mu.Unlock()
+				err := index.MaybeError(op)
+				failed = failed || err != nil
+				if failed && forGood {
+					return errorfs.ErrInjected
+				}
+				return err
+			}))
+			acknowledged := map[int]bool{}
+			err := life(fs, acknowledged)
+			mu.Lock()
+			done := !failed
+			mu.Unlock()
+			if err != nil && done {
+				t.Fatalf("operation %d did not fail, but: %v", n, err)
+			}
+			checkAcknowledged(t, mem.CrashClone(vfs.CrashCloneCfg{}), acknowledged, fmt.Sprintf("operation %d failed with %v", n, err))
+			if done {
+				t.Logf("there are %d operations", n)
+				break
+			}
+		}
+	}
+}
+
+// checkAcknowledged opens what a crash left and finishes the life of the store, looking for the events that were acknowledged. They are in one of three
+// places: frozen, open, or dropped after all of them were.
+func checkAcknowledged(t *testing.T, fs vfs.FS, acknowledged map[int]bool, when string) {
+	t.Helper()
+	s, err := spool.Open("data/spool", &spool.Options{FS: fs, MemTable: smallMemTable})
+	if err != nil {
+		t.Fatalf("%s: then Open: %v", when, err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: then Close: %v", when, err)
+		}
+	}()
+	_, err = s.TrailID("audit")
+	must(t, err)
+	_, err = s.ClassID("standard")
+	must(t, err)
+	found := map[string]bool{}
+	total := int64(0)
+	for _, d := range s.Days() {
+		total += d.Events
+	}
+	for range 2 {
+		number, err := s.Freeze(0, tenth)
+		must(t, err)
+		for _, o := range scanStore(t, s, 0, tenth) {
+			if found[o.ID] {
+				t.Errorf("%s: %s is there twice", when, o.ID)
+			}
+			found[o.ID] = true
+		}
+		must(t, s.Drop(0, tenth, number))
+	}
+	if int64(len(found)) != total {
+		t.Errorf("%s: %d events, but the days have %d", when, len(found), total)
+	}
+	for n := range 60 {
+		sealed := n < 30 && len(acknowledged) == 60 // it may be, and be dropped
+		if acknowledged[n] && !found[fmt.Sprintf("id-%06d", n)] && !sealed {
+			t.Errorf("%s: event %d was acknowledged and is lost", when, n)
+		}
+	}
+}
+
+func TestAStoppedStoreStaysStopped(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	var toggle errorfs.Toggle
+	toggle.Injector = errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData {
+			return errorfs.ErrInjected
+		}
+		return nil
+	})
+	fs := errorfs.Wrap(mem, &toggle)
+	var logged bytes.Buffer
+	s, err := spool.Open("spool", &spool.Options{FS: fs, MemTable: smallMemTable, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	must(t, err)
+	_, err = s.TrailID("audit")
+	must(t, err)
+	_, err = s.ClassID("standard")
+	must(t, err)
+	appendAll(t, s, numbered(1, 10))
+	toggle.On()
+	_, err = s.Append([]spool.Item{numbered(2, 10)})
+	if !errors.Is(err, spool.ErrStopped) || !errors.Is(err, errorfs.ErrInjected) || !strings.Contains(err.Error(), "spool spool: append") {
+		t.Errorf("Append gives %v", err)
+	}
+	toggle.Off()
+	_, appendErr := s.Append([]spool.Item{numbered(2, 10)})
+	_, freezeErr := s.Freeze(0, tenth)
+	_, trailErr := s.TrailID("other")
+	_, classErr := s.ClassID("standard")
+	var scanErr error
+	for _, err := range s.Scan(0, tenth, &spool.ScanStats{}) {
+		scanErr = err
+	}
+	for i, err := range []error{appendErr, freezeErr, trailErr, classErr, scanErr, s.Drop(0, tenth, 1), s.MarkSealed(0, tenth, 1, time.Unix(1, 0)), s.Close()} {
+		if !errors.Is(err, spool.ErrStopped) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if !strings.Contains(logged.String(), "stopped") {
+		t.Errorf("the log is %q", logged.String())
+	}
+	s = openStore(t, mem, "spool")
+	if n := appendAll(t, s, numbered(1, 10)); n != 0 {
+		t.Error("an acknowledged event is lost")
+	}
+	must(t, s.Close())
+}
+
+func TestClosed(t *testing.T) {
+	s := prepared(t, vfs.NewMem(), "spool")
+	must(t, s.Close())
+	must(t, s.Close())
+	if _, err := s.Append([]spool.Item{numbered(1, 10)}); !errors.Is(err, spool.ErrStopped) {
+		t.Errorf("Append gives %v", err)
+	}
+}
+
+func TestAFullDiskIsNoticedBeforehand(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 2 << 30})
+	s := prepared(t, mem, "spool")
+	appendAll(t, s, numbered(1, 10))
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 2 << 30})
+	if _, err := s.Append([]spool.Item{numbered(2, 10)}); !errors.Is(err, spool.ErrFull) {
+		t.Errorf("Append gives %v", err)
+	}
+	number, err := s.Freeze(0, tenth) // what frees space still works
+	must(t, err)
+	if got := scanStore(t, s, 0, tenth); len(got) != 1 {
+		t.Errorf("%d events", len(got))
+	}
+	must(t, s.Drop(0, tenth, number))
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 2 << 30})
+	appendAll(t, s, numbered(2, 10))
+	must(t, s.Close())
+}
+
+// copied copies a folder as it is, which is what kill -9 leaves.
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func TestKilled(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data", "spool")
+	s := prepared(t, nil, dir)
+	for n := range 100 {
+		appendAll(t, s, numbered(n, 10_000))
+	}
+	info, err := os.Stat(dir)
+	must(t, err)
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder has mode %v", info.Mode())
+	}
+	killed := openStore(t, nil, copyOf(t, dir))
+	if days := killed.Days(); len(days) != 1 || days[0].Events != 100 {
+		t.Errorf("days: %v", days)
+	}
+	must(t, killed.Close())
+	if _, err := spool.Open(dir, nil); err == nil {
+		t.Error("two have the folder open")
+	}
+	must(t, s.Close())
+}
+
+// TestDamage turns over a byte in the middle of each file, cuts it and takes it away. What was acknowledged is never left out in silence, but for the end
+// of the log after a crash: there is no telling whether it was written.
+func TestDamage(t *testing.T) {
+	t.Run("closed", func(t *testing.T) { testDamage(t, true) })
+	t.Run("killed", func(t *testing.T) { testDamage(t, false) })
+}
+
+func testDamage(t *testing.T, closed bool) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s := prepared(t, nil, dir)
+	const events = 120
+	for n := 0; n < events; n += 10 {
+		var items []spool.Item
+		for i := range 10 {
+			items = append(items, numbered(n+i, 10_000))
+		}
+		appendAll(t, s, items...)
+	}
+	_, err := s.Freeze(0, tenth)
+	must(t, err)
+	killed := copyOf(t, dir)
+	must(t, s.Close())
+	if !closed {
+		dir = killed
+	}
+	files, err := os.ReadDir(dir)
+	must(t, err)
+	kinds := map[string]int{}
+	for _, file := range files {
+		kind := filepath.Ext(file.Name())
+		if kind != ".sst" && kind != ".log" && !strings.HasPrefix(file.Name(), "MANIFEST") {
+			continue
+		}
+		for name, damage := range map[string]func([]byte) []byte{
+			"a byte":  func(b []byte) []byte { return flip(b) },
+			"cut":     func(b []byte) []byte { return b[:len(b)/2] },
+			"removed": nil,
+		} {
+			copied := copyOf(t, dir)
+			path := filepath.Join(copied, file.Name())
+			content, err := os.ReadFile(path)
+			must(t, err)
+			if kind != ".log" && len(content) < 1000 || kind == ".log" && !closed && name != "a byte" {
+				continue
+			}
+			if damage == nil {
+				must(t, os.Remove(path))
+			} else {
+				must(t, os.WriteFile(path, damage(content), 0o600))
+			}
+			kinds[kind]++
+			found, err := readAll(copied)
+			if err == nil && found != events {
+				t.Errorf("%s, %s: %d of %d events came out and there is no error", file.Name(), name, found, events)
+			}
+			if err != nil && !strings.Contains(err.Error(), copied) {
+				t.Errorf("%s, %s: the error does not name the folder: %v", file.Name(), name, err)
+			}
+			if err != nil && name == "a byte" && (!errors.Is(err, spool.ErrCorrupt) || strings.Contains(err.Error(), "\n")) {
+				t.Errorf("%s, %s: %v", file.Name(), name, err)
+			}
+		}
+	}
+	if kinds[".sst"] == 0 || kinds[".log"] == 0 {
+		t.Errorf("damaged: %v", kinds)
+	}
+}
+
+// flip turns over a byte in the middle of what is not zero: a log may be longer than what was written to it.
+func flip(b []byte) []byte {
+	if n := len(bytes.TrimRight(b, "\x00")); n > 0 {
+		b[n/2] ^= 0xff
+	}
+	return b
+}
+
+// readAll opens a store and counts what is frozen for the tenth.
+func readAll(dir string) (n int, err error) {
+	s, err := spool.Open(dir, &spool.Options{MemTable: smallMemTable})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	for _, err := range s.Scan(0, tenth, &spool.ScanStats{}) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func TestLargeEvents(t *testing.T) {
+	s := prepared(t, vfs.NewMem(), "spool")
+	defer s.Close()
+	a := made(tenth.Start(), strings.Repeat("\x00", 10_000), strings.Repeat("x", 5<<20))
+	b := made(tenth.Start(), strings.Repeat("x", 10_000), strings.Repeat("y", 5<<20))
+	if n := appendAll(t, s, b.item(), a.item(), b.item()); n != 2 {
+		t.Errorf("%d events were new", n)
+	}
+	_, err := s.Freeze(0, tenth)
+	must(t, err)
+	got := scanStore(t, s, 0, tenth)
+	if len(got) != 2 || got[0] != a.out() || got[1] != b.out() {
+		t.Errorf("%d events came out", len(got))
+	}
+}
+
+func TestAScanThatEndsEarlyMayBeRepeated(t *testing.T) {
+	s := prepared(t, vfs.NewMem(), "spool")
+	for n := range 10 {
+		appendAll(t, s, numbered(n, 10))
+	}
+	_, err := s.Freeze(0, tenth)
+	must(t, err)
+	for want := 1; want <= 10; want++ {
+		n := 0
+		for _, err := range s.Scan(0, tenth, &spool.ScanStats{}) {
+			must(t, err)
+			if n++; n == want {
+				break
+			}
+		}
+		if n != want {
+			t.Errorf("%d events, want %d", n, want)
+		}
+	}
+	must(t, s.Close()) // which fails where a scan was not ended
+}
