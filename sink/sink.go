@@ -104,7 +104,7 @@ type Info struct {
 	// ContentType is blank in a store that keeps none.
 	ContentType string
 	Lock        Lock
-	// Existed says, after a Put, that the same bytes were there before.
+	// Existed says, after a Put, that the same bytes were there before, be it from an earlier attempt of this Put whose answer was lost.
 	Existed bool
 }
 
@@ -116,7 +116,7 @@ type Store interface {
 	// Preflight checks that the store is there and fit (ErrUnfit with a hint). It writes nothing.
 	Preflight(ctx context.Context) error
 	// Put stores o under o.Key unless it is there: the same bytes succeed with Existed set (a shorter lock is lengthened), other bytes are
-	// ErrConflict, a delete marker is ErrHidden, a lock that reads back weaker is ErrLock.
+	// ErrConflict, a delete marker is ErrHidden, a lock that reads back weaker is ErrLock, one that the store cannot give is ErrUnfit.
 	Put(ctx context.Context, o Object) (Info, error)
 	// Head describes an object. A blank version means the newest. ErrNotExist, ErrHidden.
 	Head(ctx context.Context, key, version string) (Info, error)

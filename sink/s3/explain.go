@@ -73,9 +73,7 @@ func (s *Store) hint(err error, permission, name string) string {
 	case ok:
 	case errors.Is(err, errNoCredentials):
 		return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the key files of the store"
-	case errors.As(err, &record):
-		return "the endpoint does not speak TLS: write it with http:// if that is meant"
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the endpoint does not speak TLS: write it with http:// if that is meant"
 	case errors.As(err, &authority):
 		return "the endpoint's certificate is from an authority that this machine does not know: set the store's CA file"

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -323,6 +326,59 @@ func TestUnreadableBodyIsNotRetried(t *testing.T) {
 	wantError(t, err, io.ErrUnexpectedEOF, "read the file to put at byte 3 of 9", "")
 	if n := f.versions("a"); n != 0 {
 		t.Errorf("%d versions", n)
+	}
+	if strings.Contains(err.Error(), "tried") {
+		t.Errorf("tried again: %v", err)
+	}
+}
+
+func TestHopelessIsNotRetried(t *testing.T) {
+	for _, hopeless := range []error{
+		&net.DNSError{Err: "no such host", Name: "s3.example", IsNotFound: true},
+		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
+		&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "s3.example"}},
+		&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}},
+		tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"},
+		http.ErrSchemeMismatch,
+	} {
+		f := newDirectFake()
+		opts := f.options(t, sink.Compliance)
+		n := 0
+		opts.Transport = func(http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(*http.Request) (*http.Response, error) { n++; return nil, hopeless })
+		}
+		err := open(t, "s3://bucket", opts).Preflight(t.Context())
+		if n != 1 || err == nil || !strings.Contains(err.Error(), hopeless.Error()) {
+			t.Errorf("%d requests, %v", n, err)
+		}
+	}
+}
+
+// TestLateReader gives a request up while the transport still holds its body, as net/http may.
+func TestLateReader(t *testing.T) {
+	f := newDirectFake()
+	opts := f.options(t, sink.Compliance)
+	told := 0
+	opts.Progress = func(string, int64, int64) { told++ }
+	var late io.Reader
+	opts.Transport = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPut && late == nil {
+				late = r.Body
+				return nil, io.EOF
+			}
+			return f.direct(next).RoundTrip(r)
+		})
+	}
+	if _, err := open(t, "s3://bucket", opts).Put(t.Context(), object("a", "x", sink.Compliance)); err != nil {
+		t.Fatal(err)
+	}
+	before := told
+	if n, err := late.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
+		t.Errorf("read after the end: %d bytes, %v", n, err)
+	}
+	if before == 0 || told != before {
+		t.Errorf("progress told %d times, then %d", before, told)
 	}
 }
 

@@ -1,6 +1,9 @@
 package s3_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"net/http"
@@ -79,6 +82,52 @@ func TestDeleteMarkerByVersion(t *testing.T) {
 	}
 	if _, err := s.Head(t.Context(), "a", "v2"); !errors.Is(err, sink.ErrNotExist) {
 		t.Errorf("Head of another version = %v", err)
+	}
+}
+
+func TestLockOfOlderVersion(t *testing.T) {
+	for _, byCall := range []bool{false, true} {
+		f := newFake(t)
+		f.change(func(b *fakeBucket) { b.oldLockByCall = byCall })
+		s := open(t, "s3://bucket", f.options(t, sink.Compliance))
+		o := object("a", "sealed", sink.Compliance)
+		put, err := s.Put(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.change(func(b *fakeBucket) { b.add("a", &fakeVersion{body: []byte("forged")}) })
+		if info, err := s.Head(t.Context(), "a", put.Version); err != nil || info.Lock != o.Lock {
+			t.Errorf("by call %v: Head of the older = %+v, %v", byCall, info, err)
+		}
+		if info, err := s.Head(t.Context(), "a", ""); err != nil || info.Lock != (sink.Lock{}) {
+			t.Errorf("by call %v: Head of the newest = %+v, %v", byCall, info, err)
+		}
+	}
+}
+
+// TestGetDoesNotUnpack reads what is stored, whatever its content encoding makes of it.
+func TestGetDoesNotUnpack(t *testing.T) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write([]byte("the bytes")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := newFake(t)
+	f.change(func(b *fakeBucket) { b.add("a", &fakeVersion{body: packed.Bytes(), encoding: "gzip"}) })
+	s := open(t, "s3://bucket", f.options(t, sink.None))
+	r, err := s.Get(t.Context(), "a", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil || !bytes.Equal(got, packed.Bytes()) {
+		t.Errorf("got %q, %v; want %q", got, err, packed.Bytes())
+	}
+	if info, err := s.Head(t.Context(), "a", ""); err != nil || info.SHA256 != sha256.Sum256(packed.Bytes()) {
+		t.Errorf("Head = %+v, %v", info, err)
 	}
 }
 

@@ -173,7 +173,7 @@ func retryable(err error) bool {
 		netErr    net.Error
 	)
 	switch {
-	case errors.Is(err, errNoCredentials), errors.As(err, &bodyErr), errors.As(err, &record), errors.As(err, &authority),
+	case errors.Is(err, errNoCredentials), errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &bodyErr), errors.As(err, &record), errors.As(err, &authority),
 		errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &dns) && dns.IsNotFound:
 		return false
 	}

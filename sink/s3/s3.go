@@ -160,6 +160,8 @@ func open(rawURL string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: endpoint %q: %w", rawURL, set.host, err)
 	}
+	// AWS's own tools use the names without dual stack, and firewalls are set up for those.
+	client.SetS3EnableDualstack(false)
 	s.client = *client
 	return s, nil
 }
