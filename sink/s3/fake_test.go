@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -131,13 +132,15 @@ func (f *fake) direct(http.RoundTripper) http.RoundTripper {
 			request.Body = http.NoBody
 		}
 		defer func() {
-			switch reason := recover(); {
-			case reason == http.ErrAbortHandler && r.Context().Err() != nil:
-				resp, err = nil, r.Context().Err()
-			case reason == http.ErrAbortHandler:
-				resp, err = nil, io.EOF
-			case reason != nil:
+			reason := recover()
+			if reason == nil {
+				return
+			}
+			if aborted, ok := reason.(error); !ok || !errors.Is(aborted, http.ErrAbortHandler) {
 				panic(reason)
+			}
+			if resp, err = nil, r.Context().Err(); err == nil {
+				err = io.EOF
 			}
 		}()
 		f.ServeHTTP(answer, request)

@@ -41,7 +41,7 @@ func wantError(t *testing.T, err, sentinel error, text, hintText string) {
 		t.Errorf("no error, want one with %q", text)
 	case sentinel != nil && !errors.Is(err, sentinel):
 		t.Errorf("error %q is not %q", err, sentinel)
-	case errors.Is(err, sink.ErrNotExist) && sentinel != sink.ErrNotExist:
+	case errors.Is(err, sink.ErrNotExist) && !errors.Is(sentinel, sink.ErrNotExist):
 		t.Errorf("error %q reads as absent", err)
 	case !strings.Contains(err.Error(), text):
 		t.Errorf("error %q, want %q in it", err, text)

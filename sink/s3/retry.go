@@ -55,7 +55,7 @@ func (s *Store) retry(ctx context.Context, what string, f func(context.Context, 
 	for n := 1; ; n++ {
 		attempt, w := newWatch(ctx, s.timeout)
 		err := f(attempt, w)
-		if err != nil && context.Cause(attempt) == errStalled {
+		if err != nil && errors.Is(context.Cause(attempt), errStalled) {
 			err = fmt.Errorf("%w for %s", errStalled, s.timeout)
 		}
 		if err != nil || !w.kept {

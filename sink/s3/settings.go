@@ -51,7 +51,7 @@ func resolve(opts *Options) (settings, error) {
 	if err != nil {
 		return set, err
 	}
-	set.creds = newCredentials(opts, name, profile, base)
+	set.creds = newCredentials(opts, profile, base)
 	set.transport = expectContinue{base}
 	if opts.Transport != nil {
 		set.transport = opts.Transport(set.transport)
@@ -133,7 +133,7 @@ func loadProfile(name string, required bool) (profile, error) {
 }
 
 // newCredentials returns credentials from where the options point, else from the chain that AWS's own tools use.
-func newCredentials(opts *Options, profileName string, p profile, base http.RoundTripper) *credentials.Credentials {
+func newCredentials(opts *Options, p profile, base http.RoundTripper) *credentials.Credentials {
 	fromProfile := source{"profile " + p.name, &credentials.FileAWSCredentials{Profile: p.name}}
 	if p.roleARN != "" && !p.hasKeys {
 		fromProfile.provider = failing{errors.New("it assumes a role, which is not supported: use credential_process, or the environment")}
