@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/minio/minio-go/v7"
 
 	"daybook/batch/seal"
 	"daybook/sink/s3test"
@@ -135,27 +134,12 @@ func checkCounts(t *testing.T, report []byte, read int) {
 // checkBucket checks that no object has two versions, that every seal holds, and that each event is in the evidence once.
 func checkBucket(t *testing.T, server *s3test.Server, prefix string, want map[string]bool) {
 	t.Helper()
-	client := server.Client(t)
 	for _, v := range server.Versions(t, "audit", prefix+"/") {
 		if !v.Latest || v.DeleteMarker {
 			t.Errorf("%s has more than one version", v.Key)
 		}
 	}
-	read := func(key string) []byte {
-		object, err := client.GetObject(t.Context(), "audit", prefix+"/"+key, minio.GetObjectOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer object.Close() //nolint:errcheck // it was only read
-		var b bytes.Buffer
-		if _, err := b.ReadFrom(object); err != nil {
-			if minio.ToErrorResponse(err).Code == "NoSuchKey" {
-				return nil
-			}
-			t.Fatalf("%s: %v", key, err)
-		}
-		return b.Bytes()
-	}
+	read := func(key string) []byte { return server.Read(t, "audit", prefix+"/"+key) }
 	found := map[string]int{}
 	days := 0
 	for n := uint64(1); ; n++ {

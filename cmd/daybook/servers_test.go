@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7"
-
 	"daybook/sink/s3test"
 )
 
@@ -74,12 +72,7 @@ key: %s
 				t.Errorf("%d objects: %v", len(versions), versions)
 			}
 			for _, v := range versions {
-				info, err := server.Client(t).StatObject(t.Context(), "audit", v.Key, minio.StatObjectOptions{VersionID: v.ID})
-				if err != nil {
-					t.Fatal(err)
-				}
-				until, err := time.Parse(time.RFC3339, info.Metadata.Get("X-Amz-Object-Lock-Retain-Until-Date"))
-				if mode := info.Metadata.Get("X-Amz-Object-Lock-Mode"); err != nil || mode != "COMPLIANCE" || until.Before(before.Add(24*time.Hour-time.Second)) {
+				if mode, until := server.Lock(t, "audit", v); mode != "COMPLIANCE" || until.Before(before.Add(24*time.Hour-time.Second)) {
 					t.Errorf("%s is locked %q until %v", v.Key, mode, until)
 				}
 			}

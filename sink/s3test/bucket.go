@@ -1,7 +1,9 @@
 package s3test
 
 import (
+	"io"
 	"testing"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -77,4 +79,40 @@ func (s *Server) Client(t testing.TB) *minio.Client {
 		t.Fatalf("client of %s: %v", s.kind.name, err)
 	}
 	return client
+}
+
+// Read returns what the newest version of an object holds, nil where there is none.
+func (s *Server) Read(t testing.TB, bucket, key string) []byte {
+	t.Helper()
+	object, err := s.Client(t).GetObject(t.Context(), bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		t.Fatalf("read %s/%s on %s: %v", bucket, key, s.kind.name, err)
+	}
+	defer object.Close() //nolint:errcheck // it is only read
+	content, err := io.ReadAll(object)
+	if minio.ToErrorResponse(err).Code == "NoSuchKey" {
+		return nil
+	}
+	if err != nil {
+		t.Fatalf("read %s/%s on %s: %v", bucket, key, s.kind.name, err)
+	}
+	return content
+}
+
+// Lock returns the retention of a version, as HEAD shows it.
+func (s *Server) Lock(t testing.TB, bucket string, v Version) (mode string, until time.Time) {
+	t.Helper()
+	info, err := s.Client(t).StatObject(t.Context(), bucket, v.Key, minio.StatObjectOptions{VersionID: v.ID})
+	if err != nil {
+		t.Fatalf("look at %s/%s on %s: %v", bucket, v.Key, s.kind.name, err)
+	}
+	mode = info.Metadata.Get("X-Amz-Object-Lock-Mode")
+	if mode == "" {
+		return "", time.Time{}
+	}
+	until, err = time.Parse(time.RFC3339, info.Metadata.Get("X-Amz-Object-Lock-Retain-Until-Date"))
+	if err != nil {
+		t.Fatalf("the lock of %s/%s on %s: %v", bucket, v.Key, s.kind.name, err)
+	}
+	return mode, until
 }
