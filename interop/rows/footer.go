@@ -359,7 +359,7 @@ func (g *rowGroup) checkBloom(i int, values []value) error {
 			return err
 		}
 	}
-	if !slices.Contains(bloomed, name) {
+	if !slices.Contains(bloomed, name) || !slices.ContainsFunc(values, func(v value) bool { return !v.null }) {
 		return nil
 	}
 	if filter == nil {
