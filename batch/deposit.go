@@ -165,7 +165,7 @@ func (r *Roller) putFile(ctx context.Context, trail string, f *seal.File) error 
 	defer body.Close() //nolint:errcheck // it was only read
 	want := sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}
 	info, err := r.Store.Put(ctx, sink.Object{
-		Key: f.Key, ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Lock: want, Body: body,
+		Key: f.Key, ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Lock: want, Body: body, Final: true,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Key, err)

@@ -37,7 +37,6 @@ type Rendering struct {
 	SyslogOptions    syslog.Options
 	ParquetOptions   parquet.Options
 	SortMemory       int
-	MaxSplit         int
 }
 
 // encoder makes the encoder of a format that writes to w.
@@ -141,38 +140,43 @@ type renderer struct {
 	keys      *keySet
 	progress  func(Progress)
 
+	syncs errgroup.Group // files that are on their way to stable storage
+
 	mu  sync.Mutex
 	out rendered
 }
 
 // render makes the files of the day. There are none if there is nothing new and evenEmpty is not set.
 func (r *renderer) render(ctx context.Context, from rows, workDir string, evenEmpty bool) (*rendered, error) {
+	r.syncs.SetLimit(uploads)
+	err := r.renderFiles(ctx, from, workDir, evenEmpty)
+	if syncErr := r.syncs.Wait(); err == nil {
+		err = syncErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(r.out.files, func(a, b seal.File) int { return strings.Compare(a.Key, b.Key) })
+	return &r.out, nil
+}
+
+func (r *renderer) renderFiles(ctx context.Context, from rows, workDir string, evenEmpty bool) error {
 	whole, split := r.formats()
 	var projects *projectSplit
 	if len(split) > 0 {
 		var err error
 		if projects, err = r.splitProjects(ctx, from, workDir); err != nil {
-			return nil, err
+			return err
 		}
 		defer projects.close()
 	}
 	pipe := r.start(ctx, whole, true)
 	err := r.scan(pipe, from, projects, evenEmpty)
-	if err = pipe.wait(err); err != nil {
-		return nil, err
+	if err = pipe.wait(err); err != nil || projects == nil || r.out.counts.rows == 0 && !evenEmpty {
+		return err
 	}
-	if r.out.counts.rows == 0 && !evenEmpty {
-		return &r.out, nil
-	}
-	if projects != nil {
-		pipe := r.start(ctx, split, false)
-		err := projects.scan(pipe, r, evenEmpty)
-		if err = pipe.wait(err); err != nil {
-			return nil, err
-		}
-	}
-	slices.SortFunc(r.out.files, func(a, b seal.File) int { return strings.Compare(a.Key, b.Key) })
-	return &r.out, nil
+	pipe = r.start(ctx, split, false)
+	return pipe.wait(projects.scan(pipe, r, evenEmpty))
 }
 
 // formats returns which formats are made of the whole day, and which for each project.
@@ -201,7 +205,10 @@ func (r *renderer) scan(pipe *pipe, from rows, projects *projectSplit, evenEmpty
 		if err != nil {
 			return err
 		}
-		sealed, conflict, err := r.prior.match(item.Group.Class, item.Tail)
+		if err := pipe.ctx.Err(); err != nil { // where all is sealed already nothing is sent
+			return err
+		}
+		sealed, conflict, err := r.prior.match(&item)
 		if err != nil {
 			return err
 		}
@@ -405,6 +412,7 @@ func (r *renderer) writeKeys(queue <-chan *chunk) error {
 		from := 0
 		for i, end := range k.tailEnd {
 			if err := r.keys.add(k.part.class, k.tails[from:end], k.suspect[i]); err != nil {
+				r.keys.abandon()
 				return err
 			}
 			from = end
@@ -496,7 +504,13 @@ func (p *partWriter) encode(events []event.Event) error {
 	if p.file.Rows == 0 {
 		p.file.First = events[0].Time
 	}
-	p.file.Last = events[len(events)-1].Time
+	for i := range events { // they are in order of microseconds only
+		if t := events[i].Time; t.Before(p.file.First) {
+			p.file.First = t
+		} else if t.After(p.file.Last) {
+			p.file.Last = t
+		}
+	}
 	p.file.Rows += int64(len(events))
 	return p.enc.Encode(events)
 }
@@ -508,6 +522,7 @@ func (p *partWriter) finish() error {
 	if err := p.staged.finish(); err != nil {
 		return err
 	}
+	p.r.syncs.Go(p.staged.sync) // the next part need not wait for the disk
 	stats := p.enc.Stats()
 	if stats.Rows != p.file.Rows {
 		return fmt.Errorf("%s: %d events went in, %d rows came out", p.file.Key, p.file.Rows, stats.Rows)

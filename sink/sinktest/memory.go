@@ -24,7 +24,7 @@ type Options struct {
 	Now func() time.Time
 	// AllowConflict lets a test put other bytes under a key without complaint. The answer is ErrConflict either way.
 	AllowConflict bool
-	// AllowAnyKey lets a test use keys beyond those that Daybook makes: [A-Za-z0-9._=%-] in each element.
+	// AllowAnyKey lets a test use keys beyond those that Daybook makes: [A-Za-z0-9._=%!-] in each element.
 	AllowAnyKey bool
 }
 
@@ -215,7 +215,7 @@ func (m *Memory) policeKey(key string) bool {
 		return true
 	}
 	if i := strings.IndexFunc(key, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._=%-/", r))
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._=%-!/", r))
 	}); i >= 0 {
 		m.t.Errorf("key %q: %q should have been percent-encoded", key, key[i:][:1])
 		return false
