@@ -46,52 +46,47 @@ func (s *state) dropKeys(before time.Time) error {
 	return nil
 }
 
-// priorOf returns what knows the events of a day that are sealed already. With suspects set, the suspect events of the trail's other days are looked
-// for as well. Keys that are missing are made again from the evidence in the store.
-func (r *Roller) priorOf(ctx context.Context, l *ledger, day event.Day, suspects bool) (*prior, error) {
+// priorOf returns what knows the events of a day that are sealed already, and the suspect events of the trail's other days: these are filed under the
+// day they come, and may have come before. Keys that are missing are made again from the evidence in the store.
+func (r *Roller) priorOf(ctx context.Context, l *ledger, day event.Day) (*prior, error) {
+	own, err := r.keyFilesOf(ctx, l, l.days[day], false)
+	if err != nil {
+		return nil, err
+	}
+	p := &prior{dir: r.state.path("runs")}
+	p.suspects = func() ([]string, error) {
+		elsewhere := slices.DeleteFunc(slices.Clone(l.suspects), func(n uint64) bool { return slices.Contains(l.days[day], n) })
+		return r.keyFilesOf(ctx, l, elsewhere, true)
+	}
+	p.day, err = openKnown(p.dir, own)
+	return p, err
+}
+
+// keyFilesOf returns the key files of seals: those of all events, or those of suspect ones.
+func (r *Roller) keyFilesOf(ctx context.Context, l *ledger, seals []uint64, suspect bool) ([]string, error) {
 	var paths []string
-	collect := func(m *seal.Manifest, suspect bool) error {
+	for _, n := range seals {
+		m, err := l.manifest(n)
+		if err != nil {
+			return nil, err
+		}
 		dir := r.state.sealKeysDir(l.trail, m.Day.Day, m.Addendum)
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			if err := r.rebuildKeys(ctx, m, dir); err != nil {
-				return fmt.Errorf("keys of seal %d of %s: %w", m.Seal, m.Trail, err)
+				return nil, fmt.Errorf("keys of seal %d of %s: %w", m.Seal, m.Trail, err)
 			}
 		}
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, e := range entries {
 			if strings.HasPrefix(e.Name(), suspectKeys) == suspect {
 				paths = append(paths, filepath.Join(dir, e.Name()))
 			}
 		}
-		return nil
 	}
-	own, err := l.sealsOf(day)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range own {
-		if err := collect(m, false); err != nil {
-			return nil, err
-		}
-	}
-	if suspects {
-		for _, n := range l.suspects {
-			m, err := l.manifest(n)
-			if err != nil {
-				return nil, err
-			}
-			if m.Day.Day == day {
-				continue
-			}
-			if err := collect(m, true); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return openPrior(paths), nil
+	return paths, nil
 }
 
 // rebuildKeys makes the keys of a seal from its evidence, and checks that on the way.
@@ -120,6 +115,7 @@ func (r *Roller) rebuildKeys(ctx context.Context, m *seal.Manifest, dir string) 
 		if err := r.readEvidence(ctx, f, func(row []byte, e *event.Event, tail []byte) error {
 			return keys.add(class, tail, e.HasFlag(event.FlagTimeSuspect))
 		}); err != nil {
+			keys.abandon()
 			return fmt.Errorf("%s: %w", f.Key, err)
 		}
 	}

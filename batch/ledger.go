@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"daybook/batch/seal"
 	"daybook/event"
@@ -18,7 +17,7 @@ import (
 type ledger struct {
 	trail string
 	dir   string
-	days  map[event.Day]int // how many seals a day has
+	days  map[event.Day][]uint64 // the numbers of a day's seals, in order
 	next  uint64
 	// last is the SHA-256 of the newest manifest.
 	last seal.Hash
@@ -33,7 +32,7 @@ const (
 )
 
 func openLedger(s *state, trail string) (*ledger, error) {
-	l := &ledger{trail: trail, dir: s.ledgerDir(trail), state: s, days: map[event.Day]int{}, next: 1}
+	l := &ledger{trail: trail, dir: s.ledgerDir(trail), state: s, days: map[event.Day][]uint64{}, next: 1}
 	entries, err := os.ReadDir(l.dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("ledger: %w", err)
@@ -60,7 +59,7 @@ func openLedger(s *state, trail string) (*ledger, error) {
 
 // took notes that seal m, whose stored bytes are data, is complete.
 func (l *ledger) took(m *seal.Manifest, data []byte) {
-	l.days[m.Day.Day]++
+	l.days[m.Day.Day] = append(l.days[m.Day.Day], m.Seal)
 	l.next = m.Seal + 1
 	l.last = seal.Sum(data)
 	if m.Counts.TimeSuspect > 0 {
@@ -90,25 +89,6 @@ func (l *ledger) manifest(n uint64) (*seal.Manifest, error) {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	return seal.ParseManifest(data)
-}
-
-// sealsOf returns the manifests of a day, oldest first.
-func (l *ledger) sealsOf(day event.Day) ([]*seal.Manifest, error) {
-	var list []*seal.Manifest
-	if l.days[day] == 0 {
-		return nil, nil
-	}
-	for n := l.next - 1; n >= 1 && len(list) < l.days[day]; n-- {
-		m, err := l.manifest(n)
-		if err != nil {
-			return nil, err
-		}
-		if m.Day.Day == day {
-			list = append(list, m)
-		}
-	}
-	slices.Reverse(list)
-	return list, nil
 }
 
 // maxSmall bounds what is read of a manifest or note in the store.

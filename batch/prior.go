@@ -23,6 +23,13 @@ import (
 // They are a cache: where one is missing it is made again from the evidence.
 const suspectKeys = "suspect"
 
+const (
+	// maxKeyFiles is how many key files are read at once: a day may have any number of addenda, a trail any number of seals with suspect events.
+	maxKeyFiles = 64
+	// keyWindow bounds what reading one of them takes.
+	keyWindow = 128 << 10
+)
+
 // keyFile is a key file being written.
 type keyFile struct {
 	path string
@@ -40,8 +47,9 @@ func createKeyFile(path string) (*keyFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err := zstd.NewWriter(file, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+	z, err := zstd.NewWriter(file, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(keyWindow))
 	if err != nil {
+		_ = file.Close() // nothing was written
 		return nil, err
 	}
 	return &keyFile{path: path, file: file, z: z}, nil
@@ -143,6 +151,12 @@ func (s *keySet) close() error {
 	return syncDir(filepath.Dir(s.name))
 }
 
+// abandon leaves a set unfinished, after an error.
+func (s *keySet) abandon() {
+	_ = s.closeCurrent() // the first error is what matters
+	_ = os.RemoveAll(s.dir)
+}
+
 // keyReader goes through a key file.
 type keyReader struct {
 	file *os.File
@@ -187,37 +201,123 @@ func (k *keyReader) close() {
 	_ = k.file.Close() // it was only read
 }
 
-// prior knows the events of a day that are sealed already. It is asked in the order of a scan; each class of the scan goes through it anew.
+// prior knows the events that are sealed already, for a scan of a day.
 type prior struct {
+	dir      string
+	day      *known                   // of the day's seals
+	suspects func() ([]string, error) // lists the key files of suspect events of other days
+	others   *known                   // these, from the first suspect event of the scan on
+}
+
+// match says whether an event of the scan is sealed, and else whether an event of its time and id is, with other content.
+func (p *prior) match(item *spool.Item) (sealed, conflict bool, err error) {
+	sealed, conflict, err = p.day.match(item.Group.Class, item.Tail)
+	if err != nil || sealed || !item.Suspect {
+		return sealed, conflict, err
+	}
+	if p.others == nil {
+		paths, err := p.suspects()
+		if err != nil {
+			return false, false, err
+		}
+		if p.others, err = openKnown(p.dir, paths); err != nil {
+			return false, false, err
+		}
+	}
+	sealed, elsewhere, err := p.others.match(item.Group.Class, item.Tail)
+	return sealed, conflict || elsewhere, err
+}
+
+func (p *prior) close() {
+	p.day.close()
+	if p.others != nil {
+		p.others.close()
+	}
+}
+
+// known goes through key files side by side. It is asked in the order of a scan; each class of the scan goes through them anew.
+type known struct {
 	paths   []string
+	merged  []string // those of paths that are to be removed
 	class   int
 	readers []*keyReader
 }
 
-func openPrior(paths []string) *prior { return &prior{paths: paths, class: -1} }
-
-// match says whether the event with that tail is sealed, and else whether an event of its time and id is, with other content.
-func (p *prior) match(class uint8, tail []byte) (sealed, conflict bool, err error) {
-	if len(p.paths) == 0 {
-		return false, false, nil
+// openKnown opens key files. Where they are many, they are first merged into fewer, in dir.
+func openKnown(dir string, paths []string) (*known, error) {
+	k := &known{paths: paths, class: -1}
+	for len(k.paths) > maxKeyFiles {
+		merged, err := mergeKeys(dir, k.paths[:maxKeyFiles])
+		if err != nil {
+			k.close()
+			return nil, err
+		}
+		k.merged = append(k.merged, merged)
+		k.paths = append(k.paths[maxKeyFiles:len(k.paths):len(k.paths)], merged)
 	}
-	if int(class) != p.class {
-		if err := p.reopen(class); err != nil {
+	return k, nil
+}
+
+// mergeKeys makes one key file of several, in dir, and returns its path.
+func mergeKeys(dir string, paths []string) (string, error) {
+	k := &known{paths: paths}
+	defer k.close()
+	if err := k.reopen(0); err != nil {
+		return "", err
+	}
+	name, err := os.CreateTemp(dir, "keys-*")
+	if err != nil {
+		return "", err
+	}
+	if err := name.Close(); err != nil {
+		return "", err
+	}
+	out, err := createKeyFile(name.Name())
+	if err != nil {
+		return "", err
+	}
+	for len(k.readers) > 0 && err == nil {
+		least := 0
+		for i, r := range k.readers {
+			if bytes.Compare(r.tail, k.readers[least].tail) < 0 {
+				least = i
+			}
+		}
+		if err = out.add(k.readers[least].tail); err == nil {
+			_, err = k.advance(least)
+		}
+	}
+	if closeErr := out.close(); err == nil {
+		err = closeErr
+	}
+	return name.Name(), err
+}
+
+// advance moves reader i on. At its end, more is false and the reader is gone.
+func (k *known) advance(i int) (more bool, err error) {
+	r := k.readers[i]
+	if more, err = r.next(); err == nil && !more {
+		r.close()
+		k.readers = append(k.readers[:i], k.readers[i+1:]...)
+	}
+	return more, err
+}
+
+func (k *known) match(class uint8, tail []byte) (sealed, conflict bool, err error) {
+	if int(class) != k.class {
+		if err := k.reopen(class); err != nil {
 			return false, false, err
 		}
 	}
-	for i := 0; i < len(p.readers); {
-		r := p.readers[i]
-		more := true
+	for i := 0; i < len(k.readers); {
+		r, more := k.readers[i], true
 		for more && bytes.Compare(r.tail, tail) < 0 {
 			conflict = conflict || spool.SameEvent(r.tail, tail)
-			if more, err = r.next(); err != nil {
+			if more, err = k.advance(i); err != nil {
 				return false, false, err
 			}
 		}
 		if !more {
-			r.close()
-			p.readers = append(p.readers[:i], p.readers[i+1:]...)
 			continue
 		}
 		if bytes.Equal(r.tail, tail) {
@@ -229,30 +329,32 @@ func (p *prior) match(class uint8, tail []byte) (sealed, conflict bool, err erro
 	return false, conflict, nil
 }
 
-func (p *prior) reopen(class uint8) error {
-	p.close()
-	p.class = int(class)
-	for _, path := range p.paths {
+func (k *known) reopen(class uint8) error {
+	k.closeReaders()
+	k.class = int(class)
+	for _, path := range k.paths {
 		r, err := openKeyFile(path)
 		if err != nil {
 			return err
 		}
-		more, err := r.next()
-		if err != nil || !more {
-			r.close()
-			if err != nil {
-				return err
-			}
-			continue
+		k.readers = append(k.readers, r)
+		if _, err := k.advance(len(k.readers) - 1); err != nil {
+			return err
 		}
-		p.readers = append(p.readers, r)
 	}
 	return nil
 }
 
-func (p *prior) close() {
-	for _, r := range p.readers {
+func (k *known) closeReaders() {
+	for _, r := range k.readers {
 		r.close()
 	}
-	p.readers = nil
+	k.readers = nil
+}
+
+func (k *known) close() {
+	k.closeReaders()
+	for _, path := range k.merged {
+		_ = os.Remove(path) // and again at the next start
+	}
 }

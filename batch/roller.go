@@ -183,7 +183,7 @@ func (r *Roller) resume(ctx context.Context, l *ledger) error {
 		// A stop before the journal left files that nobody knows of.
 		return r.state.dropJournal(l.trail)
 	}
-	if j.Draft.Addendum < l.days[j.Draft.Day.Day] {
+	if j.Draft.Addendum < len(l.days[j.Draft.Day.Day]) {
 		// It was complete but for the ledger, or another machine's seal came first; the events are read again.
 		return r.state.dropJournal(l.trail)
 	}
@@ -240,7 +240,7 @@ func (r *Roller) commit(ctx context.Context, l *ledger, j *journal) (*seal.Manif
 				Hint: "no seal explains these files: an earlier run was stopped and its data folder lost, or something else writes here; use another prefix, or give back the data folder",
 			}
 		}
-		if l.days[j.Draft.Day.Day] > j.Draft.Addendum {
+		if len(l.days[j.Draft.Day.Day]) > j.Draft.Addendum {
 			if err := r.state.dropJournal(l.trail); err != nil {
 				return nil, err
 			}
@@ -255,7 +255,7 @@ func (r *Roller) commit(ctx context.Context, l *ledger, j *journal) (*seal.Manif
 func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from rows, conflicts *spool.Conflicts, tell carry, expected int64, evenEmpty bool) (DayResult, error) {
 	l, t := r.ledgers[trail], &r.Trails[trail]
 	for range maxRaces {
-		addendum := l.days[day]
+		addendum := len(l.days[day])
 		begun := DayResult{Trail: t.Name, Day: seal.Date{Day: day}, Events: expected}
 		r.progress(Progress{Begun: &begun})
 		out, err := r.renderDay(ctx, l, t, trail, day, addendum, from, conflicts, evenEmpty && addendum == 0)
@@ -290,7 +290,7 @@ func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from 
 
 // renderDay stages the files of a day. There are none if there is nothing new.
 func (r *Roller) renderDay(ctx context.Context, l *ledger, t *Trail, trail uint16, day event.Day, addendum int, from rows, conflicts *spool.Conflicts, evenEmpty bool) (*rendered, error) {
-	known, err := r.priorOf(ctx, l, day, day == event.DayOf(r.asOf()))
+	known, err := r.priorOf(ctx, l, day)
 	if err != nil {
 		return nil, err
 	}
@@ -311,10 +311,10 @@ func (r *Roller) renderDay(ctx context.Context, l *ledger, t *Trail, trail uint1
 	}
 	out, err := re.render(ctx, from, r.state.path("runs"), evenEmpty)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(re.dir))
+		return nil, errors.Join(err, os.RemoveAll(re.dir), os.RemoveAll(keys.name))
 	}
 	if out.files == nil {
-		return out, os.RemoveAll(r.state.sealKeysDir(t.Name, day, addendum))
+		return out, os.RemoveAll(keys.name)
 	}
 	return out, syncTree(re.dir)
 }

@@ -215,7 +215,7 @@ func (r *Roller) due(l *ledger, since event.Day, pending map[event.Day]int64) []
 		}
 	}
 	for d := since; r.closed(d); d++ {
-		if l.days[d] == 0 {
+		if len(l.days[d]) == 0 {
 			days[d] = struct{}{}
 		}
 	}
@@ -281,7 +281,7 @@ func (r *Roller) rollDay(ctx context.Context, sp *standingSpool, trail uint16, d
 		if err != nil {
 			return err
 		}
-		if generation == 0 && r.ledgers[trail].days[day] > 0 {
+		if generation == 0 && len(r.ledgers[trail].days[day]) > 0 {
 			return nil
 		}
 		var stats spool.ScanStats
