@@ -25,7 +25,7 @@ Exit codes: 0 no faults, 2 faults.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := config.Load(args[0])
 			if err != nil {
-				return usageError{err: err}
+				return usageError{err}
 			}
 			for _, w := range c.Warnings() {
 				_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %v\ndaybook: hint: %s\n", w, w.Hint)
@@ -139,14 +139,14 @@ func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days 
 	if a.flags.config != "" {
 		var err error
 		if c, err = config.Load(a.flags.config); err != nil {
-			return usageError{err: err}
+			return usageError{err}
 		}
 	}
 	if len(args) == 1 {
 		c.Store.URL = args[0]
 	}
 	if !isS3(c.Store.URL) {
-		return usageError{fmt.Errorf("%s is no bucket", c.Store.URL), "name one as s3://bucket, here or as store.url of the configuration"}
+		return usage(fmt.Errorf("%s is no bucket", c.Store.URL), "name one as s3://bucket, here or as store.url of the configuration")
 	}
 	opts, err := s3Options(c)
 	if err != nil {
@@ -155,7 +155,7 @@ func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days 
 	opts.Unlocked = opts.Mode == sink.None
 	want := s3.Bucket{Days: days}
 	if want.Mode, err = sink.ParseMode(mode); err != nil {
-		return usageError{err: err}
+		return usageError{err}
 	}
 	created, err := s3.CreateBucket(cmd.Context(), c.Store.URL, want, opts)
 	if err != nil {

@@ -53,7 +53,7 @@ func (d *display) progress(p batch.Progress) {
 	case p.Begun != nil:
 		d.end()
 		if d.terminal {
-			d.begin(fmt.Sprintf("sealing %s %v", p.Begun.Trail, p.Begun.Day), max(p.Begun.Events, 1), progressbar.OptionShowCount(), progressbar.OptionSetItsString("events"))
+			d.begin(fmt.Sprintf("sealing %s %v", p.Begun.Trail, p.Begun.Day), max(p.Begun.Events, 1), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"))
 		}
 	case p.Rendered > 0:
 		d.add(p.Rendered)
@@ -76,7 +76,8 @@ func (d *display) sent(key string, sent, size int64) {
 
 func (d *display) begin(what string, total int64, more ...progressbar.Option) {
 	options := append([]progressbar.Option{
-		progressbar.OptionSetWriter(d.out), progressbar.OptionSetDescription(what), progressbar.OptionShowIts(), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetSpinnerChangeInterval(0), // or a goroutine goes on drawing a bar of unknown length after it was cleared
+		progressbar.OptionSetWriter(d.out), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100e6), progressbar.OptionFullWidth(), progressbar.OptionSetRenderBlankState(true),
 	}, more...)
 	d.bar = progressbar.NewOptions64(total, options...)

@@ -1,18 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"daybook/batch"
@@ -51,12 +53,10 @@ with what the store holds.`,
 func (a *app) export(cmd *cobra.Command, paths []string) error {
 	c, err := a.load(cmd)
 	if err != nil {
-		return usageError{err: err}
+		return err
 	}
-	for _, p := range paths {
-		if _, err := os.Stat(p); p != intake.Stdin && err != nil {
-			return usageError{err: err}
-		}
+	if err := checkPaths(paths); err != nil {
+		return err
 	}
 	ui := a.newDisplay(intake.Sizes(paths))
 	defer ui.close()
@@ -105,6 +105,9 @@ type jsonReport struct {
 // tell prints the report, and returns errQuarantined if not all of the input could be read.
 func (a *app) tell(r *batch.Report, c *config.Config, s batch.Settings) error {
 	var err error
+	slices.SortStableFunc(r.Days, func(a, b batch.DayResult) int {
+		return cmp.Or(strings.Compare(a.Day.String(), b.Day.String()), strings.Compare(a.Trail, b.Trail), cmp.Compare(a.Seal, b.Seal))
+	})
 	if a.flags.json {
 		r.Days, r.Faults, r.Examples = append([]batch.DayResult{}, r.Days...), append([]intake.FileFault{}, r.Faults...), append([]intake.QuarantineEntry{}, r.Examples...)
 		enc := json.NewEncoder(a.stdout)
@@ -142,27 +145,37 @@ func writeReport(w io.Writer, r *batch.Report, store string) error {
 	if sec := r.Elapsed.Seconds(); sec > 0 {
 		rate = fmt.Sprintf(" (%s events/s)", humanize.Comma(int64(float64(r.Read)/sec)))
 	}
-	_, err := fmt.Fprintf(w, "total: %s read = %s written + %s duplicates + %s quarantined + %s not tracked + %s pending%s; %s in, %s out, %.1fs%s\n",
-		humanize.Comma(r.Read), humanize.Comma(r.Written), humanize.Comma(r.Duplicates), humanize.Comma(r.Quarantined), humanize.Comma(r.NotTracked),
-		humanize.Comma(r.Pending), copies(r), humanize.IBytes(uint64(r.InputBytes)), humanize.IBytes(uint64(r.OutputBytes)), r.Elapsed.Seconds(), rate)
+	_, err := fmt.Fprintf(w, "total: %s read = %s; %s in, %s out, %.1fs%s\n", humanize.Comma(r.Read), sum(r),
+		humanize.IBytes(uint64(r.InputBytes)), humanize.IBytes(uint64(r.OutputBytes)), r.Elapsed.Seconds(), rate)
 	return err
 }
 
-// copies completes the sum where more than one trail took an event.
-func copies(r *batch.Report) string {
-	if r.Copies == 0 {
-		return ""
+// sum says what became of the records that were read. What there was none of is left out, but for what was written.
+func sum(r *batch.Report) string {
+	text := humanize.Comma(r.Written) + " written"
+	for _, part := range []struct {
+		n    int64
+		what string
+	}{{r.Duplicates, english.PluralWord(int(r.Duplicates), "duplicate", "")}, {r.Quarantined, "quarantined"}, {r.NotTracked, "not tracked"}, {r.Pending, "pending"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(" + %s %s", humanize.Comma(part.n), part.what)
+		}
 	}
-	return fmt.Sprintf(" - %s copies", humanize.Comma(r.Copies))
+	if r.Copies > 0 { // more than one trail took them
+		text += fmt.Sprintf(" - %s copies", humanize.Comma(r.Copies))
+	}
+	return text
 }
 
 // where says where a day's files are, as a pattern that a shell understands, or why there are none.
 func where(d batch.DayResult, store string) string {
 	switch d.Outcome {
+	case batch.Imported:
+		return fmt.Sprintf("trail %s: %s taken in, to be sealed by `daybook roll`", d.Trail, humanize.Comma(d.Pending))
 	case batch.StillOpen:
-		return fmt.Sprintf("%s is not closed yet: %s left to a later run (or --include-open)", d.Trail, humanize.Comma(d.Pending))
+		return fmt.Sprintf("trail %s: not closed yet, %s left to a later run (or --include-open)", d.Trail, humanize.Comma(d.Pending))
 	case batch.Unchanged:
-		return fmt.Sprintf("%s has it all, nothing new", d.Trail)
+		return fmt.Sprintf("trail %s: sealed before, nothing new", d.Trail)
 	}
 	note := fmt.Sprintf("seal %d", d.Seal)
 	switch {

@@ -36,14 +36,13 @@ func main() {
 	os.Exit(code)
 }
 
-// usageError is an error in how the command was called; nothing was done. Its hint may be blank.
-type usageError struct {
-	err  error
-	hint string
-}
+// usageError is an error in how the command was called; nothing was done.
+type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
+
+func usage(err error, hint string) error { return usageError{&sink.HintError{Err: err, Hint: hint}} }
 
 // errQuarantined says that all was done, but not all of the input could be read.
 var errQuarantined = errors.New("some of the input could not be read")
@@ -63,7 +62,7 @@ func (a *app) exit(err error) int {
 	var (
 		hint   *sink.HintError
 		faults *config.Faults
-		usage  usageError
+		misuse usageError
 		way    string
 	)
 	if errors.As(err, &hint) {
@@ -78,11 +77,8 @@ func (a *app) exit(err error) int {
 	case errors.As(err, &faults):
 		a.tellSettings(faults)
 		return exitUsage
-	case errors.As(err, &usage):
+	case errors.As(err, &misuse):
 		code = exitUsage
-		if way == "" {
-			way = usage.hint
-		}
 	case errors.Is(err, sink.ErrConflict):
 		code = exitConflict
 	}
@@ -125,7 +121,7 @@ object-locked bucket.`
 	root.SilenceErrors, root.SilenceUsage, root.Version = true, true, version
 	root.SetVersionTemplate("daybook {{.Version}}\n")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, helpOf(cmd)} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(err, helpOf(cmd)) })
 	root.InitDefaultCompletionCmd("completion")
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
@@ -141,7 +137,7 @@ const helpWidth = 100
 
 // group is a command that has others below it and does nothing by itself.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: help}
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: help, SuggestionsMinimumDistance: 2}
 	cmd.AddCommand(commands...)
 	return cmd
 }
@@ -173,12 +169,14 @@ func usageArgs(c *cobra.Command) {
 				return nil
 			}
 			hint := helpOf(cmd)
-			if len(args) > 0 {
+			if strings.HasPrefix(err.Error(), "unknown command") { // what cobra.NoArgs says, of commands that have none below them, too
 				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 					hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+				} else if !cmd.HasSubCommands() {
+					err = fmt.Errorf("%s takes no arguments, not %q", cmd.CommandPath(), args[0])
 				}
 			}
-			return usageError{err, hint}
+			return usage(err, hint)
 		}
 	}
 	for _, sub := range c.Commands() {

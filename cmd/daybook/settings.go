@@ -77,7 +77,7 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 	if f.config != "" {
 		var err error
 		if c, err = config.Load(f.config); err != nil {
-			return nil, err
+			return nil, usageError{err}
 		}
 	}
 	given := func(name string) bool { flag := cmd.Flags().Lookup(name); return flag != nil && flag.Changed }
