@@ -1,0 +1,4 @@
+package main
+
+// Main is the command, for tests that run it as a program.
+func Main() { main() }

@@ -1,0 +1,191 @@
+package main_test
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	daybook "daybook/cmd/daybook"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"daybook": daybook.Main})
+}
+
+// root is the repository's root.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestScript runs each command as a user would. The scripts have these commands beside testscript's own:
+//
+//	exits CODE COMMAND…   runs a command that is to end with that exit code
+//	content PATH…         prints files, and all files below folders, uncompressed
+//	broken FILE GZIP      makes a gzip of the file that breaks off in the middle
+//	private PATTERN…      demands that there are such files, and that they are for their owner only
+//	untouched             demands that nothing was done: no store, no key, no state
+//	clean                 demands that no half-done work is left in a data folder
+func TestScript(t *testing.T) {
+	quickstart := filepath.Join(root(t), "testdata", "quickstart")
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("QUICKSTART", quickstart)
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME"} {
+				e.Setenv(name, "")
+			}
+			e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "content": content, "broken": broken, "private": private, "untouched": untouched, "clean": clean,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		code = exit.ExitCode()
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d\n%s%s", code, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// filesBelow lists all files at and below a path.
+func filesBelow(path string) (list []string, err error) {
+	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			list = append(list, p)
+		}
+		return err
+	})
+	return list, err
+}
+
+func content(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: content PATH…")
+	}
+	for _, arg := range args {
+		list, err := filesBelow(ts.MkAbs(arg))
+		ts.Check(err)
+		for _, path := range list {
+			ts.Check(uncompressed(ts.Stdout(), path))
+		}
+	}
+}
+
+func uncompressed(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var r io.Reader = f
+	switch filepath.Ext(path) {
+	case ".gz":
+		r, err = gzip.NewReader(f)
+	case ".zst":
+		var z *zstd.Decoder
+		if z, err = zstd.NewReader(f); err == nil {
+			defer z.Close()
+			r = z
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return err
+}
+
+func broken(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: broken FILE GZIP")
+	}
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	_, err := io.WriteString(z, ts.ReadFile(args[0]))
+	ts.Check(err)
+	ts.Check(z.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()[:b.Len()/2]), 0o600))
+}
+
+func private(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: private PATTERN…")
+	}
+	for _, pattern := range args {
+		list, err := filepath.Glob(ts.MkAbs(pattern))
+		ts.Check(err)
+		if len(list) == 0 {
+			ts.Fatalf("no file is named like %s", pattern)
+		}
+		for _, path := range list {
+			info, err := os.Stat(path)
+			ts.Check(err)
+			if info.Mode().Perm()&0o077 != 0 {
+				ts.Fatalf("%s has mode %v", path, info.Mode())
+			}
+		}
+	}
+}
+
+func untouched(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, path := range []string{"audit", "home/.config", "home/.local", "home/.cache"} {
+		if _, err := os.Lstat(ts.MkAbs(path)); !errors.Is(err, fs.ErrNotExist) {
+			ts.Fatalf("%s was left behind", path)
+		}
+	}
+}
+
+func clean(ts *testscript.TestScript, _ bool, _ []string) {
+	folders, err := filepath.Glob(ts.MkAbs("home/.local/state/daybook/*"))
+	ts.Check(err)
+	stores, err := filepath.Glob(ts.MkAbs("*/.daybook-tmp"))
+	ts.Check(err)
+	for _, data := range folders {
+		stores = append(stores, filepath.Join(data, "journal"), filepath.Join(data, "staging"), filepath.Join(data, "runs"))
+	}
+	for _, path := range stores {
+		list, err := filesBelow(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			ts.Fatalf("%v", err)
+		}
+		if len(list) > 0 {
+			ts.Fatalf("left behind: %v", list)
+		}
+	}
+}
