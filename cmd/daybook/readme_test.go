@@ -1,0 +1,371 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"daybook/sink/s3test"
+)
+
+// block is a fenced block of the README.
+type block struct {
+	line  int      // of its fence, counted from 1
+	lang  string   // what the fence says
+	needs []string // what the comment above the fence asks for
+	lines []string
+}
+
+func blocks(t *testing.T, markdown string) []block {
+	t.Helper()
+	var (
+		list  []block
+		open  *block
+		needs []string
+	)
+	for i, line := range strings.Split(markdown, "\n") {
+		lang, fence := strings.CutPrefix(line, "```")
+		switch {
+		case fence && open != nil:
+			list = append(list, *open)
+			open = nil
+		case fence:
+			open = &block{line: i + 1, lang: lang, needs: needs}
+			needs = nil
+		case open != nil:
+			open.lines = append(open.lines, line)
+		default:
+			if what, ok := strings.CutPrefix(line, "<!-- needs: "); ok {
+				needs = strings.Fields(strings.TrimSuffix(what, " -->"))
+			}
+		}
+	}
+	if open != nil {
+		t.Fatalf("README.md:%d: a block without an end", open.line)
+	}
+	return list
+}
+
+// step is a command and what it is to print.
+type step struct {
+	command string
+	output  []string
+}
+
+func (b block) steps(t *testing.T) []step {
+	t.Helper()
+	var list []step
+	for i, line := range b.lines {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			list = append(list, step{command: command})
+		} else if len(list) == 0 {
+			t.Fatalf("README.md:%d: output without a command", b.line+1+i)
+		} else {
+			last := &list[len(list)-1]
+			last.output = append(last.output, line)
+		}
+	}
+	return list
+}
+
+// varying is what differs from run to run, and what stands for it.
+var varying = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`\b([0-9a-f]{4}-){5}[0-9a-f]{4}\b`), "FINGERPRINT"},
+	{regexp.MustCompile(`\b([0-9a-f]{64}|[0-9a-f]{24})\b`), "HASH"},
+	{regexp.MustCompile(`redacted:[0-9a-f]{8}`), "redacted:TAG"},
+	{regexp.MustCompile(`[0-9.]+ ([KM]i)?B\b`), "SIZE"},
+	{regexp.MustCompile(`[0-9.]+s \([0-9,]+ events/s\)`), "TIME RATE"},
+	{regexp.MustCompile(`/audit-[0-9a-f]{12}/`), "/FOLDER/"},
+	{regexp.MustCompile(`[0-9]{8}T[0-9]{6}\.[0-9]{9}Z`), "STAMP"},
+	{regexp.MustCompile(`(made |RetainUntilDate": "|COMPLIANCE )[0-9]{4}-[0-9:.T-]+(Z|\+00:00)`), "${1}TIME"},
+}
+
+var (
+	spaces = regexp.MustCompile(`[ \t]+`)
+	// chatter is what stands in the place of the progress bar where there is no terminal.
+	chatter = regexp.MustCompile(`(?m)^daybook: \S+ [0-9-]{10}: .*, [0-9]+ events, [0-9]+ files\n`)
+)
+
+func shape(text string) string {
+	text = spaces.ReplaceAllString(text, " ")
+	for _, v := range varying {
+		text = v.pattern.ReplaceAllString(text, v.with)
+	}
+	return text
+}
+
+// matches reports whether got has the shape of want, in which … stands for any text, and … alone on a line for any lines.
+func matches(want []string, got string) bool {
+	var re strings.Builder
+	re.WriteString(`^`)
+	for _, line := range want {
+		if line == "…" {
+			re.WriteString(`(.*\n)*`)
+			continue
+		}
+		quoted := regexp.QuoteMeta(strings.TrimRight(shape(line), " "))
+		re.WriteString(strings.ReplaceAll(quoted, "…", ".*") + " ?\n")
+	}
+	return regexp.MustCompile(re.String() + `$`).MatchString(shape(chatter.ReplaceAllString(got, "")))
+}
+
+func TestMatches(t *testing.T) {
+	for _, test := range []struct {
+		want string
+		got  string
+		ok   bool
+	}{
+		{"a  b", "a b\n", true},
+		{"a", "b\n", false},
+		{"a", "a\nb\n", false},
+		{"a\n…", "a\nb\nc\n", true},
+		{"a…c", "a b c\n", true},
+		{"total: 3 read; 0.1s (30 events/s)", "total: 3 read; 12.0s (1,000 events/s)\n", true},
+		{"total: 3 read; 0.1s (30 events/s)", "total: 4 read; 0.1s (30 events/s)\n", false},
+		{"a", "daybook: audit 2026-03-09: sealed, 23 events, 5 files\na\n", true},
+	} {
+		if ok := matches(strings.Split(test.want, "\n"), test.got); ok != test.ok {
+			t.Errorf("%q against %q: %v", test.got, test.want, ok)
+		}
+	}
+}
+
+// readme runs the README's commands, one block after the other, in a folder that looks like a fresh clone.
+type readme struct {
+	dir, home string
+	env       []string
+	replace   *strings.Replacer
+	server    *s3test.Server
+	received  func() string // what was sent to the SIEM
+}
+
+// TestReadme runs every command of the README, and compares what it prints with what the README says that it prints.
+func TestReadme(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the command")
+	}
+	for _, tool := range []string{"bash", "zcat", "gzip", "sed", "sha256sum", "openssl", "make"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no %s to run the README's commands with", tool)
+		}
+	}
+	markdown, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReadme(t)
+	for _, b := range blocks(t, string(markdown)) {
+		if b.lang == "yaml" {
+			name, ok := strings.CutPrefix(b.lines[0], "# ")
+			if !ok {
+				t.Fatalf("README.md:%d: a file without a name", b.line)
+			}
+			writeFile(t, filepath.Join(r.dir, name), r.replace.Replace(strings.Join(b.lines, "\n")))
+		}
+		if b.lang == "console" {
+			t.Run("line "+strconv.Itoa(b.line), func(t *testing.T) { r.run(t, b) })
+		}
+	}
+	if got := strings.Count(r.received(), "\n"); got != 29 {
+		t.Errorf("the SIEM received %d messages, want the 29 of the day", got)
+	}
+}
+
+func newReadme(t *testing.T) *readme {
+	t.Helper()
+	r := &readme{dir: t.TempDir(), home: t.TempDir()}
+	temp := t.TempDir()
+	entries, err := os.ReadDir(root(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); name != "audit" && name != "daybook" && name != ".git" {
+			if err := os.Symlink(filepath.Join(root(t), name), filepath.Join(r.dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var siem string
+	siem, r.received = listen(t)
+	binary := filepath.Join(temp, "bin", "daybook")
+	replace := []string{
+		"/tmp/", temp + "/", "siem.example.org/514", siem,
+		// What go run does, but built where the tests are built, and so mostly from the cache.
+		"go run ./cmd/daybook", "go build -C " + root(t) + " -o " + binary + " ./cmd/daybook && " + binary,
+	}
+	r.env = append(os.Environ(), "HOME="+r.home, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "LC_ALL=C.UTF-8")
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH"} {
+		out, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.env = append(r.env, name+"="+strings.TrimSpace(string(out)))
+	}
+	if os.Getenv(s3test.EnvMinIO) != "" {
+		r.server = s3test.MinIO(t)
+		replace = append(replace, "https://minio.example.org:9000", r.server.URL)
+		r.env = append(r.env, "AWS_ACCESS_KEY_ID="+r.server.AccessKey, "AWS_SECRET_ACCESS_KEY="+r.server.SecretKey)
+	}
+	r.replace = strings.NewReplacer(replace...)
+	return r
+}
+
+// listen takes what one client sends, and returns host/port and what it sent, once that is all.
+func listen(t *testing.T) (where string, received func() string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan string, 1)
+	go func() {
+		defer close(result)
+		conn, err := l.Accept()
+		if err != nil {
+			return // nobody came
+		}
+		defer conn.Close()
+		data, _ := io.ReadAll(conn) // what is missing is seen
+		result <- string(data)
+	}()
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host + "/" + port, func() string {
+		_ = l.Close() // a connection that was made stays
+		return <-result
+	}
+}
+
+const mark = "--- step ends ---"
+
+func (r *readme) run(t *testing.T, b block) {
+	for _, need := range b.needs {
+		if need == "s3" && r.server == nil {
+			t.Skipf("%s is not set: no MinIO to test against (make test builds one)", s3test.EnvMinIO)
+		}
+		if _, err := exec.LookPath(need); need != "s3" && err != nil {
+			t.Skipf("no %s: `make test` installs it", need)
+		}
+	}
+	steps := b.steps(t)
+	var script strings.Builder
+	script.WriteString("shopt -s expand_aliases\nexec 2>&1 </dev/null\n")
+	for _, s := range steps {
+		command := s.command
+		if strings.HasPrefix(command, "make ") {
+			command = strings.Replace(command, "make ", "make -n >/dev/null ", 1) // this very test is part of make test
+		}
+		script.WriteString(r.replace.Replace(command) + "\necho '" + mark + "'\n")
+	}
+	path := filepath.Join(t.TempDir(), "script")
+	writeFile(t, path, script.String())
+	cmd := exec.CommandContext(t.Context(), "bash", path)
+	cmd.Dir, cmd.Env = r.dir, r.env
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(out), r.home, "~")
+	for _, s := range steps {
+		got, rest, ok := strings.Cut(text, mark+"\n")
+		if !ok {
+			t.Fatalf("%s\nbroke off:\n%s", s.command, text)
+		}
+		if text = rest; !matches(s.output, got) {
+			t.Errorf("$ %s\nprints:\n%s\nbut README.md has:\n%s", s.command, got, strings.Join(s.output, "\n"))
+		}
+	}
+}
+
+// TestReportIsDocumented compares the fields of `export --json` with those that the README describes.
+func TestReportIsDocumented(t *testing.T) {
+	markdown, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(markdown), "\n## For machines\n")
+	if !ok {
+		t.Fatal("README.md has no section For machines")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	documented := map[string]bool{}
+	name := regexp.MustCompile("`([a-z_0-9]+)`")
+	for line := range strings.Lines(section) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 {
+			meaning := cells[2]
+			if values := regexp.MustCompile(`\([^()]*sealed[^()]*\)`).FindString(meaning); values != "" {
+				meaning = strings.Replace(meaning, values, "", 1) // of outcome, no fields
+			}
+			for _, m := range name.FindAllStringSubmatch(cells[1]+meaning, -1) {
+				documented[m[1]] = true
+			}
+		}
+	}
+
+	quickstart := filepath.Join(root(t), "testdata", "quickstart")
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "cut.jsonl.gz"), "\x1f\x8b\x08")
+	writeFile(t, filepath.Join(dir, "two.yaml"), "trails: [{name: one, org: acme}, {name: two, org: acme}]\nstore: {url: ./two}\n")
+	printed := map[string]bool{}
+	for _, args := range [][]string{
+		{filepath.Join(quickstart, "day"), "--as-of", "2026-03-11"},
+		{filepath.Join(quickstart, "day")},
+		{filepath.Join(quickstart, "late"), filepath.Join(quickstart, "broken")},
+		{"cut.jsonl.gz"},
+		{filepath.Join(quickstart, "day"), "--config", "two.yaml"},
+	} {
+		cmd := exec.Command("daybook", append([]string{"export", "--json"}, args...)...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		var exit *exec.ExitError
+		if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 3) {
+			t.Fatalf("%v: %v\n%s", args, err, stderr.String())
+		}
+		var report any
+		if err := json.Unmarshal(out, &report); err != nil {
+			t.Fatalf("%v in %s", err, out)
+		}
+		fields(report, printed)
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(documented)), slices.Sorted(maps.Keys(printed))); diff != "" {
+		t.Errorf("fields documented (-) and printed (+):\n%s", diff)
+	}
+}
+
+// fields adds the names of all fields of a JSON value.
+func fields(value any, into map[string]bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, member := range v {
+			into[name] = true
+			fields(member, into)
+		}
+	case []any:
+		for _, element := range v {
+			fields(element, into)
+		}
+	}
+}
