@@ -22,8 +22,8 @@ type journal struct {
 	Draft seal.Manifest `json:"draft"`
 	// Manifest is the finished manifest; absent until all files are deposited.
 	Manifest []byte `json:"manifest,omitempty"`
-	// Carry is what was told to this seal of runs before it.
-	Carry carry `json:"carry"`
+	// Told is the newest of the runs before this one whose counts the seal tells.
+	Told int64 `json:"told"`
 }
 
 func (s *state) writeJournal(trail string, j *journal) error {
@@ -50,6 +50,18 @@ func (s *state) readJournal(trail string) (*journal, error) {
 		return nil, fmt.Errorf("journal: %s: %w", s.journalPath(trail), err)
 	}
 	return j, nil
+}
+
+// manifest returns the finished manifest; nil if there is none yet.
+func (j *journal) manifest() (*seal.Manifest, error) {
+	if j.Manifest == nil {
+		return nil, nil
+	}
+	m, err := seal.ParseManifest(j.Manifest)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return m, nil
 }
 
 func (s *state) dropJournal(trail string) error {
@@ -85,15 +97,15 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 			return nil, err
 		}
 	}
-	m, err := seal.ParseManifest(j.Manifest)
+	m, err := j.manifest()
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	note, err := seal.Note(j.Manifest, r.Key)
 	if err != nil {
 		return nil, err
 	}
-	lock := r.controlLock(m.SealedAt)
+	lock := r.controlLock()
 	public := r.Key.PublicPEM()
 	for _, o := range []struct {
 		key, contentType string
@@ -110,19 +122,19 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 	if err := l.add(m, j.Manifest, note); err != nil {
 		return nil, err
 	}
-	if !j.Carry.isZero() {
-		if err := r.state.writeCarry(carry{}); err != nil { // it is told now
-			return nil, err
-		}
+	if err := r.state.told(j.Told); err != nil {
+		return nil, err
 	}
 	return m, r.state.dropJournal(trail)
 }
 
-// controlLock is the lock of manifests, notes and keys: as long as the longest class, since they are needed to check every file.
-func (r *Roller) controlLock(sealedAt time.Time) sink.Lock {
+// controlLock is the lock of manifests, notes and keys: as long as the longest class, since they are needed to check every file. It runs from now, since a
+// seal may be finished long after its time.
+func (r *Roller) controlLock() sink.Lock {
 	var lock sink.Lock
+	now := r.Now()
 	for _, c := range r.Classes {
-		if l := c.lock(sealedAt); l.Mode != sink.None && (l.RetainUntil.After(lock.RetainUntil) || lock.Mode == sink.None) {
+		if l := c.lock(now); l.Mode != sink.None && (l.RetainUntil.After(lock.RetainUntil) || lock.Mode == sink.None) {
 			if lock.Mode == sink.Compliance {
 				l.Mode = sink.Compliance
 			}
@@ -144,6 +156,20 @@ func (c *Class) lock(sealedAt time.Time) sink.Lock {
 		until = whole.Add(time.Second)
 	}
 	return sink.Lock{Mode: c.Mode, RetainUntil: until}
+}
+
+// stamp sets the time of a seal, from which its locks run.
+func (r *Roller) stamp(m *seal.Manifest) {
+	m.SealedAt = r.Now().UTC().Truncate(time.Second)
+	locks := map[string]sink.Lock{}
+	for i := range r.Classes {
+		locks[r.Classes[i].Name] = r.Classes[i].lock(m.SealedAt)
+	}
+	for i := range m.Files {
+		if lock, known := locks[m.Files[i].Class]; known {
+			m.Files[i].LockMode, m.Files[i].RetainUntil = lock.Mode, lock.RetainUntil
+		}
+	}
 }
 
 // putFiles puts the staged files and notes in the draft what the store says of them.

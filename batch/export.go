@@ -78,18 +78,19 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 		report.Days = append(report.Days, open)
 		r.progress(Progress{Done: &open})
 	}
-	tell, err := r.state.readCarry()
+	tell, err := r.state.carried()
 	if err != nil {
 		return report, err
 	}
-	tell = tell.plus(carry{Quarantined: tally.quarantined, Hashes: tally.hashes, NotTracked: tally.notTracked, Pending: report.Pending})
+	left := carry{Quarantined: tally.quarantined, Hashes: tally.hashes, NotTracked: tally.notTracked, Pending: report.Pending}
+	tell = tell.plus(left)
 	for _, d := range closed {
 		done, err := r.sealDay(ctx, d.Trail, d.Day, sorter, conflicts, tell, d.Events, false)
 		if err != nil {
 			return report, err
 		}
 		if done.Outcome != Unchanged {
-			tell = carry{}
+			tell, left = carry{}, carry{}
 		}
 		report.add(done)
 		if got := done.Events + done.Duplicates; got != d.Events {
@@ -97,8 +98,7 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 		}
 		r.progress(Progress{Done: &done})
 	}
-	tell.Pending = 0
-	if err := r.state.writeCarry(tell); err != nil {
+	if err := r.state.carry(left); err != nil {
 		return report, err
 	}
 	report.Elapsed = time.Since(started)

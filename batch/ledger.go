@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,12 +92,18 @@ func (l *ledger) manifest(n uint64) (*seal.Manifest, error) {
 	return seal.ParseManifest(data)
 }
 
+// holds reports whether a seal of the ledger has that manifest, to the byte.
+func (l *ledger) holds(n uint64, manifest []byte) bool {
+	data, err := os.ReadFile(filepath.Join(l.sealDir(n), manifestName))
+	return err == nil && n < l.next && bytes.Equal(data, manifest)
+}
+
 // maxSmall bounds what is read of a manifest or note in the store.
 const maxSmall = seal.MaxManifest
 
 // refresh takes over the seals that the store has beyond the ledger's: another machine made them, or the data folder was lost. A manifest without
-// a note was left by a machine that stopped at its commit: if its files are as it says, it is adopted and signed.
-func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Signer) error {
+// a note was left by a machine that stopped at its commit: if its files are as it says, it is adopted and signed, and its note gets that lock.
+func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Signer, lock sink.Lock) error {
 	for {
 		data, err := fetch(ctx, store, seal.ManifestKey(l.trail, l.next))
 		if errors.Is(err, sink.ErrNotExist) {
@@ -114,7 +121,7 @@ func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Sign
 		}
 		note, err := fetch(ctx, store, seal.NoteKey(l.trail, l.next))
 		if errors.Is(err, sink.ErrNotExist) {
-			note, err = l.adopt(ctx, store, m, data, signer)
+			note, err = l.adopt(ctx, store, m, data, signer, lock)
 		}
 		if err == nil {
 			err = checkNote(ctx, store, m, data, note)
@@ -153,7 +160,7 @@ func checkNote(ctx context.Context, store sink.Store, m *seal.Manifest, data, no
 }
 
 // adopt completes a seal that lacks its note.
-func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, data []byte, signer seal.Signer) ([]byte, error) {
+func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, data []byte, signer seal.Signer, lock sink.Lock) ([]byte, error) {
 	if signer == nil || signer.Public().ID() != m.Key {
 		return nil, &sink.HintError{
 			Err:  fmt.Errorf("the manifest is there but its note is not, and it is to be signed by key %s", m.Key),
@@ -172,12 +179,6 @@ func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, 
 	note, err := seal.Note(data, signer)
 	if err != nil {
 		return nil, err
-	}
-	lock := sink.Lock{}
-	for _, f := range m.Files {
-		if f.RetainUntil.After(lock.RetainUntil) {
-			lock = sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}
-		}
 	}
 	return note, putSmall(ctx, store, seal.NoteKey(l.trail, m.Seal), "text/plain; charset=utf-8", note, lock)
 }

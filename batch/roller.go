@@ -139,7 +139,7 @@ func (r *Roller) start(ctx context.Context) error {
 			return err
 		}
 		r.ledgers = append(r.ledgers, l)
-		if err := l.refresh(ctx, r.Store, r.Key); err != nil {
+		if err := l.refresh(ctx, r.Store, r.Key, r.controlLock()); err != nil {
 			return err
 		}
 		if err := r.resume(ctx, l); err != nil {
@@ -183,14 +183,31 @@ func (r *Roller) resume(ctx context.Context, l *ledger) error {
 		// A stop before the journal left files that nobody knows of.
 		return r.state.dropJournal(l.trail)
 	}
+	made, err := j.manifest()
+	if err != nil {
+		return err
+	}
 	if j.Draft.Addendum < len(l.days[j.Draft.Day.Day]) {
-		// It was complete but for the ledger, or another machine's seal came first; the events are read again.
+		// It was complete but for the ledger, or another machine's seal came first; then the events are read again.
+		if made != nil && l.holds(made.Seal, j.Manifest) {
+			if err := r.state.told(j.Told); err != nil {
+				return err
+			}
+		}
 		return r.state.dropJournal(l.trail)
 	}
 	if j.Draft.Key != r.Key.ID() {
 		return &sink.HintError{
 			Err:  fmt.Errorf("seal of %v of %s was begun with key %s, not with %s", j.Draft.Day, l.trail, j.Draft.Key, r.Key.ID()),
 			Hint: "run this again with the --key of that time; its files are staged and wait",
+		}
+	}
+	if made == nil || made.Seal < l.next { // it is still to be made, or another machine's seal has its number
+		j.Manifest = nil
+		// Locks run from the time of the seal, which is now: a store refuses one that is over.
+		r.stamp(&j.Draft)
+		if err := r.state.writeJournal(l.trail, j); err != nil {
+			return err
 		}
 	}
 	r.Log.Info("resuming a seal", "trail", l.trail, "day", j.Draft.Day.String())
@@ -231,7 +248,7 @@ func (r *Roller) commit(ctx context.Context, l *ledger, j *journal) (*seal.Manif
 		if err == nil || !errors.Is(err, sink.ErrConflict) {
 			return m, err
 		}
-		if refreshErr := l.refresh(ctx, r.Store, r.Key); refreshErr != nil {
+		if refreshErr := l.refresh(ctx, r.Store, r.Key, r.controlLock()); refreshErr != nil {
 			return nil, errors.Join(err, refreshErr)
 		}
 		if l.next == before {
@@ -266,7 +283,7 @@ func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from 
 			begun.Outcome, begun.Events, begun.Duplicates = Unchanged, 0, out.counts.duplicates
 			return begun, r.state.dropJournal(t.Name)
 		}
-		j := &journal{Draft: r.draft(t, day, addendum, out, tell), Carry: tell}
+		j := &journal{Draft: r.draft(t, day, addendum, out, tell), Told: tell.Run}
 		if err := r.state.writeJournal(t.Name, j); err != nil {
 			return DayResult{}, err
 		}
@@ -321,9 +338,8 @@ func (r *Roller) renderDay(ctx context.Context, l *ledger, t *Trail, trail uint1
 
 // draft is the manifest of a day as far as it is known before the files are deposited.
 func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tell carry) seal.Manifest {
-	now := r.Now().UTC().Truncate(time.Second)
 	end := day.End()
-	if !r.closed(day) && end.After(now) {
+	if !r.closed(day) && end.After(r.Now()) {
 		if end = r.asOf().UTC(); !end.After(out.counts.last) {
 			end = out.counts.last.Add(1)
 		}
@@ -334,7 +350,7 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 	c := &out.counts
 	m := seal.Manifest{
 		Schema: seal.Schema, Trail: t.Name, Org: t.orgName(), Day: seal.Date{Day: day}, Start: day.Start(), End: end, Addendum: addendum,
-		SealedAt: now, Build: r.Build, Config: r.Config, Key: r.Key.ID(), Files: out.files,
+		Build: r.Build, Config: r.Config, Key: r.Key.ID(), Files: out.files,
 		Counts: seal.Counts{
 			Read:    c.rows + c.duplicates + tell.Duplicates + tell.Quarantined + tell.NotTracked + tell.Pending,
 			Written: c.rows, Duplicates: c.duplicates + tell.Duplicates, Quarantined: tell.Quarantined, NotTracked: tell.NotTracked, Pending: tell.Pending,
@@ -349,13 +365,6 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 	for name, s := range c.sources {
 		m.Sources = append(m.Sources, seal.Source{Name: name, Watermark: s.last.UTC()})
 	}
-	locks := map[string]sink.Lock{}
-	for i := range r.Classes {
-		locks[r.Classes[i].Name] = r.Classes[i].lock(now)
-	}
-	for i := range m.Files {
-		lock := locks[m.Files[i].Class]
-		m.Files[i].LockMode, m.Files[i].RetainUntil = lock.Mode, lock.RetainUntil
-	}
+	r.stamp(&m)
 	return m
 }

@@ -63,12 +63,8 @@ func Import(ctx context.Context, s Settings, paths []string, stdin io.Reader, ho
 		report.Days = append(report.Days, taken)
 		r.progress(Progress{Done: &taken})
 	}
-	tell, err := st.readCarry()
-	if err != nil {
-		return report, err
-	}
-	tell = tell.plus(carry{Quarantined: counted.quarantined, Hashes: counted.hashes, NotTracked: counted.notTracked, Duplicates: report.Duplicates})
-	if err := st.writeCarry(tell); err != nil {
+	left := carry{Quarantined: counted.quarantined, Hashes: counted.hashes, NotTracked: counted.notTracked, Duplicates: report.Duplicates}
+	if err := st.carry(left); err != nil {
 		return report, err
 	}
 	report.Elapsed = time.Since(started)
@@ -289,7 +285,7 @@ func (r *Roller) rollDay(ctx context.Context, sp *standingSpool, trail uint16, d
 		if err != nil {
 			return err
 		}
-		tell, err := r.state.readCarry()
+		tell, err := r.state.carried()
 		if err != nil {
 			return err
 		}
@@ -371,7 +367,7 @@ func ReadStatus(s Settings) (status *Status, err error) {
 			return nil, err
 		}
 	}
-	told, err := st.readCarry()
+	told, err := st.carried()
 	if err != nil {
 		return nil, err
 	}
