@@ -85,7 +85,7 @@ func (d day) compareArrow(t *testing.T, evidence []rows.Row) {
 	if diff := rows.Diff(d.inParquet(evidence), got); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := rows.CheckParquet(d.parquet); err != nil {
+	if _, err := rows.CheckParquet(d.parquet, rows.MinRows); err != nil {
 		t.Error(err)
 	}
 }

@@ -26,7 +26,7 @@ import (
 )
 
 // write renders events in every format, as the export does.
-func write(t *testing.T, date event.Day, events []event.Event) day {
+func write(t *testing.T, date event.Day, events []event.Event, o *parquet.Options) day {
 	t.Helper()
 	dir := t.TempDir()
 	d := day{
@@ -76,7 +76,7 @@ func write(t *testing.T, date event.Day, events []event.Event) day {
 	render(d.cef, func(w io.Writer) (formats.Encoder, error) { return cef.NewEncoder(w, nil), nil })
 	render(d.syslog, func(w io.Writer) (formats.Encoder, error) { return syslog.NewEncoder(w, nil), nil })
 	render(d.parquet, func(w io.Writer) (formats.Encoder, error) {
-		return parquet.NewEncoder(w, formats.File{Trail: "audit", Class: "standard", Day: date}, nil)
+		return parquet.NewEncoder(w, formats.File{Trail: "audit", Class: "standard", Day: date}, o)
 	})
 	return d
 }
@@ -130,7 +130,7 @@ func TestAwkwardEvents(t *testing.T) {
 		}
 		events = append(events, e)
 	}
-	d := write(t, date, events)
+	d := write(t, date, events, nil)
 	evidence := d.compare(t)
 	t.Run("syslog by rsyslog", func(t *testing.T) { startRsyslog(t).compare(t, d.syslog) })
 	if len(evidence) != len(events) {
@@ -147,7 +147,7 @@ func TestAwkwardEvents(t *testing.T) {
 
 // TestEmptyDay holds every format to what a day without events has: its header, its schema and no rows.
 func TestEmptyDay(t *testing.T) {
-	if evidence := write(t, 20_000, nil).compare(t); len(evidence) > 0 {
+	if evidence := write(t, 20_000, nil, nil).compare(t); len(evidence) > 0 {
 		t.Errorf("%d events", len(evidence))
 	}
 }
@@ -161,7 +161,7 @@ func TestCheckParquetFindsFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = rows.CheckParquet(path)
+	_, err = rows.CheckParquet(path, 0)
 	for _, want := range []string{"compressed with SNAPPY", "sorting columns", "no page index", "no bloom filter"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not among the faults: %v", want, err)
@@ -169,12 +169,9 @@ func TestCheckParquetFindsFaults(t *testing.T) {
 	}
 }
 
-// TestBusyDay holds every format to a day with more than one row group, and Parquet's indexes to what they say.
+// TestBusyDay holds every format to a day with several row groups, and Parquet's indexes to what they say.
 func TestBusyDay(t *testing.T) {
-	if testing.Short() {
-		t.Skip("SKIPPED: takes a while")
-	}
-	o := generate.Options{Events: 140_000, Files: 1, RepeatEvery: -1}
+	o := generate.Options{Events: 30_000, Files: 1, RepeatEvery: -1}
 	paths, err := generate.Day(t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -204,19 +201,20 @@ func TestBusyDay(t *testing.T) {
 		}
 		return strings.Compare(a.Get(event.ID), b.Get(event.ID))
 	})
-	d := write(t, event.DayOf(events[0].Time), events)
+	const groupRows = 8 << 10
+	d := write(t, event.DayOf(events[0].Time), events, &parquet.Options{RowGroupRows: groupRows})
 	if n := len(linesOf(t, d.cef)); n != o.Events {
 		t.Errorf("%d lines of CEF, want %d", n, o.Events)
 	}
 	if n := len(linesOf(t, d.syslog)); n != o.Events {
 		t.Errorf("%d lines of syslog, want %d", n, o.Events)
 	}
-	if _, err := rows.CheckParquet(d.parquet); err != nil {
+	if _, err := rows.CheckParquet(d.parquet, groupRows); err != nil {
 		t.Error(err)
 	}
 	db := openDuck(t)
-	if n := one(t, db, "SELECT count(DISTINCT row_group_id)::VARCHAR FROM parquet_metadata(%s)", quote(d.parquet)); n != "2" {
-		t.Errorf("%s row groups, want 2", n)
+	if n := one(t, db, "SELECT count(DISTINCT row_group_id)::VARCHAR FROM parquet_metadata(%s)", quote(d.parquet)); n != "4" {
+		t.Errorf("%s row groups, want 4", n)
 	}
 	for _, view := range []string{
 		fmt.Sprintf("j AS SELECT * FROM read_json(%s, format = 'newline_delimited', columns = %s)", quote(d.jsonl), evidenceColumns),

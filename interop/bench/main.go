@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	o := options{stderr: os.Stderr}
+	var o options
 	flags.IntVar(&o.events, "events", 2_000_000, "events of the day")
 	flags.IntVar(&o.runs, "runs", 3, "runs of each, in turns")
 	flags.StringVar(&o.dir, "dir", "", "folder for the generated events and the output (default: in the user's cache)")
@@ -80,7 +80,6 @@ type options struct {
 	keep             bool
 	skipDuckDB       bool
 	triple           bool
-	stderr           *os.File
 	self, bin, work  string
 	inputs, inputs3x []string
 }
@@ -92,7 +91,7 @@ func (o *options) measure(ctx context.Context) (_ *report, err error) {
 	}
 	defer func() {
 		if o.keep {
-			fmt.Fprintf(o.stderr, "output kept in %s\n", o.work)
+			o.log("output kept in %s\n", o.work)
 			return
 		}
 		err = errors.Join(err, os.RemoveAll(o.work))
@@ -121,7 +120,7 @@ func (o *options) measure(ctx context.Context) (_ *report, err error) {
 				return nil, err
 			}
 			c.Runs = append(c.Runs, u)
-			fmt.Fprintf(o.stderr, "run %d of %d: %s: %.2f s, CPU %.2f s, %d MB\n", n+1, o.runs, c.Name, u.Wall, u.CPU, u.PeakRSS>>20)
+			o.log("run %d of %d: %s: %.2f s, CPU %.2f s, %d MB\n", n+1, o.runs, c.Name, u.Wall, u.CPU, u.PeakRSS>>20)
 		}
 	}
 	for _, c := range contestants {
@@ -142,12 +141,15 @@ func (o *options) measure(ctx context.Context) (_ *report, err error) {
 		if u.Sizes, err = sizesIn(dir); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(o.stderr, "three times as many events: %.2f s, %d MB\n", u.Wall, u.PeakRSS>>20)
+		o.log("three times as many events: %.2f s, %d MB\n", u.Wall, u.PeakRSS>>20)
 		r.Triple = &u
 	}
 	r.judge()
 	return r, nil
 }
+
+// log tells on standard error how far it is, so that standard output has the report alone.
+func (o *options) log(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format, args...) }
 
 func (o *options) makeFolders() (err error) {
 	if o.dir == "" {
@@ -196,7 +198,7 @@ func (o *options) build(ctx context.Context) error {
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.bin, "./cmd/daybook")
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = o.stderr
+	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("go build ./cmd/daybook: %w", err)
 	}
@@ -232,7 +234,7 @@ func (o *options) generated(ctx context.Context, day generate.Options) ([]string
 		if err := os.Mkdir(part, 0o755); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(o.stderr, "making %d events\n", day.Events)
+		o.log("making %d events\n", day.Events)
 		if _, err := o.child(ctx, o.self, "child-generate", part, fmt.Sprint(day.Events)); err != nil {
 			return nil, err
 		}

@@ -130,24 +130,22 @@ func (r *report) writeJSON(w io.Writer) error {
 }
 
 func (r *report) writeText(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "%s, %d cores, %d GB, %s, %s, load %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory>>30, r.Machine.OS, r.Machine.Go, r.Machine.Load)
-	fmt.Fprintf(w, "%d events in %d files, %d MB; medians of %d runs\n\n", r.Events, r.Files, r.InputBytes/1e6, len(r.Contestants[0].Runs))
-	fmt.Fprint(t, "\twall s\tCPU s\tevents/s\tevents/CPU s\tpeak RSS MB")
+	var cells strings.Builder
+	cells.WriteString("\twall s\tCPU s\tevents/s\tevents/CPU s\tpeak RSS MB")
 	for _, format := range formatNames {
-		fmt.Fprintf(t, "\t%s MB", format.name)
+		fmt.Fprintf(&cells, "\t%s MB", format.name)
 	}
-	fmt.Fprintln(t, "\t")
+	cells.WriteString("\t\n")
 	row := func(name string, events int, u usage) {
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.0f\t%.0f\t%d", name, u.Wall, u.CPU, float64(events)/u.Wall, float64(events)/u.CPU, u.PeakRSS>>20)
+		fmt.Fprintf(&cells, "%s\t%.2f\t%.2f\t%.0f\t%.0f\t%d", name, u.Wall, u.CPU, float64(events)/u.Wall, float64(events)/u.CPU, u.PeakRSS>>20)
 		for _, format := range formatNames {
 			if size, ok := u.Sizes[format.name]; ok {
-				fmt.Fprintf(t, "\t%.1f", float64(size)/1e6)
+				fmt.Fprintf(&cells, "\t%.1f", float64(size)/1e6)
 			} else {
-				fmt.Fprint(t, "\t-")
+				cells.WriteString("\t-")
 			}
 		}
-		fmt.Fprintln(t, "\t")
+		cells.WriteString("\t\n")
 	}
 	for _, c := range r.Contestants {
 		row(c.Name, r.Events, c.Median)
@@ -155,18 +153,25 @@ func (r *report) writeText(w io.Writer) error {
 	if r.Triple != nil {
 		row("Daybook, three times as many", 3*r.Events, *r.Triple)
 	}
-	if err := t.Flush(); err != nil {
+
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s, %d cores, %d GB, %s, %s, load %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory>>30, r.Machine.OS, r.Machine.Go, r.Machine.Load)
+	fmt.Fprintf(&text, "%d events in %d files, %d MB; medians of %d runs\n\n", r.Events, r.Files, r.InputBytes/1e6, len(r.Contestants[0].Runs))
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if _, err := io.WriteString(table, cells.String()); err != nil {
 		return err
 	}
-	fmt.Fprintln(w)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	text.WriteByte('\n')
 	for _, goal := range r.Targets {
 		verdict := "met"
 		if !goal.Met {
 			verdict = "MISSED"
 		}
-		if _, err := fmt.Fprintf(w, "%-6s  %8.2f (at most %.2f)  %s\n", verdict, goal.Value, goal.AtMost, goal.Name); err != nil {
-			return err
-		}
+		fmt.Fprintf(&text, "%-6s  %8.2f (at most %.2f)  %s\n", verdict, goal.Value, goal.AtMost, goal.Name)
 	}
-	return nil
+	_, err := io.WriteString(w, text.String())
+	return err
 }

@@ -15,19 +15,18 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 )
 
-// minRows is the least number of rows that a row group has which is not the last, unless it has minBytes.
-const (
-	minRows  = 128 << 10
-	minBytes = 32 << 20
-)
+// MinRows is the least number of rows that a row group of ours has which is not the last, unless it is large for other reasons.
+const MinRows = 128 << 10
+
+const large = 32 << 20
 
 // bloomed are the columns that have a bloom filter.
 var bloomed = []string{"event_id", "ip_address", "actor_id", "object_id", "credential_id"}
 
 // CheckParquet looks with arrow-go at all of a file that a reader may lean on instead of the values: compression, encodings and page versions,
 // sorting columns, statistics, page indexes and bloom filters. It reports whatever the values do not bear out, and returns the file's key-value
-// metadata.
-func CheckParquet(path string) (map[string]string, error) {
+// metadata. minRows is the least that a row group but the last may have.
+func CheckParquet(path string, minRows int64) (map[string]string, error) {
 	r, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		return nil, err
@@ -39,7 +38,7 @@ func CheckParquet(path string) (map[string]string, error) {
 	}
 	var errs []error
 	for i := range r.NumRowGroups() {
-		g := &rowGroup{file: r, n: i, rg: r.RowGroup(i)}
+		g := &rowGroup{file: r, n: i, rg: r.RowGroup(i), minRows: minRows}
 		if err := g.check(); err != nil {
 			errs = append(errs, fmt.Errorf("row group %d: %w", i, err))
 		}
@@ -48,9 +47,10 @@ func CheckParquet(path string) (map[string]string, error) {
 }
 
 type rowGroup struct {
-	file *file.Reader
-	n    int
-	rg   *file.RowGroupReader
+	file    *file.Reader
+	n       int
+	rg      *file.RowGroupReader
+	minRows int64
 }
 
 // value is one value of a column: bytes for texts, a number for all else, nothing for null.
@@ -71,8 +71,8 @@ func (g *rowGroup) check() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	rows := g.rg.NumRows()
-	if last := g.n == g.file.NumRowGroups()-1; !last && rows < minRows && g.rg.ByteSize() < minBytes {
-		add("%d rows in %d bytes, want %d at least", rows, g.rg.ByteSize(), minRows)
+	if last := g.n == g.file.NumRowGroups()-1; !last && rows < g.minRows && g.rg.ByteSize() < large {
+		add("%d rows in %d bytes, want %d at least", rows, g.rg.ByteSize(), g.minRows)
 	}
 	sorting := g.rg.MetaData().SortingColumns()
 	if len(sorting) != 2 || sorting[0].ColumnIdx != 0 || sorting[1].ColumnIdx != 2 || sorting[0].Descending || sorting[1].Descending {
