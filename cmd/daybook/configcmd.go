@@ -117,7 +117,7 @@ func (a *app) bucketCommand() *cobra.Command {
 		Long: `Create makes the bucket of the URL (default: the configuration's store) with Object Lock and
 versioning. Daybook locks each file by itself; --mode and --days add a default retention as a floor
 under what others put there. A bucket that is there and right is left as it is; one that can't lock
-is refused. Endpoint, region and credentials are those of the configuration or of the AWS environment.
+is refused. Endpoint, region and credentials come from the configuration or the AWS environment.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,
 		Example: `  daybook bucket create --config daybook.yaml

@@ -27,18 +27,18 @@ func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [flags] PATH…",
 		Short: "Read events from files and seal the days they hold",
-		Long: `Export reads audit events from files, folders (all files below, in name order) or standard input
-(-), plain, gzip or zstd, and seals each day they hold: JSON Lines as the evidence; CSV, Parquet, CEF
-and syslog rendered from it; a manifest; and a signed note of SHA-256 sums.
+		Long: `Export reads audit events from files, folders (all files below, in name order) or standard
+input (-), plain, gzip or zstd, and seals each day they hold: JSON Lines as the evidence; CSV,
+Parquet, CEF and syslog rendered from it; a manifest; and a signed note of SHA-256 sums.
 
-Days that are not closed yet (close_after, 1h past their midnight UTC) are counted and left to a later
-run. A day that was sealed before gets an addendum with only what is new. To run it again is harmless:
-what is sealed already is known, here or on another machine.
+Days that are not closed yet (close_after, 1h past their midnight UTC) are counted and left to a
+later run. A day that was sealed before gets an addendum with only what is new. To run it again is
+harmless: what is sealed already is known, here or on another machine.
 
 The report is a table, or JSON with --json, on standard output; all else is on standard error.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or unreadable, 4 conflict
-with what the store holds.`,
+Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or unreadable,
+4 conflict with what the store holds.`,
 		Example: `  daybook export testdata/quickstart/day
   daybook export --to /srv/audit --trail acme --org acme events-*.jsonl.gz
   zcat events.gz | daybook export --from jsonl --source billing -

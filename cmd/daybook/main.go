@@ -153,7 +153,7 @@ const exitCodes = `The exit codes of daybook:
   0  done
   1  failed; what was begun is finished by the next run
   2  the command line or the configuration is at fault; nothing was done
-  3  done, but some of the input could not be read: records are in quarantine, or files were unreadable
+  3  done, but some of the input could not be read: records are in quarantine, or files broke off
   4  the store holds other bytes where ours belong`
 
 // usageArgs makes errors about a command's arguments, and about which of its flags go together, usage errors.

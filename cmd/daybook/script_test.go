@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -62,6 +64,28 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// TestHelpIsNarrow looks at the help of every command: its lines fit a terminal.
+func TestHelpIsNarrow(t *testing.T) {
+	var look func(path ...string)
+	look = func(path ...string) {
+		out, err := exec.Command("daybook", append(path, "--help")...).Output()
+		if err != nil {
+			t.Fatalf("%v --help: %v", path, err)
+		}
+		below := false
+		for line := range strings.Lines(string(out)) {
+			line = strings.TrimSuffix(line, "\n")
+			if n := utf8.RuneCountInString(line); n > 100 {
+				t.Errorf("%v --help: %d columns: %s", path, n, line)
+			}
+			if below = strings.HasPrefix(line, "Available Commands:") || below && line != ""; below && line[0] == ' ' {
+				look(append(slices.Clip(path), strings.Fields(line)[0])...)
+			}
+		}
+	}
+	look()
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

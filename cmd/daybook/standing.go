@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -19,12 +20,12 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import [flags] PATH…",
 		Short: "Take events into the data folder, to be sealed by `daybook roll`",
-		Long: `Import reads files as export does and keeps their events in the data folder, on stable storage, until roll seals their day. The store is not needed.
-What is imported twice is taken once.
+		Long: `Import reads files as export does and keeps their events in the data folder, on stable storage,
+until roll seals their day. The store is not needed. What is imported twice is taken once.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or unreadable.`,
 		Example: "  daybook import --config daybook.yaml /var/spool/audit/*.jsonl\n  daybook roll --config daybook.yaml",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    takes(1, math.MaxInt, "at least one file or folder, or - for standard input"),
 		RunE:    a.importPaths,
 	}
 	a.flags.addTo(cmd, "config", "from", "source", "trail", "org", "key", "data", "to", "as-of", "json")
@@ -78,8 +79,9 @@ func (a *app) rollCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "roll [flags]",
 		Short: "Seal every day that is due",
-		Long: `Roll seals the days that are due, in order: closed days with events from import, and closed days without any since the first import or roll. A day
-that was sealed before gets an addendum with what came since.
+		Long: `Roll seals the days that are due, in order: closed days with events from import, and closed days
+without any since the first import or roll. A day that was sealed before gets an addendum with what
+came since.
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 		Example: "  daybook roll --config daybook.yaml\n  daybook roll --config daybook.yaml --day 2026-03-10",
@@ -129,9 +131,12 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [flags]",
 		Short: "Tell what is sealed, what waits, and what is due",
-		Long:  "Status tells what the data folder knows: the last seal of each trail, the days that wait, and those that are due. It does not ask the store.",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.status(cmd) },
+		Long: `Status tells what the data folder knows: the last seal of each trail, the days that wait, and those
+that are due. It does not ask the store.
+
+Exit codes: 0 done, 1 failed, 2 usage.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd) },
 	}
 	a.flags.addTo(cmd, "config", "trail", "data", "to", "as-of", "json")
 	return cmd
