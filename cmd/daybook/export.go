@@ -200,7 +200,4 @@ func (a *app) tellFaults(r *batch.Report) {
 	if r.Quarantined > 0 {
 		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: what is in quarantine lies there as it came; mend it at its source and export it again\n")
 	}
-	if len(r.Faults) > 0 {
-		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: what could be read of these files is exported; give them again when they are whole\n")
-	}
 }

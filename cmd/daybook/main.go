@@ -47,6 +47,8 @@ func usage(err error, hint string) error { return usageError{&sink.HintError{Err
 // errQuarantined says that all was done, but not all of the input could be read.
 var errQuarantined = errors.New("some of the input could not be read")
 
+var errInterrupted = errors.New("interrupted")
+
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.rootCommand()
@@ -67,6 +69,9 @@ func (a *app) exit(err error) int {
 	)
 	if errors.As(err, &hint) {
 		way = hint.Hint
+	}
+	if errors.Is(err, context.Canceled) {
+		err, way = errInterrupted, "run it again: what was begun is finished then"
 	}
 	code := exitFailed
 	switch {
