@@ -166,12 +166,15 @@ func (e *endless) Read(p []byte) (int, error) {
 
 func TestACancelledImportEnds(t *testing.T) {
 	for name, stdin := range map[string]func(cancel func()) io.Reader{
-		"at once":             func(cancel func()) io.Reader { cancel(); return strings.NewReader(line("a")) },
-		"while nothing comes": func(cancel func()) io.Reader { r, _ := io.Pipe(); cancelAfter(cancel); return r },
-		"within events":       func(cancel func()) io.Reader { return &endless{text: line("a") + "\n", step: later(cancel)} },
-		"within bad lines":    func(cancel func()) io.Reader { return &endless{text: "{} \n", step: later(cancel)} },
+		"at once": func(cancel func()) io.Reader { cancel(); return strings.NewReader(line("a")) },
+		"while nothing comes": func(cancel func()) io.Reader {
+			never, _ := io.Pipe()
+			return readerFunc(func(p []byte) (int, error) { cancel(); return never.Read(p) })
+		},
+		"within events":    func(cancel func()) io.Reader { return &endless{text: line("a") + "\n", step: later(cancel)} },
+		"within bad lines": func(cancel func()) io.Reader { return &endless{text: "{} \n", step: later(cancel)} },
 		"where no record is": func(cancel func()) io.Reader {
-			return io.MultiReader(strings.NewReader(`[{"eventTime":1,"eventName":1,"eventID":1}`), &endless{text: ", ", step: later(cancel)})
+			return io.MultiReader(strings.NewReader(`{"eventTime":"x","eventName":"x","eventID":[`), &endless{text: ", ", step: later(cancel)})
 		},
 		"within an endless line": func(cancel func()) io.Reader {
 			return io.MultiReader(strings.NewReader(line("a")+"\n"), &endless{text: "xxxx", step: later(cancel)})
@@ -193,7 +196,22 @@ func TestACancelledImportEnds(t *testing.T) {
 	}
 }
 
-func cancelAfter(cancel func()) { go cancel() }
+func TestACancelledImportLeavesAFileUnread(t *testing.T) {
+	path := write(t, filepath.Join(t.TempDir(), "in.jsonl"), strings.Repeat(line("a")+"\n", 1000))
+	const size = 1 << 30
+	if err := os.Truncate(path, size); err != nil { // which makes it end in a line of NUL bytes that take no room on the disk
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	got, err := importAll(t, settings(t), nil, hooks{ctx: ctx, take: func() error { cancel(); return nil }}, path)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+	if got.Bytes > size/2 {
+		t.Errorf("%d bytes were read", got.Bytes)
+	}
+}
 
 // later calls do on the third call.
 func later(do func()) func() {
@@ -211,7 +229,7 @@ func TestAPipeThatNobodyWritesToCanBeCancelled(t *testing.T) {
 		t.Skipf("no named pipes here: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cancelAfter(cancel)
+	go cancel()
 	if _, err := importAll(t, settings(t), nil, hooks{ctx: ctx}, fifo); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
 	}

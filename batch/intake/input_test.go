@@ -131,7 +131,7 @@ func TestABombIsDefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := watchHeap()
-			bomb := io.LimitReader(&endless{text: member, step: h.look}, int64(len(member))<<11)
+			bomb := io.LimitReader(&endless{text: member, step: h.look}, int64(len(member))*1280)
 			got := mustImport(t, io.MultiReader(strings.NewReader(gz(t, test.start)), bomb), intake.Stdin)
 			h.mustGrowLess(t, 24<<20)
 			if f := got.faults(); len(f) != 1 || test.most > 0 && !strings.Contains(f[0], "decompression bomb (limits.ratio is 250)") {
