@@ -25,7 +25,7 @@ func build(t *testing.T) string {
 func TestBench(t *testing.T) {
 	const events = 4000
 	args := []string{"-events", "4000", "-runs", "2", "-triple", "-json", "-dir", t.TempDir()}
-	contestants := 3
+	contestants := 4
 	if db, err := duck.Open(); errors.Is(err, duck.ErrUnavailable) {
 		t.Logf("SKIPPED: DuckDB's part: %v", err)
 		args, contestants = append(args, "-skip-duckdb"), 1

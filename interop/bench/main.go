@@ -3,8 +3,9 @@
 //	go run ./bench [-events N] [-runs N] [-triple] [-skip-duckdb] [-json] [-dir DIR] [-keep] [-daybook BINARY]
 //
 // Daybook reads the files, redacts, sorts, removes redeliveries, and writes five formats and a signed seal. DuckDB reads the same files, sorts, removes
-// redeliveries by id, and writes two of the formats: CSV.gz and Parquet (and CSV.zst, at which it is faster). Each runs as a process of its own, in turns,
-// so many times; what is reported are medians. Nothing here fails for being slow: it prints what was measured beside the targets.
+// redeliveries by id, and writes two of the formats: CSV.gz and Parquet (one after the other, both at once, and with CSV.zst, at which it is faster). Each
+// runs as a process of its own, in turns, so many times; what is reported are medians. Nothing here fails for being slow: it prints what was measured
+// beside the targets.
 //
 // The events are made once, and kept in DIR (by default a folder in the user's cache).
 package main

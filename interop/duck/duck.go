@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	_ "github.com/duckdb/duckdb-go/v2" // the driver
+	"golang.org/x/sync/errgroup"
 )
 
 // ErrUnavailable says that DuckDB is not built in.
@@ -36,6 +37,17 @@ func (d *DB) Exec(statement string) error {
 		return fmt.Errorf("%w in %s", err, statement)
 	}
 	return nil
+}
+
+// AtOnce runs statements at the same time, each on a connection of its own: settings must be global and tables no temporary ones.
+func (d *DB) AtOnce(statements ...string) error {
+	d.db.SetMaxOpenConns(len(statements))
+	defer d.db.SetMaxOpenConns(1)
+	var g errgroup.Group
+	for _, statement := range statements {
+		g.Go(func() error { return d.Exec(statement) })
+	}
+	return g.Wait()
 }
 
 // Query returns the names of the columns and the rows, every value as the text that the query made of it, nil for null. The query casts what

@@ -20,5 +20,8 @@ func (*DB) Close() error { return nil }
 // Exec returns ErrUnavailable.
 func (*DB) Exec(string) error { return ErrUnavailable }
 
+// AtOnce returns ErrUnavailable.
+func (*DB) AtOnce(...string) error { return ErrUnavailable }
+
 // Query returns ErrUnavailable.
 func (*DB) Query(string) ([]string, [][]*string, error) { return nil, nil, ErrUnavailable }
