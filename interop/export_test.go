@@ -115,6 +115,17 @@ func TestExportOfOneDay(t *testing.T) {
 	}
 	records := sourceRecords(t, input)
 	t.Run("source JSON by encoding/json", func(t *testing.T) { compareSource(t, records, evidence) })
+	t.Run("Parquet metadata by arrow-go", func(t *testing.T) {
+		got, err := rows.CheckParquet(d.parquet, rows.MinRows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]string{"schema": "1", "trail": "audit", "class": "standard", "day": d.date} {
+			if got["daybook."+name] != want {
+				t.Errorf("daybook.%s is %q, want %q", name, got["daybook."+name], want)
+			}
+		}
+	})
 	t.Run("syslog by rsyslog", func(t *testing.T) { startRsyslog(t).compare(t, d.syslog) })
 	t.Run("partitions by DuckDB", func(t *testing.T) { comparePartitions(t, store, map[string]int{"2023-07-10": 2122}) })
 	t.Run("no session token", func(t *testing.T) { searchTokens(t, work, records, evidence) })
