@@ -101,12 +101,15 @@ func (i *installation) exportAs(t *testing.T, s batch.Settings, how intake.Setti
 	if err != nil {
 		return nil, err
 	}
-	q := intake.NewQuarantine(filepath.Join(s.Data, "quarantine"), time.Now())
-	report, err := r.Export(context.Background(), paths, stdin, how, q)
+	report, err := r.Export(context.Background(), paths, stdin, how, newQuarantine(s))
 	if closeErr := r.Close(); err == nil {
 		err = closeErr
 	}
 	return report, err
+}
+
+func newQuarantine(s batch.Settings) *intake.Quarantine {
+	return intake.NewQuarantine(filepath.Join(s.Data, "quarantine"), time.Now())
 }
 
 func mustExport(t *testing.T, i *installation, s batch.Settings, paths ...string) *batch.Report {

@@ -83,6 +83,19 @@ func (l *ledger) add(m *seal.Manifest, manifest, note []byte) error {
 	return nil
 }
 
+// versionLength is more than the id of a version has bytes, in the stores that there are.
+const versionLength = 128
+
+// rehearse checks that the seal will have a manifest that is valid and not too large, before anything is put: what was put under a lock stays.
+func (l *ledger) rehearse(draft seal.Manifest) error {
+	draft.Seal, draft.Previous = l.next, l.last
+	data, err := draft.Encode()
+	if size := len(data) + len(draft.Files)*versionLength; err == nil && size > seal.MaxManifest {
+		err = fmt.Errorf("%w: %d files need a manifest of up to %d bytes, at most %d are allowed", seal.ErrManifest, len(draft.Files), size, seal.MaxManifest)
+	}
+	return err
+}
+
 // manifest reads the manifest of a seal that the ledger has.
 func (l *ledger) manifest(n uint64) (*seal.Manifest, error) {
 	data, err := os.ReadFile(filepath.Join(l.sealDir(n), manifestName))
@@ -90,6 +103,25 @@ func (l *ledger) manifest(n uint64) (*seal.Manifest, error) {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	return seal.ParseManifest(data)
+}
+
+// checkStore checks that the store is the one that the ledger is of, by its newest seal. In another one nothing of what is known here would be sealed.
+func (l *ledger) checkStore(ctx context.Context, store sink.Store) error {
+	if l.next == 1 {
+		return nil
+	}
+	key := seal.ManifestKey(l.trail, l.next-1)
+	info, err := store.Head(ctx, key, "")
+	if err == nil && info.SHA256 != l.last {
+		err = sink.ErrConflict
+	}
+	if errors.Is(err, sink.ErrNotExist) || errors.Is(err, sink.ErrConflict) {
+		return &sink.HintError{
+			Err:  fmt.Errorf("the data folder %s is of another store: %s: %w", l.state.dir, key, err),
+			Hint: "each store has a data folder of its own: give another one with --data, or none",
+		}
+	}
+	return err
 }
 
 // holds reports whether a seal of the ledger has that manifest, to the byte.

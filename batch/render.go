@@ -3,6 +3,7 @@ package batch
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"slices"
@@ -112,18 +113,23 @@ type scanCounts struct {
 	conflicted int64    // rows that share their id with one of other content
 	conflicts  []string // those ids, sorted; at most maxConflictIDs
 	last       time.Time
-	sources    map[string]*sourceCount
-}
-
-type sourceCount struct {
-	events      int64
-	first, last time.Time
+	sources    map[string]struct{}
 }
 
 const (
 	maxConflictIDs = 100_000
 	maxSources     = 1000
+	// maxName is how much of a project's or source's name, or of an event's id, a manifest has room for.
+	maxName = 256
 )
+
+// short returns a name as it stands, or one that is over maxName bytes cut, with its SHA-256 at its end.
+func short(name string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	return fmt.Sprintf("%s…%x", strings.ToValidUTF8(name[:maxName], ""), sha256.Sum256([]byte(name)))
+}
 
 // renderer renders one day of a trail into staged files.
 type renderer struct {
@@ -165,7 +171,7 @@ func (r *renderer) renderFiles(ctx context.Context, from rows, workDir string, e
 	var projects *projectSplit
 	if len(split) > 0 {
 		var err error
-		if projects, err = r.splitProjects(ctx, from, workDir); err != nil {
+		if projects, err = r.splitProjects(ctx, from, split, workDir); err != nil {
 			return err
 		}
 		defer projects.close()
@@ -198,7 +204,7 @@ func (r *renderer) formats() (whole, split []formats.Format) {
 func (r *renderer) scan(pipe *pipe, from rows, projects *projectSplit, evenEmpty bool) error {
 	cutter := r.newCutter(pipe)
 	counts := &r.out.counts
-	counts.sources = map[string]*sourceCount{}
+	counts.sources = map[string]struct{}{}
 	var stats spool.ScanStats
 	conflicts := map[string]struct{}{}
 	for item, err := range from.Scan(r.index, r.day, &stats) {
@@ -230,8 +236,8 @@ func (r *renderer) scan(pipe *pipe, from rows, projects *projectSplit, evenEmpty
 		}
 		if conflict || r.conflicts.Has(e) {
 			counts.conflicted++
-			if id := e.Get(event.ID); len(conflicts) < maxConflictIDs {
-				conflicts[string([]byte(id))] = struct{}{}
+			if len(conflicts) < maxConflictIDs {
+				conflicts[strings.Clone(short(e.Get(event.ID)))] = struct{}{}
 			}
 		}
 		if projects != nil {
@@ -254,21 +260,9 @@ func (r *renderer) scan(pipe *pipe, from rows, projects *projectSplit, evenEmpty
 var redactedMark = []byte("[redacted:")
 
 func (c *scanCounts) source(e *event.Event) {
-	name := e.Get(event.Source)
-	s := c.sources[name]
-	if s == nil {
-		if len(c.sources) >= maxSources {
-			return
-		}
-		s = &sourceCount{first: e.Time}
-		c.sources[string([]byte(name))] = s
-	}
-	s.events++
-	if e.Time.Before(s.first) {
-		s.first = e.Time
-	}
-	if e.Time.After(s.last) {
-		s.last = e.Time
+	name := short(e.Get(event.Source))
+	if _, known := c.sources[name]; !known && len(c.sources) < maxSources {
+		c.sources[strings.Clone(name)] = struct{}{}
 	}
 }
 
@@ -449,9 +443,11 @@ func (r *renderer) encode(format formats.Format, queue <-chan *chunk) (err error
 	if part == nil {
 		return nil
 	}
-	err = part.finish()
-	part = nil
-	return err
+	if err := part.finish(); err != nil {
+		return err
+	}
+	part = nil // its file is closed when it is synced
+	return nil
 }
 
 // partWriter writes one file.

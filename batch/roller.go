@@ -139,6 +139,9 @@ func (r *Roller) start(ctx context.Context) error {
 			return err
 		}
 		r.ledgers = append(r.ledgers, l)
+		if err := l.checkStore(ctx, r.Store); err != nil {
+			return err
+		}
 		if err := l.refresh(ctx, r.Store, r.Key, r.controlLock()); err != nil {
 			return err
 		}
@@ -284,6 +287,9 @@ func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from 
 			return begun, r.state.dropJournal(t.Name)
 		}
 		j := &journal{Draft: r.draft(t, day, addendum, out, tell), Told: tell.Run}
+		if err := l.rehearse(j.Draft); err != nil {
+			return DayResult{}, fmt.Errorf("%s %v: %w", t.Name, day, err)
+		}
 		if err := r.state.writeJournal(t.Name, j); err != nil {
 			return DayResult{}, err
 		}
@@ -362,8 +368,8 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 	if addendum > 0 {
 		m.Counts.Late = c.rows
 	}
-	for name, s := range c.sources {
-		m.Sources = append(m.Sources, seal.Source{Name: name, Watermark: s.last.UTC()})
+	for name := range c.sources {
+		m.Sources = append(m.Sources, seal.Source{Name: name}) // files tell of no watermark
 	}
 	r.stamp(&m)
 	return m

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -10,13 +11,15 @@ import (
 	"daybook/batch/seal"
 	"daybook/batch/spool"
 	"daybook/event"
+	"daybook/formats"
 	"daybook/formats/jsonl"
 )
 
 // projectSplit sorts the events of a day by project, for the files that each project gets of its own.
 //
-// The first MaxSplit projects by name get files; all others share one set. By name, not by size: that needs memory for MaxSplit names only, however
-// many projects a day has, and a project keeps its place as long as no new name comes before it.
+// The first MaxSplit projects by name get files, or as many of them as a manifest has room for; all others share one set, and so do those with a name over
+// maxName bytes. By name, not by size: that needs memory for MaxSplit names only, however many projects a day has, and a project keeps its place as long as no
+// new name comes before it.
 type projectSplit struct {
 	dir    string
 	names  []string          // in order
@@ -26,8 +29,14 @@ type projectSplit struct {
 	day    event.Day
 }
 
-// splitProjects goes through the day once to learn its projects.
-func (r *renderer) splitProjects(ctx context.Context, from rows, workDir string) (*projectSplit, error) {
+// A manifest's bytes for the files of projects, and what one of them takes beside its key and the project's name.
+const (
+	manifestShare = seal.MaxManifest / 8 * 7
+	manifestFile  = 700
+)
+
+// splitProjects goes through the day once to learn its projects, of which each gets files of these formats.
+func (r *renderer) splitProjects(ctx context.Context, from rows, split []formats.Format, workDir string) (*projectSplit, error) {
 	limit := min(r.trail.MaxSplit, 1<<16-2)
 	p := &projectSplit{index: map[string]uint16{}, day: r.day}
 	names := map[string]struct{}{}
@@ -44,7 +53,7 @@ func (r *renderer) splitProjects(ctx context.Context, from rows, workDir string)
 			return nil, err
 		}
 		name := e.Get(event.ProjectID)
-		if _, known := names[name]; known {
+		if _, known := names[name]; known || len(name) > maxName {
 			continue
 		}
 		names[strings.Clone(name)] = struct{}{}
@@ -57,6 +66,7 @@ func (r *renderer) splitProjects(ctx context.Context, from rows, workDir string)
 		p.names = append(p.names, name)
 	}
 	slices.Sort(p.names)
+	p.names = p.names[:r.fitting(p.names, split)]
 	for i, name := range p.names {
 		p.index[name] = uint16(i)
 	}
@@ -67,6 +77,23 @@ func (r *renderer) splitProjects(ctx context.Context, from rows, workDir string)
 	p.sorter = spool.NewSorter(p.dir, r.SortMemory)
 	p.writer = p.sorter.Writer()
 	return p, nil
+}
+
+// fitting returns how many of the projects a manifest has room for, should each have events of every class.
+func (r *renderer) fitting(names []string, split []formats.Format) int {
+	size := 0
+	for i, name := range names {
+		f := seal.FileName{Format: split[0], Trail: r.trail.Name, Day: r.day, Addendum: r.addendum, Split: seal.ByProject, Project: name, Part: 1, Compression: seal.Gzip}
+		text, _ := json.Marshal(name) // never fails
+		for _, class := range r.classes {
+			f.Class = class.Name
+			size += len(split) * (manifestFile + len(seal.FileKey(f)) + len(text))
+		}
+		if size > manifestShare {
+			return i
+		}
+	}
+	return len(names)
 }
 
 // keepFirst takes from names all but the first limit by name.

@@ -3,7 +3,6 @@ package batch_test
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,8 +20,12 @@ import (
 
 func (i *installation) take(t *testing.T, s batch.Settings, lines ...string) *batch.Report {
 	t.Helper()
-	q := intake.NewQuarantine(filepath.Join(s.Data, "quarantine"), time.Now())
-	r, err := batch.Import(t.Context(), s, []string{writeLines(t, lines...)}, nil, i.reading(t), q)
+	return i.takeAs(t, s, i.reading(t), lines...)
+}
+
+func (i *installation) takeAs(t *testing.T, s batch.Settings, how intake.Settings, lines ...string) *batch.Report {
+	t.Helper()
+	r, err := batch.Import(t.Context(), s, []string{writeLines(t, lines...)}, nil, how, newQuarantine(s))
 	if err != nil {
 		t.Fatal(err)
 	}

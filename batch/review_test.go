@@ -1,0 +1,251 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"daybook/batch"
+	"daybook/batch/seal"
+	"daybook/formats"
+	"daybook/sink"
+	"daybook/sink/sinktest"
+)
+
+func manifestOf(t *testing.T, store *sinktest.Memory, n uint64) *seal.Manifest {
+	t.Helper()
+	m, err := seal.ParseManifest(store.Bytes(seal.ManifestKey("audit", n)))
+	if err != nil {
+		t.Fatalf("seal %d: %v", n, err)
+	}
+	return m
+}
+
+// Rows are in order of microseconds and id, so that the first row need not be the earliest.
+func TestEventsOfOneMicrosecond(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	lines := []string{record("a", day(10).Add(999), ""), record("b", day(10).Add(1), "")}
+	mustExport(t, i, i.settings(store), writeLines(t, lines...))
+	mustHold(t, store, i, ids(lines...))
+	if f := manifestOf(t, store, 1).Files[0]; !f.First.Equal(day(10).Add(1)) || !f.Last.Equal(day(10).Add(999)) {
+		t.Errorf("from %v to %v", f.First, f.Last)
+	}
+}
+
+// An event of suspect time is filed under the day that it came, and comes again on another.
+func TestSuspectEventsThatComeAgainAreKnownToARoll(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	odd := record("a1970", time.Unix(0, 0).UTC(), "")
+	for n := 10; n <= 14; n += 2 {
+		then := day(n).Add(12 * time.Hour)
+		how := i.reading(t)
+		how.AsOf = then
+		i.takeAs(t, at(s, then), how, odd, record(fmt.Sprintf("b%d", n), day(n), ""))
+		mustRoll(t, i, at(s, day(n+1).Add(12*time.Hour)))
+	}
+	for id, n := range audit(t, store, "audit", i.key.Public()) {
+		if n != 1 {
+			t.Errorf("event %s is in the evidence %d times", id, n)
+		}
+	}
+}
+
+// Another machine takes our seal's number, and we are stopped before we have put our files again.
+func TestAStaleManifestInTheJournalIsMadeAnew(t *testing.T) {
+	mem := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return now }, AllowConflict: true})
+	a, b := newInstallation(t), newInstallation(t)
+	between := &interrupt{Store: mem, on: "seals/", do: func() {
+		mustExport(t, b, b.settings(mem), writeLines(t, records("y", 9, 5)...))
+		mem.FailKey("get", "seals/audit/00000002", sinktest.Fault{Err: sinktest.ErrUnavailable})
+	}}
+	path := writeLines(t, records("x", 10, 5)...)
+	if _, err := a.export(t, a.settings(between), path); !errors.Is(err, sinktest.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	mem.Heal()
+	mustExport(t, a, a.settings(mem), path)
+	if found := audit(t, mem, "audit", a.key.Public(), b.key.Public()); len(found) != 10 {
+		t.Errorf("the evidence has %d events", len(found))
+	}
+}
+
+// A seal that was begun is finished when the locks that it was to have are over: a store would refuse them.
+func TestASealIsFinishedAfterItsRetention(t *testing.T) {
+	for n := 1; ; n++ {
+		clock := now
+		i := newInstallation(t)
+		store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock }})
+		s := i.settings(store)
+		s.Now = func() time.Time { return clock }
+		lines := records("x", 10, 5)
+		path := writeLines(t, lines...)
+		store.FailStep(n, sinktest.Fault{Err: sinktest.ErrTimeout})
+		_, err := i.export(t, s, path)
+		store.Heal()
+		if err == nil {
+			return
+		}
+		clock = now.Add(72 * time.Hour)
+		mustExport(t, i, s, path)
+		mustHold(t, store, i, ids(lines...))
+		least := manifestOf(t, store, 1).SealedAt.Add(24 * time.Hour)
+		for _, key := range store.Keys() {
+			if lock := store.Versions(key)[0].Lock; lock.RetainUntil.Before(least) {
+				t.Errorf("step %d: %s is locked %v, but the seal's retention ends %v", n, key, lock, least)
+			}
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func TestAnAdoptedNoteIsLockedAsLongAsTheLongestClass(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	s.Classes = []batch.Class{
+		{Name: "access", Match: []string{"authentication.*"}, Mode: sink.Compliance, Retain: 72 * time.Hour},
+		{Name: "standard", Match: []string{"*"}, Mode: sink.Compliance, Retain: 24 * time.Hour},
+	}
+	store.FailKey("put", "SHA256SUMS.note", sinktest.Fault{Err: sinktest.ErrTimeout})
+	path := writeLines(t, records("x", 10, 5)...)
+	if _, err := i.export(t, s, path); !errors.Is(err, sinktest.ErrTimeout) {
+		t.Fatal(err)
+	}
+	store.Heal()
+	i.loseData(t)
+	mustExport(t, i, s, path)
+	if lock := store.Versions(seal.NoteKey("audit", 1))[0].Lock; !lock.RetainUntil.Equal(now.Add(72 * time.Hour)) {
+		t.Errorf("the note is locked %v", lock)
+	}
+}
+
+// What was quarantined is told by one seal, wherever the roll is stopped, and whatever is imported before it goes on.
+func TestWhatIsCarriedIsToldOnce(t *testing.T) {
+	for _, persisted := range []bool{false, true} {
+		for n := 1; ; n++ {
+			i, store := newInstallation(t), memory(t)
+			s := at(i.settings(store), day(11).Add(2*time.Hour))
+			s.Trails[0].Formats = nil
+			i.take(t, s, append(records("x", 10, 5), "no JSON", "nor this")...)
+			store.FailStep(n, sinktest.Fault{Err: sinktest.ErrUnavailable, Persisted: persisted})
+			_, err := i.roll(t, s, nil)
+			store.Heal()
+			i.take(t, s, append(records("y", 9, 5), "no JSON either")...)
+			mustRoll(t, i, s)
+			i.take(t, s, records("z", 8, 5)...)
+			mustRoll(t, i, s)
+			quarantined := int64(0)
+			for k := uint64(1); store.Bytes(seal.ManifestKey("audit", k)) != nil; k++ {
+				quarantined += manifestOf(t, store, k).Counts.Quarantined
+			}
+			if quarantined != 3 {
+				t.Errorf("step %d, persisted %v: 3 were quarantined, the manifests tell %d", n, persisted, quarantined)
+			}
+			if err == nil {
+				break
+			}
+		}
+	}
+}
+
+// A data folder that is used with another store must not take what it knows of the first for sealed there.
+func TestADataFolderServesOneStore(t *testing.T) {
+	i, first, second := newInstallation(t), memory(t), memory(t)
+	path := writeLines(t, records("x", 10, 5)...)
+	mustExport(t, i, i.settings(first), path)
+	r, err := i.export(t, i.settings(second), path)
+	var hint *sink.HintError
+	if err == nil || !errors.As(err, &hint) {
+		t.Errorf("got %v and %v", err, outcomes(r))
+	}
+}
+
+// A manifest has a largest size, so that what comes from outside must not make it grow without bound.
+func TestLongNamesAreShortInAManifest(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	s.Trails[0].SplitProjects = true
+	long := strings.Repeat("<", 100_000)
+	var lines []string
+	for n := range 3 {
+		for _, action := range []string{"x", "y"} {
+			lines = append(lines, fmt.Sprintf(`{"time":"2026-03-10T10:00:00Z","action":%q,"id":"%d%s","source":"%d%s","project_id":"%d%s"}`, action, n, long, n, long, n, long))
+		}
+	}
+	mustExport(t, i, s, writeLines(t, lines...))
+	audit(t, store, "audit", i.key.Public())
+	m := manifestOf(t, store, 1)
+	if m.Conflicts.Total != 3 || len(m.Sources) != 3 || m.Counts.Written != 6 {
+		t.Errorf("%d ids in conflict, %d sources, %d written", m.Conflicts.Total, len(m.Sources), m.Counts.Written)
+	}
+	if size := len(store.Bytes(seal.ManifestKey("audit", 1))); size > 10_000 {
+		t.Errorf("the manifest has %d bytes", size)
+	}
+}
+
+// A cancelled context ends a run that finds nothing new.
+func TestACancelledRunEnds(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	path := writeLines(t, slices.Concat(records("x", 9, 50), records("x", 10, 50))...)
+	mustExport(t, i, s, path)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Progress = func(p batch.Progress) {
+		if p.Begun != nil {
+			cancel()
+		}
+	}
+	r, err := batch.Open(ctx, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close() //nolint:errcheck // nothing was written
+	if _, err := r.Export(ctx, []string{path}, nil, i.reading(t), newQuarantine(s)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A day that got many addenda is read with few files open.
+func TestManySealsOfADay(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	s.Trails[0].Formats = []formats.Format{formats.CSV}
+	var all []string
+	for n := range 150 {
+		all = append(all, record(fmt.Sprintf("a%d", n), day(10).Add(time.Duration(n)*time.Minute), ""))
+		mustExport(t, i, s, writeLines(t, all...))
+	}
+	mustHold(t, store, i, ids(all...))
+	most := 0
+	s.PartRows = 1 // so that there is progress before all keys are read
+	s.Progress = func(batch.Progress) {
+		if open, err := os.ReadDir("/proc/self/fd"); err == nil {
+			most = max(most, len(open))
+		}
+	}
+	mustExport(t, i, s, writeLines(t, append(all, record("z1", day(10).Add(time.Second), ""), record("z2", day(10).Add(2*time.Second), ""))...))
+	if most > 120 {
+		t.Errorf("%d files were open", most)
+	}
+}
+
+// What is put under a lock stays: a seal whose manifest would be refused must put nothing.
+func TestNothingIsPutForAManifestThatWouldBeRefused(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	s.Build = "" // which a manifest must tell
+	if _, err := i.export(t, s, writeLines(t, records("x", 10, 5)...)); !errors.Is(err, seal.ErrManifest) {
+		t.Errorf("got %v", err)
+	}
+	if keys := store.Keys(); len(keys) > 0 {
+		t.Errorf("the store has %q", keys)
+	}
+	mustExport(t, i, i.settings(store), writeLines(t, records("x", 10, 5)...))
+}
