@@ -21,8 +21,11 @@ import (
 
 // A standing data folder holds events between `import` and `roll` in a spool of its own, where every event is on stable storage once it is taken in.
 
-// appendBatch is how many events are appended to the spool at a time.
-const appendBatch = 1000
+// appendBatch is how many events are appended to the spool at a time, and appendBytes after how many bytes of them it is enough.
+const (
+	appendBatch = 1000
+	appendBytes = 4 << 20
+)
 
 // Import reads the files that paths name into the data folder's spool. What it took in is pending until Roll seals its day. The store is not
 // needed.
@@ -107,6 +110,7 @@ func (sp *standingSpool) append(ctx context.Context, from rows, trail uint16, da
 	var (
 		added int64
 		items []spool.Item
+		arena []byte // their rows and tails
 		stats spool.ScanStats
 	)
 	flush := func() error {
@@ -115,7 +119,7 @@ func (sp *standingSpool) append(ctx context.Context, from rows, trail uint16, da
 		}
 		n, err := sp.Append(items)
 		added += n
-		items = items[:0]
+		items, arena = items[:0], arena[:0]
 		if errors.Is(err, spool.ErrFull) {
 			return &sink.HintError{Err: err, Hint: "free some space and run this again: what was taken in is known"}
 		}
@@ -126,8 +130,11 @@ func (sp *standingSpool) append(ctx context.Context, from rows, trail uint16, da
 			return added, err
 		}
 		item.Group.Trail, item.Group.Class = sp.trails[trail], sp.classes[item.Group.Class]
-		item.Row, item.Tail = slices.Clone(item.Row), slices.Clone(item.Tail)
-		if items = append(items, item); len(items) == appendBatch {
+		// Where the arena grows, what is in it stays alive where it was.
+		n := len(arena)
+		arena = append(append(arena, item.Row...), item.Tail...)
+		item.Row, item.Tail = arena[n:n+len(item.Row)], arena[n+len(item.Row):]
+		if items = append(items, item); len(items) == appendBatch || len(arena) >= appendBytes {
 			if err := flush(); err != nil {
 				return added, err
 			}
