@@ -148,15 +148,13 @@ func (a *appending) add(item *Item) error {
 }
 
 // finish adds the counts.
+//
+// A batch without any event is written as well: the events that they are equal to may not be durable yet. The log is in order: once this is, they are.
 func (a *appending) finish() {
 	for k, list := range a.days {
 		put(a.batch, k.append(nil, tableDay), appendGenerations(nil, list))
 	}
 	if a.next != a.s.next {
 		put(a.batch, []byte{tableNext}, binary.BigEndian.AppendUint32(nil, a.next))
-	}
-	if a.added == 0 {
-		// The events that they are equal to may not be durable yet. The log is in order: once this is, they are.
-		_ = a.batch.LogData(nil, nil) // never fails
 	}
 }

@@ -80,3 +80,51 @@ func must(tb testing.TB, err error) {
 		tb.Fatal(err)
 	}
 }
+
+// BenchmarkAppend is the cost of an event from Append, a thousand at a time, to the end of the scan.
+func BenchmarkAppend(b *testing.B) {
+	events, rows := benchEvents(100_000)
+	b.SetBytes(int64(len(rows[0])))
+	s, err := spool.Open(b.TempDir(), nil)
+	must(b, err)
+	defer s.Close()
+	_, err = s.TrailID("audit")
+	must(b, err)
+	_, err = s.ClassID("standard")
+	must(b, err)
+	day := event.DayOf(events[0].Time)
+	items := make([]spool.Item, 0, 1000)
+	var before, mid, after syscall.Rusage
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &before))
+	b.ResetTimer()
+	for i := range b.N {
+		k := i % len(events)
+		e := &events[k]
+		e.Time = e.Time.Add(2000 * time.Second)
+		tail := spool.AppendTail(nil, e.Time, e.Get(event.ID), e.ContentHash(rows[k]))
+		items = append(items, spool.Item{Group: spool.Group{Day: day}, Tail: tail, Row: rows[k]})
+		if len(items) == cap(items) || i == b.N-1 {
+			if _, err := s.Append(items); err != nil {
+				b.Fatal(err)
+			}
+			items = items[:0]
+		}
+	}
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &mid))
+	_, err = s.Freeze(0, day)
+	must(b, err)
+	n := 0
+	for _, err := range s.Scan(0, day, &spool.ScanStats{}) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &after))
+	b.StopTimer()
+	if n != b.N {
+		b.Fatalf("%d of %d events came out", n, b.N)
+	}
+	b.ReportMetric(float64(cpu(&mid)-cpu(&before))/float64(b.N), "append-cpu-ns/op")
+	b.ReportMetric(float64(cpu(&after)-cpu(&mid))/float64(b.N), "scan-cpu-ns/op")
+}

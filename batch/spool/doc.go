@@ -8,8 +8,8 @@
 // kept once, and that a frozen generation never changes until it is dropped. Each of its methods is done as a whole or not at all, but for Append, of which
 // any part may be. A crash at any moment leaves a folder that opens again with all that was acknowledged, and maybe with more: what a method was at that
 // had not returned yet. What it reads is checked against checksums and, for a whole generation, against the count that was kept with it: damage is an
-// error and nothing is left out in silence. The one thing it can't notice is a log file that somebody cuts off or takes away after a crash; Close leaves
-// nothing in the log.
+// error and nothing is left out in silence. What it can't notice is that the end of the log or of the engine's manifest is damaged after a crash, which
+// looks as if it had not been written to the end; after a Close it can.
 //
 // After a failure of the disk whose outcome is not known, as that of a sync, a Store stops: it writes nothing more and acknowledges nothing, and finds out
 // when it is opened again.

@@ -66,18 +66,22 @@ func (f *fuse) refusal() error {
 
 // guardedFS is the file system as the engine sees it.
 //
-// The engine ends the process where it can't write to its log, go on to the next, or sync its folder. Here such a failure blows the fuse, and the engine
-// is told that all is well, so that it can be closed. Whoever waits for it to acknowledge something asks the fuse afterwards. All other failures the
-// engine is told.
+// The engine ends the process where it can't write to its log, its manifest or the markers that name the current one, or sync its folder; it does not count
+// on being told to go on. Here such a failure blows the fuse, and the engine is told that all is well, so that its memory stays sound and it can be closed.
+// Whoever waits for it to acknowledge something asks the fuse afterwards. Of the failures of tables the engine is told.
 type guardedFS struct {
 	vfs.FS
 	fuse *fuse
 }
 
-func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
+// isVital reports whether the engine can't stand that the file of that name fails.
+func (g *guardedFS) isVital(name string) bool {
+	name = g.PathBase(name)
+	return strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "MANIFEST-") || strings.HasPrefix(name, "marker.")
+}
 
-// openLog opens a log for writing, or what stands in for one.
-func (g *guardedFS) openLog(open func() (vfs.File, error)) (vfs.File, error) {
+// openVital opens a vital file for writing, or what stands in for one.
+func (g *guardedFS) openVital(open func() (vfs.File, error)) (vfs.File, error) {
 	if g.fuse.failure() == nil {
 		file, err := open()
 		if err == nil {
@@ -103,8 +107,8 @@ func (g *guardedFS) open(open func() (vfs.File, error)) (vfs.File, error) {
 // Create implements vfs.FS.
 func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	create := func() (vfs.File, error) { return g.FS.Create(name, category) }
-	if isLog(name) {
-		return g.openLog(create)
+	if g.isVital(name) {
+		return g.openVital(create)
 	}
 	return g.open(create)
 }
@@ -112,8 +116,8 @@ func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.Fil
 // ReuseForWrite implements vfs.FS.
 func (g *guardedFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	reuse := func() (vfs.File, error) { return g.FS.ReuseForWrite(from, to, category) }
-	if isLog(to) {
-		return g.openLog(reuse)
+	if g.isVital(to) {
+		return g.openVital(reuse)
 	}
 	return g.open(reuse)
 }
@@ -171,7 +175,7 @@ func (g *guardedFS) Unwrap() vfs.FS { return g.FS }
 type guardedFile struct {
 	vfs.File
 	fuse *fuse
-	// silent files are logs and folders: their failures blow the fuse and are not told.
+	// silent files are vital ones and folders: their failures blow the fuse and are not told.
 	silent bool
 }
 

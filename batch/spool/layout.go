@@ -13,6 +13,7 @@ import (
 //	'b'                                                          → number of the next generation 4
 //	'c' | class 1                                                → name
 //	'd' | trail 2 | day 4                                        → its generations, ascending, each: number 4 | state 1 | events 8 | sealed at 8
+//	'r'                                                          → revision 8
 //	't' | trail 2                                                → name
 //	'z' | trail 2 | day 4 | generation 4 | class 1 | tail        → flags 1 | row
 //
@@ -21,12 +22,13 @@ import (
 // A generation is what was spooled for a trail's day until it was frozen. Its number is given once in the life of a store. The count of its events is
 // written together with them.
 const (
-	tableVersion = 'a'
-	tableNext    = 'b'
-	tableClass   = 'c'
-	tableDay     = 'd'
-	tableTrail   = 't'
-	tableEvent   = 'z'
+	tableVersion  = 'a'
+	tableNext     = 'b'
+	tableClass    = 'c'
+	tableDay      = 'd'
+	tableRevision = 'r'
+	tableTrail    = 't'
+	tableEvent    = 'z'
 
 	formatVersion = 1
 

@@ -24,7 +24,7 @@ const (
 	outOfReach   = 1 << 20
 )
 
-func openPebble(dir string, fs vfs.FS, memTable uint64, f *fuse) (*pebble.DB, error) {
+func engineOptions(fs vfs.FS, memTable uint64, f *fuse) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          &guardedFS{fs, f},
 		FormatMajorVersion:          pebbleFormat,
@@ -55,7 +55,7 @@ func openPebble(dir string, fs vfs.FS, memTable uint64, f *fuse) (*pebble.DB, er
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits) // nearly all that is asked for is not there
 	}
-	return pebble.Open(dir, o)
+	return o
 }
 
 // catchUp waits until the engine has written enough of what it holds in memory. It is called under mu, with the size of what is to be written.

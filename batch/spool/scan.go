@@ -121,7 +121,7 @@ func (c *copies) push(r *reader, row []byte, ordinal int) error {
 	suspect := r.flags&flagSuspect != 0
 	if n := len(c.queue); n > 0 {
 		x := &c.queue[n-1]
-		if x.ordinal+x.count == ordinal && x.suspect == suspect && x.group == groupOf(r.key) && sameButOrdinal(x.row, row) {
+		if x.suspect == suspect && x.group == groupOf(r.key) && sameButOrdinal(x.row, row) {
 			x.count++
 			return nil
 		}

@@ -291,6 +291,7 @@ func TestEventsWithoutIDsAreNumbered(t *testing.T) {
 	}
 }
 
+// TestManyDifferentCopies has more copies than are held. They are handed out early, before an event whose id was made up to stand in between.
 func TestManyDifferentCopies(t *testing.T) {
 	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	pad := strings.Repeat("x", 8<<10)
@@ -299,12 +300,21 @@ func TestManyDifferentCopies(t *testing.T) {
 	defer s.Close()
 	w := s.Writer()
 	for i := range n {
-		add(t, w, unnamed(at, "act", fmt.Sprintf(`{"secret":"%s","pad":"%s"}`, event.Redacted(fmt.Sprintf("%08x", i)), pad)))
+		a := unnamed(at, "act", fmt.Sprintf(`{"secret":"%s","pad":"%s"}`, event.Redacted(fmt.Sprintf("%08x", i)), pad))
+		add(t, w, a)
+		if i == 0 {
+			add(t, w, a.named(a.event.Get(event.ID)+"z"))
+		}
 	}
 	must(t, w.Close())
 	got, duplicates := scanOf(t, s, 0, event.DayOf(at))
-	if len(got) != n || duplicates != 0 {
-		t.Fatalf("%d events and %d duplicates, want %d and none", len(got), duplicates, n)
+	if len(got) != n+1 || duplicates != 0 {
+		t.Fatalf("%d events and %d duplicates, want %d and none", len(got), duplicates, n+1)
+	}
+	if i := slices.IndexFunc(got, func(o out) bool { return strings.HasSuffix(o.ID, "z") }); i < 100 {
+		t.Errorf("the event in between is number %d: all copies were held", i)
+	} else {
+		got = slices.Delete(got, i, i+1)
 	}
 	for i, o := range got {
 		if !strings.HasSuffix(o.ID, fmt.Sprintf("%08x", i)) || !strings.Contains(o.Row, event.Redacted(fmt.Sprintf("%08x", i))) {
@@ -382,7 +392,7 @@ func TestManyRuns(t *testing.T) {
 func TestLongRows(t *testing.T) {
 	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	var list []added
-	for i := range 12 {
+	for i := range 24 {
 		size := []int{100, 30 << 10, 33 << 10, 64 << 10, 100 << 10, 5 << 20}[i%6]
 		a := made(at, fmt.Sprint(i%4), "")
 		a.event.Set(event.Info, fmt.Sprintf(`{"pad":"%s","secret":"%s"}`, strings.Repeat("y", size), event.Redacted(fmt.Sprintf("%08d", i))))
@@ -394,6 +404,9 @@ func TestLongRows(t *testing.T) {
 	for i := range list {
 		w := s.Writer()
 		add(t, w, list[i], list[(i*5+1)%len(list)])
+		if w.Arena() > 1<<20 {
+			t.Fatalf("a writer holds %d bytes", w.Arena())
+		}
 		must(t, w.Close())
 	}
 	want, _ := model(list, 0, event.DayOf(at))
@@ -580,6 +593,14 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%d bytes were allocated for 10,000 events, %d for 100,000: want at most %d", few, many, limit)
 	}
 	t.Logf("%d bytes were allocated for 10,000 events, %d for 100,000", few, many)
+}
+
+func TestTheTailIsFrozen(t *testing.T) {
+	got := spool.AppendTail(nil, time.UnixMicro(1), "a\x00b", [16]byte{1, 2, 15: 16})
+	want := "8000000000000001" + "6100ff62" + "0001" + "01020000000000000000000000000010"
+	if hex.EncodeToString(got) != want {
+		t.Errorf("the tail is %x, want %s", got, want)
+	}
 }
 
 func FuzzKeyOrder(f *testing.F) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math"
@@ -59,6 +60,7 @@ type Store struct {
 	classes   names
 	days      map[dayKey][]generation // ascending
 	next      uint32                  // generation
+	revision  uint64
 }
 
 // Open opens the store in the folder dir, which it makes if need be. A nil o means zero Options.
@@ -95,41 +97,62 @@ func (s *Store) open() error {
 	if err := makeDir(s.fs, s.dir); err != nil {
 		return err
 	}
-	db, err := openPebble(s.dir, s.fs, uint64(s.memTable), s.fuse)
+	written, err := s.checkRevision()
 	if err != nil {
-		return err
+		return missing(err)
+	}
+	db, err := pebble.Open(s.dir, engineOptions(s.fs, uint64(s.memTable), s.fuse))
+	if failed := s.fuse.failure(); failed != nil { // which the engine may not know, or tell by what came of it
+		if db != nil {
+			_ = db.Close() // the failure is what matters
+		}
+		return failed
+	}
+	if err != nil {
+		return missing(err)
 	}
 	s.db = db
-	if err := errors.Join(s.fuse.failure(), s.load()); err != nil {
-		_ = s.closeDB() // the first error is what matters
-		return err
+	err = s.load()
+	if err == nil && written == 0 {
+		err = s.writeRevision()
 	}
-	return nil
+	if err != nil {
+		_ = s.closeDB() // the first error is what matters
+	}
+	return err
+}
+
+// missing says that a file which the engine can't find is damage.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
 }
 
 // makeDir makes dir and what is missing above it, for this user only, so that it is there after a crash.
-func makeDir(fs vfs.FS, dir string) error {
-	parents := []string{fs.PathDir(dir)}
+func makeDir(disk vfs.FS, dir string) error {
+	parents := []string{disk.PathDir(dir)}
 	for {
 		last := parents[len(parents)-1]
-		if _, err := fs.Stat(last); err == nil || fs.PathDir(last) == last {
+		if _, err := disk.Stat(last); err == nil || disk.PathDir(last) == last {
 			break
 		}
-		parents = append(parents, fs.PathDir(last))
+		parents = append(parents, disk.PathDir(last))
 	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	for _, parent := range parents {
-		if err := syncDir(fs, parent); err != nil {
+		if err := syncDir(disk, parent); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
+func syncDir(disk vfs.FS, dir string) error {
+	d, err := disk.OpenDir(dir)
 	if err != nil {
 		return err
 	}
@@ -153,12 +176,14 @@ func (s *Store) load() error {
 			break
 		}
 		key := iter.Key()
-		ok := true
+		var ok bool
 		switch key[0] {
 		case tableVersion:
 			version, ok = number(value)
 		case tableNext:
 			s.next, ok = number(value)
+		case tableRevision:
+			s.revision, ok = parseRevision(value)
 		case tableTrail:
 			ok = s.trails.load(key[1:], value)
 		case tableClass:
@@ -169,8 +194,6 @@ func (s *Store) load() error {
 			if k, list, ok = parseDay(key, value); ok {
 				s.days[k] = list
 			}
-		default:
-			ok = false
 		}
 		if !ok {
 			err = fmt.Errorf("%w: record %x has the value %x", ErrCorrupt, key, value)
@@ -190,39 +213,22 @@ func (s *Store) load() error {
 	return fmt.Errorf("it was written by a newer version of Daybook, in format %d: this one reads format %d", version, formatVersion)
 }
 
-// Close writes what is in memory in order, so that nothing depends on the log any more, and closes the store. What was appended stays.
+// Close closes the store. What was appended stays.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if errors.Is(s.fuse.failure(), errClosed) {
 		return nil
 	}
-	err := s.flush()
+	err := s.fuse.failure()
+	if err == nil {
+		err = s.writeRevision()
+	}
 	if closeErr := s.closeDB(); err == nil {
 		err = closeErr
 	}
 	s.fuse.blow(errClosed)
 	return s.wrap("close", err)
-}
-
-func (s *Store) flush() error {
-	if err := s.fuse.failure(); err != nil {
-		return err
-	}
-	flushed, err := s.db.AsyncFlush()
-	if err != nil {
-		return err
-	}
-	for {
-		select {
-		case <-flushed:
-			return s.fuse.failure()
-		case <-s.fuse.stirred:
-			if err := s.fuse.failure(); err != nil {
-				return err // then it never will be
-			}
-		}
-	}
 }
 
 // closeDB returns why the store has stopped, if it has: that is why it can't be closed well.
@@ -234,7 +240,7 @@ func (s *Store) closeDB() error {
 	return err
 }
 
-// commit writes a batch and returns once it is on stable storage. It is called under mu.
+// commit writes a change and returns once it is on stable storage. It is called under mu.
 func (s *Store) commit(b *pebble.Batch) error {
 	if err := s.apply(b); err != nil {
 		return err
@@ -247,6 +253,8 @@ func (s *Store) apply(b *pebble.Batch) error {
 	if err := s.fuse.failure(); err != nil {
 		return err
 	}
+	s.revision++
+	put(b, []byte{tableRevision}, binary.BigEndian.AppendUint64(nil, s.revision))
 	if err := s.db.ApplyNoSyncWait(b, pebble.Sync); err != nil {
 		s.fuse.blow(err)
 	}
@@ -277,10 +285,8 @@ func (s *Store) wrap(what string, err error) error {
 	case errors.Is(err, ErrFull), errors.Is(err, ErrStopped):
 		return fmt.Errorf("spool %s: %s: %w", s.dir, what, err)
 	case errors.Is(err, ErrCorrupt) || pebble.IsCorruptionError(err):
-		if !errors.Is(err, ErrCorrupt) {
-			detail, _, _ := strings.Cut(err.Error(), "\n") // what follows is for those who work on the engine
-			err = fmt.Errorf("%w: %s", ErrCorrupt, detail)
-		}
+		detail, _, _ := strings.Cut(err.Error(), "\n") // what follows is for those who work on the engine
+		err = fmt.Errorf("%w: %s", ErrCorrupt, strings.TrimPrefix(detail, ErrCorrupt.Error()+": "))
 		return fmt.Errorf("spool %s: %s: %w; nothing was left out or changed: put the folder back from a copy, or move it away and take in again what "+
 			"was not sealed yet", s.dir, what, err)
 	}

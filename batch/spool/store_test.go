@@ -1,12 +1,15 @@
 package spool_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -139,10 +142,18 @@ func (m *modelStore) append(list []added) int64 {
 func (m *modelStore) check(t *testing.T, s *spool.Store) {
 	t.Helper()
 	want := map[[2]int]int64{}
+	records := 0
 	for k, d := range m.days {
 		if n := int64(len(d.open) + len(d.frozen)); n > 0 {
 			want[k] = n
 		}
+		records += len(d.open) + len(d.frozen)
+		for _, x := range d.sealed {
+			records += len(x.events)
+		}
+	}
+	if n, err := s.Records(); err != nil || n != records {
+		t.Fatalf("%d events are kept, %v, want %d", n, err, records)
 	}
 	got := map[[2]int]int64{}
 	for _, d := range s.Days() {
@@ -513,7 +524,7 @@ func life(fs vfs.FS, acknowledged map[int]bool) (err error) {
 	if _, err := s.Expire(time.Unix(2, 0)); err != nil {
 		return err
 	}
-	if number, err = s.Freeze(0, tenth); err != nil {
+	if _, err := s.Freeze(0, tenth); err != nil {
 		return err
 	}
 	for _, err := range s.Scan(0, tenth, &stats) {
@@ -684,48 +695,82 @@ func TestAFullDiskIsNoticedBeforehand(t *testing.T) {
 	must(t, s.Close())
 }
 
-// copied copies a folder as it is, which is what kill -9 leaves.
-func copyOf(t *testing.T, dir string) string {
-	t.Helper()
-	to := filepath.Join(t.TempDir(), "copy")
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	return to
-}
-
+// TestKilled kills a process of its own while it appends, again and again.
 func TestKilled(t *testing.T) {
+	const childDir = "DAYBOOK_TEST_SPOOL"
+	if dir := os.Getenv(childDir); dir != "" {
+		s := prepared(t, nil, dir)
+		days := s.Days()
+		n := 0
+		if len(days) > 0 {
+			n = int(days[0].Events)
+		}
+		for ; ; n++ {
+			appendAll(t, s, numbered(n, 10_000))
+			fmt.Println("appended", n)
+		}
+	}
 	dir := filepath.Join(t.TempDir(), "data", "spool")
-	s := prepared(t, nil, dir)
-	for n := range 100 {
-		appendAll(t, s, numbered(n, 10_000))
+	last := -1
+	for range 5 {
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
+		child.Env = append(os.Environ(), childDir+"="+dir)
+		output, err := child.StdoutPipe()
+		must(t, err)
+		must(t, child.Start())
+		lines := bufio.NewScanner(output)
+		for appended := 0; appended < 40 && lines.Scan(); appended++ {
+			if _, err := fmt.Sscanf(lines.Text(), "appended %d", &last); err != nil {
+				t.Fatal(lines.Text())
+			}
+		}
+		must(t, child.Process.Kill())
+		for lines.Scan() {
+			if _, err := fmt.Sscanf(lines.Text(), "appended %d", &last); err != nil {
+				t.Log(lines.Text()) // cut off
+			}
+		}
+		_ = child.Wait() // it was killed
+		s := openStore(t, nil, dir)
+		days := s.Days()
+		if len(days) != 1 || days[0].Events < int64(last)+1 {
+			t.Fatalf("%d events were acknowledged, and %v are there", last+1, days)
+		}
+		must(t, s.Close())
 	}
 	info, err := os.Stat(dir)
 	must(t, err)
 	if info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder has mode %v", info.Mode())
 	}
-	killed := openStore(t, nil, copyOf(t, dir))
-	if days := killed.Days(); len(days) != 1 || days[0].Events != 100 {
-		t.Errorf("days: %v", days)
+	s := openStore(t, nil, dir)
+	_, err = s.Freeze(0, tenth)
+	must(t, err)
+	seen := map[string]bool{}
+	for _, o := range scanStore(t, s, 0, tenth) {
+		seen[o.ID] = true
 	}
-	must(t, killed.Close())
-	if _, err := spool.Open(dir, nil); err == nil {
-		t.Error("two have the folder open")
+	for n := range last + 1 {
+		if !seen[fmt.Sprintf("id-%06d", n)] {
+			t.Errorf("event %d is lost", n)
+		}
+	}
+	if second, err := spool.Open(dir, nil); err == nil {
+		t.Error("two have the folder open", second.Close())
 	}
 	must(t, s.Close())
 }
 
-// TestDamage turns over a byte in the middle of each file, cuts it and takes it away. What was acknowledged is never left out in silence, but for the end
-// of the log after a crash: there is no telling whether it was written.
+// TestDamage turns over a byte in each file, cuts it and takes it away. What was acknowledged is never left out in silence, but for the end of the log and
+// of the manifest after a crash: there is no telling whether it was written.
 func TestDamage(t *testing.T) {
 	t.Run("closed", func(t *testing.T) { testDamage(t, true) })
 	t.Run("killed", func(t *testing.T) { testDamage(t, false) })
 }
 
 func testDamage(t *testing.T, closed bool) {
-	dir := filepath.Join(t.TempDir(), "spool")
-	s := prepared(t, nil, dir)
+	mem := vfs.NewCrashableMem()
+	s := prepared(t, mem, "spool")
 	const events = 120
 	for n := 0; n < events; n += 10 {
 		var items []spool.Item
@@ -736,65 +781,92 @@ func testDamage(t *testing.T, closed bool) {
 	}
 	_, err := s.Freeze(0, tenth)
 	must(t, err)
-	killed := copyOf(t, dir)
+	asItIs := vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}
+	killed := mem.CrashClone(asItIs)
 	must(t, s.Close())
 	if !closed {
-		dir = killed
+		mem = killed
 	}
-	files, err := os.ReadDir(dir)
+	files, err := mem.List("spool")
 	must(t, err)
 	kinds := map[string]int{}
-	for _, file := range files {
-		kind := filepath.Ext(file.Name())
-		if kind != ".sst" && kind != ".log" && !strings.HasPrefix(file.Name(), "MANIFEST") {
-			continue
+	for _, name := range files {
+		kind := strings.TrimLeft(name, "0123456789")
+		kind, _, _ = strings.Cut(kind, "-")
+		kind, _, _ = strings.Cut(kind, ".0")
+		if kind == "LOCK" || kind == "OPTIONS" || strings.HasPrefix(kind, "marker.format") {
+			continue // nothing depends on what is in them
 		}
-		for name, damage := range map[string]func([]byte) []byte{
-			"a byte":  func(b []byte) []byte { return flip(b) },
-			"cut":     func(b []byte) []byte { return b[:len(b)/2] },
-			"removed": nil,
-		} {
-			copied := copyOf(t, dir)
-			path := filepath.Join(copied, file.Name())
-			content, err := os.ReadFile(path)
-			must(t, err)
-			if kind != ".log" && len(content) < 1000 || kind == ".log" && !closed && name != "a byte" {
+		for what, damage := range damages {
+			if !closed && (kind == ".log" || kind == "MANIFEST") && what != "removed" && what != "a byte in the middle" || !closed && kind == ".log" && what == "removed" {
 				continue
 			}
-			if damage == nil {
-				must(t, os.Remove(path))
-			} else {
-				must(t, os.WriteFile(path, damage(content), 0o600))
+			disk := mem.CrashClone(asItIs)
+			if !damageFile(t, disk, "spool/"+name, damage) {
+				continue
 			}
 			kinds[kind]++
-			found, err := readAll(copied)
+			found, err := readAll(disk)
 			if err == nil && found != events {
-				t.Errorf("%s, %s: %d of %d events came out and there is no error", file.Name(), name, found, events)
+				t.Errorf("%s, %s: %d of %d events came out and there is no error", name, what, found, events)
 			}
-			if err != nil && !strings.Contains(err.Error(), copied) {
-				t.Errorf("%s, %s: the error does not name the folder: %v", file.Name(), name, err)
+			if err != nil && (!strings.Contains(err.Error(), "spool spool: ") || strings.Contains(err.Error(), "\n")) {
+				t.Errorf("%s, %s: %v", name, what, err)
 			}
-			if err != nil && name == "a byte" && (!errors.Is(err, spool.ErrCorrupt) || strings.Contains(err.Error(), "\n")) {
-				t.Errorf("%s, %s: %v", file.Name(), name, err)
+			if err != nil && !strings.HasPrefix(what, "cut") && !errors.Is(err, spool.ErrCorrupt) {
+				t.Errorf("%s, %s: %v", name, what, err)
 			}
 		}
 	}
-	if kinds[".sst"] == 0 || kinds[".log"] == 0 {
-		t.Errorf("damaged: %v", kinds)
+	t.Logf("damaged: %v", kinds)
+	for _, kind := range []string{".sst", ".log", "MANIFEST", "REVISION", "marker.manifest"} {
+		if kinds[kind] == 0 {
+			t.Errorf("no %s was damaged", kind)
+		}
 	}
 }
 
-// flip turns over a byte in the middle of what is not zero: a log may be longer than what was written to it.
-func flip(b []byte) []byte {
-	if n := len(bytes.TrimRight(b, "\x00")); n > 0 {
-		b[n/2] ^= 0xff
+// damages return nil for a file to be removed.
+var damages = map[string]func([]byte) []byte{
+	"a byte at the start":  func(b []byte) []byte { return flip(b, 0) },
+	"a byte in the middle": func(b []byte) []byte { return flip(b, len(b)/2) },
+	"a byte near the end":  func(b []byte) []byte { return flip(b, len(b)-20) },
+	"cut":                  func(b []byte) []byte { return b[:len(b)/2] },
+	"cut near the end":     func(b []byte) []byte { return b[:max(len(b)-20, 0)] },
+	"removed":              func([]byte) []byte { return nil },
+}
+
+func flip(b []byte, at int) []byte {
+	if len(b) > 0 {
+		b[max(at, 0)] ^= 0xff
 	}
 	return b
 }
 
+// damageFile reports whether there was anything to damage. A log may be longer than what was written to it.
+func damageFile(t *testing.T, disk vfs.FS, name string, damage func([]byte) []byte) bool {
+	t.Helper()
+	in, err := disk.Open(name)
+	must(t, err)
+	content, err := io.ReadAll(in)
+	must(t, errors.Join(err, in.Close(), disk.Remove(name)))
+	if !strings.Contains(name, "marker") {
+		content = bytes.TrimRight(content, "\x00")
+	}
+	content = damage(content)
+	if content == nil {
+		return true
+	}
+	file, err := disk.Create(name, vfs.WriteCategoryUnspecified)
+	must(t, err)
+	_, err = file.Write(content)
+	must(t, errors.Join(err, file.Close()))
+	return len(content) > 0
+}
+
 // readAll opens a store and counts what is frozen for the tenth.
-func readAll(dir string) (n int, err error) {
-	s, err := spool.Open(dir, &spool.Options{MemTable: smallMemTable})
+func readAll(fs vfs.FS) (n int, err error) {
+	s, err := spool.Open("spool", &spool.Options{FS: fs, MemTable: smallMemTable})
 	if err != nil {
 		return 0, err
 	}
