@@ -286,12 +286,19 @@ func dataFolder(c *config.Config) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if real, err := filepath.EvalSymlinks(abs); err == nil {
-			abs = real
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		if where, err = resolve(abs); err != nil {
 			return "", err
 		}
-		where = abs
 	}
 	return batch.FolderFor(filepath.Join(base, "daybook"), where), nil
+}
+
+// resolve returns the path without symbolic links, as it will be called when what is missing of it is there.
+func resolve(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if parent := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && parent != path {
+		real, err = resolve(parent)
+		return filepath.Join(real, filepath.Base(path)), err
+	}
+	return real, err
 }
