@@ -113,12 +113,12 @@ func (l *ledger) checkStore(ctx context.Context, store sink.Store) error {
 	key := seal.ManifestKey(l.trail, l.next-1)
 	info, err := store.Head(ctx, key, "")
 	if err == nil && info.SHA256 != l.last {
-		err = sink.ErrConflict
+		err = fmt.Errorf("%s: %w", key, sink.ErrConflict)
 	}
 	if errors.Is(err, sink.ErrNotExist) || errors.Is(err, sink.ErrConflict) {
 		return &sink.HintError{
-			Err:  fmt.Errorf("the data folder %s is of another store: %s: %w", l.state.dir, key, err),
-			Hint: "each store has a data folder of its own: give another one with --data, or none",
+			Err:  fmt.Errorf("the data folder %s knows of a seal that the store does not have: %w", l.state.dir, err),
+			Hint: "if it is another store's, give one of its own with --data; if the store was emptied on purpose, remove the data folder",
 		}
 	}
 	return err
