@@ -90,7 +90,7 @@ func (f *finder) walk(dir, real string) {
 		f.fault(dir, plain(err))
 		return
 	}
-	defer root.Close()                                                                 //nolint:errcheck // nothing was written
+	defer root.Close()                                                                 // nothing was written
 	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error { // it hands on what the function returns
 		name := filepath.Join(dir, path)
 		if err != nil {
@@ -132,7 +132,7 @@ func openIn(dir, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close() //nolint:errcheck // the file stays open
+	defer root.Close() // the file stays open
 	return root.Open(path)
 }
 

@@ -209,7 +209,7 @@ func (im *importer) readFile(ctx context.Context, f input, out chan<- *recordBat
 			return nil
 		}
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close() // it was only read
 	raw := &countReader{ctx: ctx, r: file}
 	told := int64(0)
 	tell := func() {

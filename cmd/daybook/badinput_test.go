@@ -394,7 +394,7 @@ func testBadFolder(t *testing.T, m *machine) {
 	if err != nil {
 		t.Skipf("no sockets here: %v", err)
 	}
-	defer socket.Close() //nolint:errcheck // nobody calls
+	defer socket.Close()
 	got := m.export(t, nil)
 	if got.counts() != [6]int{1, 1, 0, 0, 0, 0} || len(got.Faults) != 2 || !strings.Contains(got.Faults[0].Reason, "a symbolic link that is not followed (path escapes from parent)") ||
 		got.Faults[1].File != "in/s" || got.Faults[1].Reason != "neither a file nor a folder: name it itself to have it read" {
@@ -404,7 +404,7 @@ func testBadFolder(t *testing.T, m *machine) {
 
 func testNoPermission(t *testing.T, m *machine) {
 	if os.Geteuid() == 0 { // who may read everything
-		dir, err := os.MkdirTemp("", "daybook-nobody-")
+		dir, err := os.MkdirTemp("", "daybook-nobody-") //nolint:usetesting // t.TempDir is closed to other users
 		if err != nil {
 			t.Fatal(err)
 		}
