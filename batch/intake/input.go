@@ -90,8 +90,9 @@ func (f *finder) walk(dir, real string) {
 		f.fault(dir, plain(err))
 		return
 	}
-	defer root.Close()                                                                 // nothing was written
-	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error { // it hands on what the function returns
+	defer root.Close()
+	// The walk has no error of its own: it hands on what this returns, which is none.
+	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		name := filepath.Join(dir, path)
 		if err != nil {
 			f.fault(name, plain(err))
