@@ -32,11 +32,9 @@ const (
 
 // keyFile is a key file being written.
 type keyFile struct {
-	path string
 	file *os.File
 	z    *zstd.Encoder
 	buf  []byte
-	rows int64
 }
 
 func createKeyFile(path string) (*keyFile, error) {
@@ -52,11 +50,10 @@ func createKeyFile(path string) (*keyFile, error) {
 		_ = file.Close() // nothing was written
 		return nil, err
 	}
-	return &keyFile{path: path, file: file, z: z}, nil
+	return &keyFile{file: file, z: z}, nil
 }
 
 func (k *keyFile) add(tail []byte) error {
-	k.rows++
 	k.buf = append(binary.AppendUvarint(k.buf, uint64(len(tail))), tail...)
 	if len(k.buf) < 32<<10 {
 		return nil
@@ -84,6 +81,7 @@ func (k *keyFile) close() error {
 type keySet struct {
 	name    string
 	dir     string // until close
+	class   uint8  // of the files that are open
 	current *keyFile
 	suspect *keyFile
 }
@@ -100,13 +98,13 @@ func createKeySet(name string) (*keySet, error) {
 
 // add adds the key of an event of the class of that index. Classes come one after the other.
 func (s *keySet) add(class uint8, tail []byte, suspect bool) error {
-	name := filepath.Join(s.dir, fmt.Sprintf("%03d.keys", class))
-	if s.current == nil || s.current.path != name {
+	if s.current == nil || s.class != class {
 		if err := s.closeCurrent(); err != nil {
 			return err
 		}
 		var err error
-		if s.current, err = createKeyFile(name); err != nil {
+		s.class = class
+		if s.current, err = createKeyFile(filepath.Join(s.dir, fmt.Sprintf("%03d.keys", class))); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -248,4 +249,26 @@ func TestNothingIsPutForAManifestThatWouldBeRefused(t *testing.T) {
 		t.Errorf("the store has %q", keys)
 	}
 	mustExport(t, i, i.settings(store), writeLines(t, records("x", 10, 5)...))
+}
+
+// What an event costs on its way through an export must not be allocations.
+func TestNoAllocationForEachEvent(t *testing.T) {
+	allocations := func(n int, split bool) uint64 {
+		i, store := newInstallation(t), memory(t)
+		s := i.settings(store)
+		s.Trails[0].SplitProjects = split
+		path := writeLines(t, records("x", 10, n)...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		mustExport(t, i, s, path)
+		runtime.ReadMemStats(&after)
+		return after.Mallocs - before.Mallocs
+	}
+	const few, many = 5_000, 25_000
+	for _, split := range []bool{false, true} {
+		a, b := allocations(few, split), allocations(many, split)
+		if each := (float64(b) - float64(a)) / (many - few); each > 0.5 {
+			t.Errorf("split %v: %.2f allocations for each event", split, each)
+		}
+	}
 }
