@@ -1,3 +1,5 @@
+//go:build unix
+
 package spool_test
 
 import (
@@ -72,13 +74,6 @@ func BenchmarkSorter(b *testing.B) {
 
 func cpu(r *syscall.Rusage) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
-func must(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
 }
 
 // BenchmarkAppend is the cost of an event from Append, a thousand at a time, to the end of the scan.

@@ -38,6 +38,13 @@ func add(tb testing.TB, w *spool.Writer, list ...added) {
 	}
 }
 
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // made returns an event with that id.
 func made(at time.Time, id, action string) added {
 	var e event.Event
