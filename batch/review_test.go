@@ -8,12 +8,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"daybook/batch"
 	"daybook/batch/seal"
-	"daybook/formats"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -213,26 +213,47 @@ func TestACancelledRunEnds(t *testing.T) {
 	}
 }
 
-// A day that got many addenda is read with few files open.
-func TestManySealsOfADay(t *testing.T) {
+// A day that has many key files, for its many addenda and classes, is read with few of them open.
+func TestManyKeyFilesOfADay(t *testing.T) {
 	i, store := newInstallation(t), memory(t)
 	s := i.settings(store)
-	s.Trails[0].Formats = []formats.Format{formats.CSV}
+	s.Trails[0].Formats = nil
+	standard := s.Classes[0]
+	s.Classes = nil
+	const classes, seals = 15, 10
+	for n := range classes {
+		c := standard
+		c.Name = fmt.Sprintf("class-%02d", n)
+		c.Match = []string{"type-" + c.Name}
+		s.Classes = append(s.Classes, c)
+	}
+	s.Classes = append(s.Classes, standard)
 	var all []string
-	for n := range 150 {
-		all = append(all, record(fmt.Sprintf("a%d", n), day(10).Add(time.Duration(n)*time.Minute), ""))
+	add := func(id string, at time.Duration) {
+		for _, c := range s.Classes {
+			all = append(all, record("a"+id+c.Name, day(10).Add(at), fmt.Sprintf(`,"type":"type-%s"`, c.Name)))
+		}
+	}
+	for n := range seals {
+		add(fmt.Sprint(n), time.Duration(n+1)*time.Hour)
 		mustExport(t, i, s, writeLines(t, all...))
 	}
-	mustHold(t, store, i, ids(all...))
 	most := 0
+	var mu sync.Mutex
 	s.PartRows = 1 // so that there is progress before all keys are read
 	s.Progress = func(batch.Progress) {
-		if open, err := os.ReadDir("/proc/self/fd"); err == nil {
+		open, err := os.ReadDir("/proc/self/fd")
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
 			most = max(most, len(open))
 		}
 	}
-	mustExport(t, i, s, writeLines(t, append(all, record("z1", day(10).Add(time.Second), ""), record("z2", day(10).Add(2*time.Second), ""))...))
-	if most > 120 {
+	add("x", time.Minute)
+	add("y", 2*time.Minute)
+	mustExport(t, i, s, writeLines(t, all...))
+	mustHold(t, store, i, ids(all...))
+	if most > 100 {
 		t.Errorf("%d files were open", most)
 	}
 }
