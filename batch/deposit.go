@@ -194,7 +194,7 @@ func (r *Roller) putFile(ctx context.Context, trail string, f *seal.File) error 
 		Key: f.Key, ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Lock: want, Body: body, Final: true,
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.Key, err)
+		return err // it names the key
 	}
 	if info.Size != f.Size || info.SHA256 != f.SHA256 || !info.Lock.Covers(want) {
 		return fmt.Errorf("%s: the store has %d bytes with SHA-256 %x and lock %v, but %d bytes with %x and %v were put", f.Key, info.Size, info.SHA256, info.Lock, f.Size, f.SHA256, want)
@@ -208,8 +208,5 @@ func putSmall(ctx context.Context, store sink.Store, key, contentType string, da
 	_, err := store.Put(ctx, sink.Object{
 		Key: key, ContentType: contentType, Size: int64(len(data)), SHA256: seal.Sum(data), Lock: lock, Body: bytes.NewReader(data),
 	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return nil
+	return err // it names the key
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"time"
 
 	"daybook/batch/intake"
 	"daybook/batch/seal"
 	"daybook/batch/spool"
+	"daybook/event"
 )
 
 // Report says what a run did.
@@ -67,14 +69,22 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 		return report, err
 	}
 	days := sorter.Days()
-	var closed []spool.TrailDay
+	var closed, suspects []spool.TrailDay
 	for _, d := range days {
 		if r.closed(d.Day) || r.IncludeOpen {
 			closed = append(closed, d)
 			continue
 		}
-		report.Pending += d.Events
-		open := DayResult{Trail: r.Trails[d.Trail].Name, Day: seal.Date{Day: d.Day}, Outcome: StillOpen, Pending: d.Events}
+		pending := d.Events
+		if n := tally.suspects[d.Trail]; n > 0 && d.Day == event.DayOf(r.asOf()) {
+			suspects = append(suspects, spool.TrailDay{Trail: d.Trail, Day: d.Day, Events: n})
+			pending -= n
+		}
+		if pending == 0 {
+			continue
+		}
+		report.Pending += pending
+		open := DayResult{Trail: r.Trails[d.Trail].Name, Day: seal.Date{Day: d.Day}, Outcome: StillOpen, Pending: pending}
 		report.Days = append(report.Days, open)
 		r.progress(Progress{Done: &open})
 	}
@@ -84,8 +94,12 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 	}
 	left := carry{Quarantined: tally.quarantined, Hashes: tally.hashes, NotTracked: tally.notTracked, Pending: report.Pending}
 	tell = tell.plus(left)
-	for _, d := range closed {
-		done, err := r.sealDay(ctx, d.Trail, d.Day, sorter, conflicts, tell, d.Events, false)
+	for i, d := range append(closed, suspects...) {
+		var from rows = sorter
+		if i >= len(closed) {
+			from = suspectsOf{sorter, d.Events}
+		}
+		done, err := r.sealDay(ctx, d.Trail, d.Day, from, conflicts, tell, d.Events, false)
 		if err != nil {
 			return report, err
 		}
@@ -105,6 +119,29 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 	return report, report.check()
 }
 
+// suspectsOf hands out the events of a day whose time is suspect, of which that many were added. An export seals them even though their day, that of
+// the run, is not over: a later run would file them under its own day, and never seal them.
+type suspectsOf struct {
+	rows
+	added int64
+}
+
+func (s suspectsOf) Scan(trail uint16, day event.Day, stats *spool.ScanStats) iter.Seq2[spool.Item, error] {
+	return func(yield func(spool.Item, error) bool) {
+		var all spool.ScanStats
+		stats.Duplicates = s.added
+		for item, err := range s.rows.Scan(trail, day, &all) {
+			if err == nil && !item.Suspect {
+				continue
+			}
+			stats.Duplicates--
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+}
+
 func (r *Report) add(d DayResult) {
 	r.Days = append(r.Days, d)
 	r.Written += d.Events
@@ -119,13 +156,14 @@ type tally struct {
 	quarantined        int64
 	hashes             []seal.Hash
 	notTracked, copies int64
+	suspects           map[uint16]int64 // by trail
 }
 
 // take reads the input into the sorter.
 func (r *Roller) take(ctx context.Context, paths []string, stdin io.Reader, how intake.Settings, q *intake.Quarantine, report *Report, sorter *spool.Sorter) (*tally, error) {
-	t := &tally{}
+	t := &tally{suspects: map[uint16]int64{}}
 	takers := func() intake.Taker {
-		return &taker{router: newRouter(r.Trails, r.Classes, how.AsOf), writer: sorter.Writer(), tally: t}
+		return &taker{suspects: map[uint16]int64{}, router: newRouter(r.Trails, r.Classes, how.AsOf), writer: sorter.Writer(), tally: t}
 	}
 	in, err := intake.Import(ctx, paths, stdin, how, q, takers, func(n int64) { r.progress(Progress{Read: n}) })
 	if closeErr := q.Close(); err == nil {
@@ -154,6 +192,7 @@ type taker struct {
 	writer             *spool.Writer
 	tally              *tally
 	notTracked, copies int64
+	suspects           map[uint16]int64
 }
 
 func (t *taker) Take(in intake.Taken) error {
@@ -165,6 +204,9 @@ func (t *taker) Take(in intake.Taken) error {
 		}
 		took++
 		group.Trail = uint16(i)
+		if in.Suspect {
+			t.suspects[group.Trail]++
+		}
 		if err := t.writer.Add(group, in.Event, in.Row, in.Ordinal, in.Suspect); err != nil {
 			return err
 		}
@@ -181,6 +223,9 @@ func (t *taker) Close() error {
 	t.tally.mu.Lock()
 	t.tally.notTracked += t.notTracked
 	t.tally.copies += t.copies
+	for trail, n := range t.suspects {
+		t.tally.suspects[trail] += n
+	}
 	t.tally.mu.Unlock()
 	return t.writer.Close()
 }

@@ -505,3 +505,26 @@ func TestSealsOfOthersAreCheckedBeforeTheyAreTakenOver(t *testing.T) {
 		}
 	}
 }
+
+func TestSuspectEventsAreSealedThoughTheirDayIsOpen(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	old := record("a1970", time.Unix(0, 0).UTC(), "")
+	lines := []string{old, old, record("b-today", now.Add(-time.Hour), ""), record("c2099", time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC), "")}
+	r := mustExport(t, i, s, writeLines(t, lines...))
+	if diff := cmp.Diff([]string{"2026-03-20 open 0", "2026-03-20 sealed 2"}, outcomes(r)); diff != "" || r.Pending != 1 || r.Duplicates != 1 {
+		t.Errorf("%d pending, %d duplicates: %s", r.Pending, r.Duplicates, diff)
+	}
+	// A day later the rest of that day is sealed beside them, and they are known.
+	s.AsOf = now.Add(24 * time.Hour)
+	how := i.reading(t)
+	how.AsOf = s.AsOf
+	r, err := i.exportAs(t, s, how, nil, writeLines(t, lines...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Written != 1 || r.Duplicates != 3 || r.Pending != 0 {
+		t.Errorf("%v: %+v", outcomes(r), r)
+	}
+	mustHold(t, store, i, []string{"a1970", "b-today", "c2099"})
+}

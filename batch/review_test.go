@@ -293,3 +293,19 @@ func TestNoAllocationForEachEvent(t *testing.T) {
 		}
 	}
 }
+func TestYearsAtTheEdge(t *testing.T) {
+	for _, at := range []string{
+		"0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0000-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59-12:00", "1677-01-01T00:00:00Z", "2300-01-01T00:00:00Z",
+	} {
+		t.Run(at, func(t *testing.T) {
+			i, store := newInstallation(t), memory(t)
+			s := i.settings(store)
+			s.IncludeOpen = true
+			r := mustExport(t, i, s, writeLines(t, fmt.Sprintf(`{"id":"a","time":%q,"action":"x"}`, at)))
+			if r.Written+r.Quarantined != 1 {
+				t.Errorf("%+v", r)
+			}
+			audit(t, store, "audit", i.key.Public())
+		})
+	}
+}

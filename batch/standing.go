@@ -83,7 +83,7 @@ type standingSpool struct {
 }
 
 func (r *Roller) openSpool() (*standingSpool, error) {
-	store, err := spool.Open(r.state.path("spool"), &spool.Options{MemTable: r.SortMemory})
+	store, err := spool.Open(r.state.path("spool"), &spool.Options{MemTable: r.SortMemory / 3})
 	if err != nil {
 		return nil, err
 	}

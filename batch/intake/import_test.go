@@ -341,7 +341,7 @@ func TestAFileIsReadOnceHoweverOftenItIsNamed(t *testing.T) {
 	if got.Taken != 2 || got.Files != 2 || got.Faults != nil {
 		t.Errorf("%+v", got.Report)
 	}
-	if size := intake.Sizes([]string{a, "in", a}); size != int64(len(anonymous)) {
+	if size := intake.Sizes([]string{a, "in", a}, nil); size != int64(len(anonymous)) {
 		t.Errorf("%d bytes to read", size)
 	}
 }

@@ -34,8 +34,13 @@ type input struct {
 // that is not there is an error at once; what can't be read is handed to fault, and the walk goes on.
 //
 // Folders are read through os.Root: a symbolic link that leads out of its folder is a fault, never followed.
-func inputs(paths []string, stdin io.Reader, fault func(file, reason string)) ([]input, error) {
-	f := finder{fault: fault, seen: map[string]bool{}}
+func inputs(paths, skip []string, stdin io.Reader, fault func(file, reason string)) ([]input, error) {
+	f := finder{fault: fault, seen: map[string]bool{}, skip: map[string]bool{}}
+	for _, dir := range skip {
+		if real, err := realPath(dir); err == nil { // else it is not there, and can't be met
+			f.skip[real] = true
+		}
+	}
 	for _, path := range paths {
 		if path == Stdin {
 			f.add(path, input{"standard input", 0, func() (io.ReadCloser, error) { return io.NopCloser(stdin), nil }, true})
@@ -73,6 +78,7 @@ func realPath(path string) (string, error) {
 type finder struct {
 	list  []input
 	seen  map[string]bool // by where they lead
+	skip  map[string]bool // likewise
 	fault func(file, reason string)
 }
 
@@ -105,6 +111,9 @@ func (f *finder) walk(dir, real string) {
 			return nil
 		}
 		if d.IsDir() {
+			if path != "." && f.skip[filepath.Join(real, path)] {
+				return fs.SkipDir
+			}
 			return nil
 		}
 		target, link := filepath.Join(real, path), d.Type()&fs.ModeSymlink != 0

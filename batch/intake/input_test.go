@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -144,5 +145,25 @@ func TestABombIsDefused(t *testing.T) {
 				t.Errorf("%+v", got.Report)
 			}
 		})
+	}
+}
+
+func TestFoldersToSkipArePassedOverInsideOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"in/a.jsonl", "in/audit/jsonl/b.jsonl"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("{}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in, own := filepath.Join(dir, "in"), filepath.Join(dir, "in", "audit")
+	if got := intake.Sizes([]string{in}, []string{own, filepath.Join(dir, "missing")}); got != 3 {
+		t.Errorf("%d bytes to read, want those of one file", got)
+	}
+	if got := intake.Sizes([]string{own}, []string{own}); got != 3 {
+		t.Errorf("named itself: %d bytes to read", got)
 	}
 }

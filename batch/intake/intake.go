@@ -50,6 +50,8 @@ type Settings struct {
 	Ratio int64
 	// Workers is how many goroutines decode.
 	Workers int
+	// Skip are folders that are passed over inside of others: Daybook's own.
+	Skip []string
 	// Redactor takes secrets out.
 	Redactor *Redactor
 }
@@ -103,7 +105,7 @@ func Import(ctx context.Context, paths []string, stdin io.Reader, settings Setti
 		}
 		im.forced = &d
 	}
-	files, err := inputs(paths, stdin, im.fault)
+	files, err := inputs(paths, settings.Skip, stdin, im.fault)
 	if err != nil {
 		return Report{}, err
 	}
@@ -131,9 +133,9 @@ func Import(ctx context.Context, paths []string, stdin io.Reader, settings Setti
 	return im.report, err
 }
 
-// Sizes returns the bytes that the files named by paths have, as far as that is known.
-func Sizes(paths []string) int64 {
-	files, err := inputs(paths, nil, func(string, string) {})
+// Sizes returns the bytes that the files named by paths have, as far as that is known, but for those in folders that are passed over.
+func Sizes(paths, skip []string) int64 {
+	files, err := inputs(paths, skip, nil, func(string, string) {})
 	if err != nil {
 		return 0
 	}
@@ -366,6 +368,9 @@ func (w *worker) decode(b *recordBatch, record []byte) (Taken, error) {
 	}
 	if !event.PlausibleIP(e.Get(event.IP)) {
 		e.Flag(event.FlagIPInvalid)
+	}
+	if year := e.Time.Year(); year < 1 || year > 9999 || e.Time.IsZero() {
+		return Taken{}, fmt.Errorf("time is in the year %d: UTC times are written with the years 1 to 9999, and its first instant stands for none", year)
 	}
 	suspect := e.Time.After(settings.AsOf.Add(FutureTolerance)) || e.Time.Before(settings.PlausibleAfter)
 	if suspect {

@@ -60,7 +60,7 @@ func (d *display) progress(p batch.Progress) {
 	case p.Done != nil:
 		d.end()
 		if !d.terminal && !d.quiet {
-			_, _ = fmt.Fprintf(d.out, "daybook: %s %v: %s, %d events, %d files\n", p.Done.Trail, p.Done.Day, p.Done.Outcome, p.Done.Events, p.Done.Files)
+			_, _ = fmt.Fprintf(d.out, "daybook: %s %v: %s, %d events, %d files\n", p.Done.Trail, p.Done.Day, p.Done.Outcome, p.Done.Events+p.Done.Pending, p.Done.Files)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (a *app) export(cmd *cobra.Command, paths []string) error {
 	if err := checkPaths(paths); err != nil {
 		return err
 	}
-	ui := a.newDisplay(intake.Sizes(paths))
+	ui := a.newDisplay(intake.Sizes(paths, ownFolders(c)))
 	defer ui.close()
 	settings, reading, err := a.settings(cmd, c, ui)
 	if err != nil {

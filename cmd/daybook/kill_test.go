@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -73,7 +74,7 @@ as_of: 2026-03-20
 data: %s
 key: %s
 `, prefix, server.URL, server.Region, filepath.Join(dir, prefix), filepath.Join(dir, "keys", "signing.key")))
-		started := time.Now()
+		var started time.Time
 		for attempt := 0; ; attempt++ {
 			cmd := exec.Command(binary, "export", "--json", "--config", config, input)
 			cmd.Env = append(os.Environ(), "TEST_ACCESS_KEY="+server.AccessKey, "TEST_SECRET_KEY="+server.SecretKey)
@@ -94,7 +95,7 @@ key: %s
 				checkCounts(t, stdout.Bytes(), len(lines))
 				break
 			}
-			if exit, ok := err.(*exec.ExitError); !ok || exit.Exited() {
+			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Exited() {
 				t.Fatalf("round %d: %v\n%s", round, err, stderr.String())
 			}
 			killed++

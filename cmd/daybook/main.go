@@ -70,6 +70,9 @@ func (a *app) exit(err error) int {
 	if errors.As(err, &hint) {
 		way = hint.Hint
 	}
+	if way == "" && errors.Is(err, syscall.ENOSPC) {
+		way = "make room there and run it again: what was begun is finished then"
+	}
 	if errors.Is(err, context.Canceled) {
 		err, way = errInterrupted, "run it again: what was begun is finished then"
 	}

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,7 +50,7 @@ key: %s
 				cmd := exec.Command(binary, args...)
 				cmd.Env = append(os.Environ(), "TEST_ACCESS_KEY="+server.AccessKey, "TEST_SECRET_KEY="+server.SecretKey)
 				out, err := cmd.Output()
-				if exit, ok := err.(*exec.ExitError); ok {
+				if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 					t.Fatalf("daybook %v: %v\n%s", args, err, exit.Stderr)
 				} else if err != nil {
 					t.Fatal(err)

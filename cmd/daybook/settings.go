@@ -148,7 +148,7 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 	}
 	reading := intake.Settings{
 		From: c.From, Source: c.Source, Org: c.Trails[0].Org, AsOf: s.AsOf, PlausibleAfter: c.PlausibleAfter.Time(),
-		RecordLimit: int(c.Limits.Record), Ratio: int64(c.Limits.Ratio), Workers: s.Workers, Redactor: redactor,
+		RecordLimit: int(c.Limits.Record), Ratio: int64(c.Limits.Ratio), Workers: s.Workers, Redactor: redactor, Skip: ownFolders(c),
 	}
 	return s, reading, nil
 }
@@ -301,4 +301,16 @@ func resolve(path string) (string, error) {
 		return filepath.Join(real, filepath.Base(path)), err
 	}
 	return real, err
+}
+
+// ownFolders are Daybook's own: to export the folder that they lie in is not to export them.
+func ownFolders(c *config.Config) []string {
+	var own []string
+	if !isS3(c.Store.URL) {
+		own = append(own, folderOf(c.Store.URL))
+	}
+	if data, err := dataFolder(c); err == nil { // its error is told where it is needed
+		own = append(own, data)
+	}
+	return own
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"text/tabwriter"
@@ -40,7 +41,7 @@ func (a *app) importPaths(cmd *cobra.Command, paths []string) error {
 	if err := checkPaths(paths); err != nil {
 		return err
 	}
-	ui := a.newDisplay(intake.Sizes(paths))
+	ui := a.newDisplay(intake.Sizes(paths, ownFolders(c)))
 	defer ui.close()
 	settings, reading, err := a.settings(cmd, c, ui)
 	if err != nil {
@@ -184,15 +185,35 @@ func (a *app) writeStatus(s *batch.Status) error {
 		if trail.Unfinished != nil {
 			_, _ = fmt.Fprintf(t, "unfinished\t%v: the next export or roll finishes its seal\n", trail.Unfinished)
 		}
-		for _, p := range trail.Pending {
-			state := "not closed yet"
-			if p.Due {
-				state = "due: run `daybook roll`"
-			}
-			_, _ = fmt.Fprintf(t, "waiting\t%v: %d events, %s\n", p.Day, p.Events, state)
+		for i := 0; i < len(trail.Pending); {
+			n := emptyRun(trail.Pending[i:])
+			writePending(t, trail.Pending[i:i+n])
+			i += n
 		}
 	}
 	_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", s.Quarantined, s.NotTracked)
 	_, _ = fmt.Fprintf(t, "data folder\t%s\n", s.Data)
 	return t.Flush()
+}
+
+// emptyRun returns how many of the days are told as one: days on end that are due and have no events, or the first alone.
+func emptyRun(days []batch.PendingDay) int {
+	n := 1
+	for n < len(days) && days[0].Events == 0 && days[n].Events == 0 && days[n].Day.Day == days[n-1].Day.Day+1 {
+		n++
+	}
+	return n
+}
+
+func writePending(w io.Writer, days []batch.PendingDay) {
+	first, last := days[0], days[len(days)-1]
+	state := "not closed yet"
+	if first.Due {
+		state = "due: run `daybook roll`"
+	}
+	if len(days) > 1 {
+		_, _ = fmt.Fprintf(w, "waiting\t%v to %v: no events, %s\n", first.Day, last.Day, state)
+		return
+	}
+	_, _ = fmt.Fprintf(w, "waiting\t%v: %d events, %s\n", first.Day, first.Events, state)
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func TestPreflight(t *testing.T) {
-	const create = "daybook bucket create s3://bucket/audit --mode compliance"
+	const create = "daybook bucket create s3://bucket/audit"
 	for _, c := range []struct {
 		name   string
 		change func(b *fakeBucket)
@@ -208,7 +208,7 @@ func TestBadBuckets(t *testing.T) {
 			"versioned": "Object Lock is not enabled",
 		} {
 			s := open(t, "s3://"+bucket+"/audit", options(t, server, sink.Compliance))
-			wantError(t, s.Preflight(t.Context()), sink.ErrUnfit, text, "daybook bucket create s3://"+bucket+"/audit --mode compliance")
+			wantError(t, s.Preflight(t.Context()), sink.ErrUnfit, text, "daybook bucket create s3://"+bucket+"/audit")
 			if _, err := s.Put(t.Context(), object("a", "x", sink.Compliance)); err == nil || errors.Is(err, sink.ErrNotExist) {
 				t.Errorf("Put into bucket %s = %v", bucket, err)
 			}

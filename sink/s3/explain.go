@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path"
-	"strings"
 	"syscall"
 
 	"daybook/sink"
@@ -98,11 +97,7 @@ func (s *Store) arn(name string) string {
 }
 
 func (s *Store) createHint() string {
-	mode := s.mode
-	if mode == sink.None {
-		mode = sink.Compliance
-	}
-	return fmt.Sprintf("make a bucket that is right with: daybook bucket create %s --mode %s", s.url(s.prefix), strings.ToLower(string(mode)))
+	return fmt.Sprintf("make a bucket that is right with: daybook bucket create %s (and --config, if that names the endpoint)", s.url(s.prefix))
 }
 
 // errNoBucket is the cause of an ErrUnfit that making the bucket cures.

@@ -20,7 +20,7 @@ func TestHeadOfMissingBucket(t *testing.T) {
 	f.change(func(b *fakeBucket) { b.missing = true })
 	s := open(t, "s3://bucket/audit", f.options(t, sink.Compliance))
 	_, err := s.Head(t.Context(), "a", "")
-	wantError(t, err, sink.ErrUnfit, "no such bucket", "daybook bucket create s3://bucket/audit --mode compliance")
+	wantError(t, err, sink.ErrUnfit, "no such bucket", "daybook bucket create s3://bucket/audit")
 	_, err = s.Get(t.Context(), "a", "")
 	wantError(t, err, sink.ErrUnfit, "no such bucket", "bucket create")
 	_, err = s.Put(t.Context(), object("a", "x", sink.Compliance))
