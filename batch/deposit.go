@@ -188,7 +188,7 @@ func (r *Roller) putFile(ctx context.Context, trail string, f *seal.File) error 
 	if err != nil {
 		return fmt.Errorf("staging: %w", err)
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	defer body.Close()
 	want := sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}
 	info, err := r.Store.Put(ctx, sink.Object{
 		Key: f.Key, ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Lock: want, Body: body, Final: true,

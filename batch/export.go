@@ -58,7 +58,7 @@ func (r *Report) check() error {
 func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, how intake.Settings, q *intake.Quarantine) (*Report, error) {
 	started := time.Now()
 	sorter := spool.NewSorter(r.state.path("runs"), r.sorterMemory())
-	defer sorter.Close() //nolint:errcheck // the folder is emptied at the next start
+	defer sorter.Close()
 	report := &Report{Days: r.resumed}
 	tally, err := r.take(ctx, paths, stdin, how, q, report, sorter)
 	if err != nil {

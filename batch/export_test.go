@@ -167,13 +167,13 @@ func TestEqualEventsGiveEqualFiles(t *testing.T) {
 }
 
 func TestPartsAreCutAtTheSameEvent(t *testing.T) {
-	i, store := newInstallation(t), memory(t)
+	i := newInstallation(t)
 	lines := records("x", 10, 100)
 	for name, change := range map[string]func(*batch.Settings){
 		"rows":  func(s *batch.Settings) { s.PartRows = 30 },
 		"bytes": func(s *batch.Settings) { s.PartBytes = int64(len(lines[0])+40) * 30 },
 	} {
-		store = memory(t)
+		store := memory(t)
 		i.loseData(t)
 		s := i.settings(store)
 		change(&s)
@@ -290,7 +290,7 @@ func TestOddTimesAreFiledUnderTheDayOfReceipt(t *testing.T) {
 		s.Now = func() time.Time { return later }
 		how := i.reading(t)
 		how.AsOf = later
-		r, err := i.exportAs(t, s, how, nil, writeLines(t, lines...))
+		r, err := i.exportAs(t, s, how, writeLines(t, lines...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,7 +340,7 @@ func TestTrailsTakeTheirOrgAndProjects(t *testing.T) {
 	}
 	how := i.reading(t)
 	how.Org = "acme"
-	r, err := i.exportAs(t, s, how, nil, writeLines(t, lines...))
+	r, err := i.exportAs(t, s, how, writeLines(t, lines...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -457,7 +457,7 @@ func TestADataFolderServesOneProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // nothing was written
+	defer r.Close()
 	if _, err := batch.Open(t.Context(), i.settings(store)); !errors.Is(err, batch.ErrBusy) {
 		t.Errorf("got %v, want ErrBusy", err)
 	}
@@ -519,7 +519,7 @@ func TestSuspectEventsAreSealedThoughTheirDayIsOpen(t *testing.T) {
 	s.AsOf = now.Add(24 * time.Hour)
 	how := i.reading(t)
 	how.AsOf = s.AsOf
-	r, err := i.exportAs(t, s, how, nil, writeLines(t, lines...))
+	r, err := i.exportAs(t, s, how, writeLines(t, lines...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,16 +92,16 @@ func (i *installation) reading(t *testing.T) intake.Settings {
 // export runs an export as a process of its own would.
 func (i *installation) export(t *testing.T, s batch.Settings, paths ...string) (*batch.Report, error) {
 	t.Helper()
-	return i.exportAs(t, s, i.reading(t), nil, paths...)
+	return i.exportAs(t, s, i.reading(t), paths...)
 }
 
-func (i *installation) exportAs(t *testing.T, s batch.Settings, how intake.Settings, stdin io.Reader, paths ...string) (*batch.Report, error) {
+func (i *installation) exportAs(t *testing.T, s batch.Settings, how intake.Settings, paths ...string) (*batch.Report, error) {
 	t.Helper()
 	r, err := batch.Open(context.Background(), s)
 	if err != nil {
 		return nil, err
 	}
-	report, err := r.Export(context.Background(), paths, stdin, how, newQuarantine(s))
+	report, err := r.Export(context.Background(), paths, nil, how, newQuarantine(s))
 	if closeErr := r.Close(); err == nil {
 		err = closeErr
 	}

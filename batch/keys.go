@@ -128,7 +128,7 @@ func (r *Roller) readEvidence(ctx context.Context, f seal.File, row func(row []b
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	defer body.Close()
 	hash := sha256.New()
 	stored := io.TeeReader(body, hash)
 	z, err := zstd.NewReader(stored, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))

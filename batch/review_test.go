@@ -207,7 +207,7 @@ func TestACancelledRunEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // nothing was written
+	defer r.Close()
 	if _, err := r.Export(ctx, []string{path}, nil, i.reading(t), newQuarantine(s)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -49,7 +49,7 @@ func Import(ctx context.Context, s Settings, paths []string, stdin io.Reader, ho
 		return nil, err
 	}
 	sorter := spool.NewSorter(st.path("runs"), r.sorterMemory())
-	defer sorter.Close() //nolint:errcheck // the folder is emptied at the next start
+	defer sorter.Close()
 	report = &Report{}
 	counted, err := r.take(ctx, paths, stdin, how, q, report, sorter)
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"daybook/sink/sinktest"
 )
 
-func (i *installation) take(t *testing.T, s batch.Settings, lines ...string) *batch.Report {
+func (i *installation) take(t *testing.T, s batch.Settings, lines ...string) {
 	t.Helper()
-	return i.takeAs(t, s, i.reading(t), lines...)
+	i.takeAs(t, s, i.reading(t), lines...)
 }
 
 func (i *installation) takeAs(t *testing.T, s batch.Settings, how intake.Settings, lines ...string) *batch.Report {

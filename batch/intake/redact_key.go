@@ -61,7 +61,7 @@ const redactedKey = "[redacted]"
 func (k HMACKey) String() string { return redactedKey }
 
 // Format prints [redacted], whatever the verb.
-func (k HMACKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, redactedKey) }
+func (k HMACKey) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, redactedKey) }
 
 // LogValue is String.
 func (k HMACKey) LogValue() slog.Value { return slog.StringValue(redactedKey) }

@@ -161,7 +161,7 @@ func (k Key) PublicPEM() []byte { return k.public.PEM() }
 func (k Key) String() string { return k.public.String() }
 
 // Format prints String, whatever the verb.
-func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.public.String()) }
+func (k Key) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, k.public.String()) }
 
 // LogValue is String.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }

@@ -270,7 +270,9 @@ func TestDictionaries(t *testing.T) {
 		if d := page.Dictionary(); test.dictionary && d.Len() != test.values {
 			t.Errorf("%s: a dictionary of %d texts, want %d", test.name, d.Len(), test.values)
 		}
-		pages.Close()
+		if err := pages.Close(); err != nil {
+			t.Error(err)
+		}
 		if offsets, err := chunk.OffsetIndex(); test.name == "project_id" && (err != nil || offsets.NumPages() != 5) {
 			t.Errorf("%s: %d pages, %v: want one for 32 Ki rows", test.name, offsets.NumPages(), err)
 		}

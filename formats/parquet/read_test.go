@@ -269,7 +269,9 @@ func checkClaims(t testing.TB, f *pq.File) {
 				rows += page.NumRows()
 				pq.Release(page)
 			}
-			pages.Close()
+			if err := pages.Close(); err != nil {
+				t.Error(err)
+			}
 			if meta.Statistics.NullCount != nulls || meta.NumValues != values || rows != group.NumRows() {
 				t.Errorf("%v: %d nulls of %d values in %d rows, the footer says %d of %d in %d", where, nulls, values, rows, meta.Statistics.NullCount, meta.NumValues, group.NumRows())
 			}

@@ -70,7 +70,7 @@ func TestAFinalFileIsTakenInsteadOfCopied(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer r.Close() //nolint:errcheck // it is only read
+			defer r.Close()
 			if content, err := io.ReadAll(r); err != nil || !bytes.Equal(content, body) {
 				t.Errorf("%d bytes, %v", len(content), err)
 			}

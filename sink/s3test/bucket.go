@@ -88,7 +88,7 @@ func (s *Server) Read(t testing.TB, bucket, key string) []byte {
 	if err != nil {
 		t.Fatalf("read %s/%s on %s: %v", bucket, key, s.kind.name, err)
 	}
-	defer object.Close() //nolint:errcheck // it is only read
+	defer object.Close()
 	content, err := io.ReadAll(object)
 	if minio.ToErrorResponse(err).Code == "NoSuchKey" {
 		return nil
