@@ -87,6 +87,7 @@ type chunk struct {
 	tails   []byte
 	tailEnd []int
 	suspect []bool
+	isLeaf  []bool // the tail's hash is the row's leaf in the Merkle tree
 	users   atomic.Int32
 }
 
@@ -227,7 +228,9 @@ func (r *renderer) scan(pipe *pipe, from rows, projects *projectSplit, evenEmpty
 			return err
 		}
 		counts.rows++
-		counts.redacted += int64(bytes.Count(item.Row, redactedMark))
+		if !cutter.chunk.isLeaf[len(cutter.chunk.isLeaf)-1] {
+			counts.redacted += int64(bytes.Count(item.Row, redactedMark))
+		}
 		counts.source(e)
 		if item.Suspect {
 			counts.suspect++
@@ -311,6 +314,7 @@ func (c *cutter) add(item spool.Item, to partID) (*event.Event, error) {
 	k.tails = append(k.tails, item.Tail...)
 	k.tailEnd = append(k.tailEnd, len(k.tails))
 	k.suspect = append(k.suspect, item.Suspect)
+	k.isLeaf = append(k.isLeaf, e.HasOnlyContent(item.Row))
 	c.rows++
 	c.bytes += size
 	return e, nil
@@ -342,7 +346,7 @@ func (r *renderer) newChunk(part partID, atLeast int) *chunk {
 		k.arena = make([]byte, 0, atLeast)
 	}
 	k.part = part
-	k.events, k.arena, k.tails, k.tailEnd, k.suspect = k.events[:0], k.arena[:0], k.tails[:0], k.tailEnd[:0], k.suspect[:0]
+	k.events, k.arena, k.tails, k.tailEnd, k.suspect, k.isLeaf = k.events[:0], k.arena[:0], k.tails[:0], k.tailEnd[:0], k.suspect[:0], k.isLeaf[:0]
 	return k
 }
 
@@ -435,7 +439,7 @@ func (r *renderer) encode(format formats.Format, queue <-chan *chunk) (err error
 				return err
 			}
 		}
-		if err := part.encode(k.events); err != nil {
+		if err := part.encode(k); err != nil {
 			return err
 		}
 		r.done(k)
@@ -487,15 +491,13 @@ func (r *renderer) newPart(format formats.Format, id partID) (*partWriter, error
 	return p, nil
 }
 
-func (p *partWriter) encode(events []event.Event) error {
+func (p *partWriter) encode(k *chunk) error {
+	events := k.events
 	if len(events) == 0 {
 		return nil
 	}
 	if p.tree != nil {
-		for i := range events {
-			p.row = events[i].AppendJSON(p.row[:0])
-			p.tree.Append(p.row)
-		}
+		p.appendLeaves(k)
 	}
 	if p.file.Rows == 0 {
 		p.file.First = events[0].Time
@@ -509,6 +511,18 @@ func (p *partWriter) encode(events []event.Event) error {
 	}
 	p.file.Rows += int64(len(events))
 	return p.enc.Encode(events)
+}
+
+func (p *partWriter) appendLeaves(k *chunk) {
+	for i := range k.events {
+		if k.isLeaf[i] {
+			end := k.tailEnd[i]
+			p.tree.AppendLeaf(seal.Hash(k.tails[end-len(seal.Hash{}) : end]))
+			continue
+		}
+		p.row = k.events[i].AppendJSON(p.row[:0])
+		p.tree.Append(p.row)
+	}
 }
 
 func (p *partWriter) finish() error {

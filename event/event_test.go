@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"daybook/event"
 )
 
@@ -114,7 +116,7 @@ func FuzzParseTime(f *testing.F) {
 }
 
 func TestContentHashLeavesOutWhatDiffersBetweenDeliveries(t *testing.T) {
-	make := func(received time.Time, raw string) [16]byte {
+	make := func(received time.Time, raw string) [32]byte {
 		e := event.Event{Time: time.Unix(1, 0), Received: received}
 		e.Set(event.Raw, raw)
 		return e.ContentHash(e.AppendJSON(nil))
@@ -125,6 +127,19 @@ func TestContentHashLeavesOutWhatDiffersBetweenDeliveries(t *testing.T) {
 	}
 	if make(time.Time{}, `{"p":"`+event.Redacted("0a1b2c3d")+`","q":2}`) == base {
 		t.Error("another content has the same hash")
+	}
+}
+
+func TestContentHashIsTheLeafOfARowThatHasOnlyContent(t *testing.T) {
+	for _, raw := range []string{`{"p":1}`, `"` + strings.Repeat("x", 5000) + `"`, `"` + event.Redacted("0a1b2c3d") + `"`} {
+		for _, received := range []time.Time{{}, time.Unix(9, 0)} {
+			e := event.Event{Time: time.Unix(1, 0), Received: received}
+			e.Set(event.Raw, raw)
+			row := e.AppendJSON(nil)
+			if same := e.ContentHash(row) == tlog.RecordHash(row); same != e.HasOnlyContent(row) {
+				t.Errorf("%.60s: the hash is the leaf: %v, HasOnlyContent: %v", row, same, e.HasOnlyContent(row))
+			}
+		}
 	}
 }
 

@@ -79,23 +79,32 @@ func appendList(dst []byte, open string, list []string) []byte {
 	return append(dst, ']', ',')
 }
 
-// ContentHash is what tells two events of one key apart: SHA-256, cut to 16 bytes, over the evidence row without received and with
-// redaction tags blanked, since both may differ between two deliveries of one event. row is e's own evidence row.
-func (e *Event) ContentHash(row []byte) [16]byte {
+// ContentHash is what tells two events of one key apart: the RFC 6962 leaf hash, SHA-256 of a zero byte and the evidence row, without received and with
+// redaction tags blanked, since both may differ between two deliveries of one event. row is e's own evidence row. Where it has neither, which HasOnlyContent
+// tells, this is the row's own leaf in its seal's Merkle tree.
+func (e *Event) ContentHash(row []byte) [sha256.Size]byte {
 	if !e.Received.IsZero() {
 		row = e.appendJSON(nil, false)
 	}
-	if bytes.Contains(row, []byte(redactedPrefix)) {
+	if bytes.Contains(row, redactedMark) {
 		row = blankTags(row)
 	}
-	sum := sha256.Sum256(row)
-	return [16]byte(sum[:16])
+	var scratch [2048]byte // most rows fit, so that nothing is allocated
+	leaf := append(append(scratch[:0], 0), row...)
+	return sha256.Sum256(leaf)
+}
+
+// HasOnlyContent reports whether the row of e holds nothing that ContentHash leaves out.
+func (e *Event) HasOnlyContent(row []byte) bool {
+	return e.Received.IsZero() && !bytes.Contains(row, redactedMark)
 }
 
 // Redacted returns what stands in place of a redacted secret, given its tag: eight hex digits by which equal secrets can be told equal.
 func Redacted(tag string) string { return redactedPrefix + tag + "]" }
 
 const redactedPrefix = "[redacted:"
+
+var redactedMark = []byte(redactedPrefix)
 
 func blankTags(row []byte) []byte {
 	s, out := string(row), make([]byte, 0, len(row))

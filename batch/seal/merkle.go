@@ -31,7 +31,12 @@ func (t *Tree) Append(row []byte) {
 	t.digest.Write(leafPrefix) // a Hash never returns an error
 	t.digest.Write(row)
 	t.digest.Sum(t.sum[:0])
-	h, k := Hash(t.sum), 0
+	t.AppendLeaf(Hash(t.sum))
+}
+
+// AppendLeaf adds a row by its leaf hash: SHA-256 of a zero byte and the row.
+func (t *Tree) AppendLeaf(h Hash) {
+	k := 0
 	for ; t.n>>k&1 == 1; k++ {
 		h = nodeHash(t.stack[k], h)
 	}

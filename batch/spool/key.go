@@ -12,14 +12,14 @@ import (
 
 // A key orders the events of a store. It is compared as bytes. Frozen:
 //
-//	trail 2 | day 4 | class 1 | time 8 | id … 00 01 | content hash 16
+//	trail 2 | day 4 | class 1 | time 8 | id … 00 01 | content hash 32
 //
 // Numbers are big endian, day and time (µs since 1970) with their sign bit turned over, so that bytes order as the numbers do. In the id a zero byte
 // is written as 00 FF. The part from time on is the tail: it tells the events of one trail and day apart, whatever their class.
 const (
 	groupLen = 7
 	timeLen  = 8
-	hashLen  = 16
+	hashLen  = 32
 
 	idEndLen   = 2
 	minTailLen = timeLen + idEndLen + hashLen

@@ -603,8 +603,8 @@ func TestMemory(t *testing.T) {
 }
 
 func TestTheTailIsFrozen(t *testing.T) {
-	got := spool.AppendTail(nil, time.UnixMicro(1), "a\x00b", [16]byte{1, 2, 15: 16})
-	want := "8000000000000001" + "6100ff62" + "0001" + "01020000000000000000000000000010"
+	got := spool.AppendTail(nil, time.UnixMicro(1), "a\x00b", [32]byte{1, 2, 31: 16})
+	want := "8000000000000001" + "6100ff62" + "0001" + "0102" + "0000000000000000000000000000000000000000000000000000000000" + "10"
 	if hex.EncodeToString(got) != want {
 		t.Errorf("the tail is %x, want %s", got, want)
 	}
@@ -616,7 +616,7 @@ func FuzzKeyOrder(f *testing.F) {
 	f.Add(int64(-1), "", []byte{1}, int64(-1), "", []byte{2})
 	f.Add(int64(5), "x\x00", []byte{1}, int64(5), "x", []byte{0xff})
 	f.Fuzz(func(t *testing.T, at1 int64, id1 string, hash1 []byte, at2 int64, id2 string, hash2 []byte) {
-		var h1, h2 [16]byte
+		var h1, h2 [32]byte
 		copy(h1[:], hash1)
 		copy(h2[:], hash2)
 		a := spool.AppendTail(nil, time.UnixMicro(at1), id1, h1)
