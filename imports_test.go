@@ -38,6 +38,11 @@ var layers = []layer{
 		reason:   "what formats share knows of none of them",
 	},
 	{
+		packages: []string{"formats/formatstest"},
+		may:      []string{"event", "formats", "formats/jsonl"},
+		reason:   "what the tests of encoders share reads the evidence that they are fed",
+	},
+	{
 		packages: []string{"formats"},
 		may:      []string{"event"},
 		reason:   "the interfaces do not know who implements them",
@@ -91,8 +96,8 @@ var libraries = []owned{
 	{"C", nil, true, "one static binary: cgo would tie it to a libc, and end building it for another machine with one command"},
 	{"unsafe", []string{"event", "formats/*", "batch/intake", "batch/spool"}, true,
 		"only where a measured copy is saved may memory safety hang on a comment"},
-	{"testing", []string{"sink/s3test", "sink/sinktest"}, false, "what only tests need is not linked into the binary"},
-	{"github.com/google/go-cmp", []string{"sink/s3test", "sink/sinktest"}, false, "it may panic, and is for tests"},
+	{"testing", []string{"sink/s3test", "sink/sinktest", "formats/formatstest"}, false, "what only tests need is not linked into the binary"},
+	{"github.com/google/go-cmp", []string{"sink/s3test", "sink/sinktest", "formats/formatstest"}, false, "it may panic, and is for tests"},
 	{"github.com/rogpeppe/go-internal", nil, false, "it runs scripts in tests"},
 	{"github.com/minio/minio-go", []string{"sink/s3", "sink/s3test"}, true,
 		"one package knows an S3 library, so that another can take its place; its test harness looks behind its back"},

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -51,6 +50,21 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or u
 }
 
 func (a *app) export(cmd *cobra.Command, paths []string) error {
+	return a.read(cmd, paths, func(settings batch.Settings, reading intake.Settings, q *intake.Quarantine) (*batch.Report, error) {
+		roller, err := batch.Open(cmd.Context(), settings)
+		if err != nil {
+			return nil, err
+		}
+		report, err := roller.Export(cmd.Context(), paths, a.stdin, reading, q)
+		if closeErr := roller.Close(); err == nil {
+			err = closeErr
+		}
+		return report, err
+	})
+}
+
+// read sets up what reads the paths, has do read them, and tells its report.
+func (a *app) read(cmd *cobra.Command, paths []string, do func(batch.Settings, intake.Settings, *intake.Quarantine) (*batch.Report, error)) error {
 	c, err := a.load(cmd)
 	if err != nil {
 		return err
@@ -64,19 +78,12 @@ func (a *app) export(cmd *cobra.Command, paths []string) error {
 	if err != nil {
 		return err
 	}
-	roller, err := batch.Open(cmd.Context(), settings)
+	quarantine, err := openQuarantine(c, settings)
 	if err != nil {
 		return err
 	}
-	quarantine, err := openQuarantine(c, settings)
-	if err != nil {
-		return errors.Join(err, roller.Close())
-	}
-	report, err := roller.Export(cmd.Context(), paths, a.stdin, reading, quarantine)
+	report, err := do(settings, reading, quarantine)
 	ui.close()
-	if closeErr := roller.Close(); err == nil {
-		err = closeErr
-	}
 	if err != nil {
 		return err
 	}

@@ -34,29 +34,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or u
 }
 
 func (a *app) importPaths(cmd *cobra.Command, paths []string) error {
-	c, err := a.load(cmd)
-	if err != nil {
-		return err
-	}
-	if err := checkPaths(paths); err != nil {
-		return err
-	}
-	ui := a.newDisplay(intake.Sizes(paths, ownFolders(c)))
-	defer ui.close()
-	settings, reading, err := a.settings(cmd, c, ui)
-	if err != nil {
-		return err
-	}
-	quarantine, err := openQuarantine(c, settings)
-	if err != nil {
-		return err
-	}
-	report, err := batch.Import(cmd.Context(), settings, paths, a.stdin, reading, quarantine)
-	ui.close()
-	if err != nil {
-		return err
-	}
-	return a.tell(report, c, settings)
+	return a.read(cmd, paths, func(settings batch.Settings, reading intake.Settings, q *intake.Quarantine) (*batch.Report, error) {
+		return batch.Import(cmd.Context(), settings, paths, a.stdin, reading, q)
+	})
 }
 
 func checkPaths(paths []string) error {

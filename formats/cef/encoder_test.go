@@ -21,6 +21,7 @@ import (
 	"daybook/event"
 	"daybook/formats"
 	"daybook/formats/cef"
+	"daybook/formats/formatstest"
 )
 
 var _ formats.Encoder = (*cef.Encoder)(nil)
@@ -28,12 +29,12 @@ var _ formats.Encoder = (*cef.Encoder)(nil)
 func render(t testing.TB, events []event.Event, o *cef.Options) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	return encode(t, cef.NewEncoder(&b, o), &b, events)
+	return formatstest.Encode(t, cef.NewEncoder(&b, o), &b, events)
 }
 
 func TestGolden(t *testing.T) {
-	golden(t, "events.cef", render(t, corpus(t), nil))
-	golden(t, "events-options.cef", render(t, corpus(t), &cef.Options{Vendor: "Acme", Product: "Audit Trail", Version: "2.1", InfoLimit: -1}))
+	formatstest.Golden(t, "events.cef", render(t, formatstest.Corpus(t), nil))
+	formatstest.Golden(t, "events-options.cef", render(t, formatstest.Corpus(t), &cef.Options{Vendor: "Acme", Product: "Audit Trail", Version: "2.1", InfoLimit: -1}))
 }
 
 // message is a CEF line taken apart.
@@ -219,7 +220,7 @@ func expected(e *event.Event) map[string]string {
 }
 
 func TestReadBack(t *testing.T) {
-	events := corpus(t)
+	events := formatstest.Corpus(t)
 	messages := parseFile(t, render(t, events, nil))
 	if len(messages) != len(events) {
 		t.Fatalf("%d lines for %d events", len(messages), len(events))
@@ -242,7 +243,7 @@ func one(t *testing.T, o *cef.Options, fields map[event.Field]string) (message, 
 	}
 	var b bytes.Buffer
 	enc := cef.NewEncoder(&b, o)
-	return parseFile(t, encode(t, enc, &b, []event.Event{e}))[0], enc.Stats()
+	return parseFile(t, formatstest.Encode(t, enc, &b, []event.Event{e}))[0], enc.Stats()
 }
 
 func TestHeader(t *testing.T) {
@@ -375,7 +376,7 @@ func TestOptions(t *testing.T) {
 	}
 	var out bytes.Buffer
 	enc := cef.NewEncoder(&out, bad)
-	if err := enc.Encode(corpus(t)); err == nil || out.Len() > 0 {
+	if err := enc.Encode(formatstest.Corpus(t)); err == nil || out.Len() > 0 {
 		t.Errorf("Encode with bad options: %v, %d bytes", err, out.Len())
 	}
 	if err := enc.Close(); err == nil || out.Len() > 0 {
@@ -390,7 +391,7 @@ func (d discard) Write(p []byte) (int, error) { return len(p), d.err }
 func TestWriteError(t *testing.T) {
 	full := errors.New("no space left")
 	enc := cef.NewEncoder(discard{full}, nil)
-	if err := enc.Encode(corpus(t)); err != nil && !errors.Is(err, full) {
+	if err := enc.Encode(formatstest.Corpus(t)); err != nil && !errors.Is(err, full) {
 		t.Errorf("Encode says %v", err)
 	}
 	if err := enc.Close(); !errors.Is(err, full) {
@@ -399,7 +400,7 @@ func TestWriteError(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	events := typical(100)
+	events := formatstest.Typical(100)
 	enc := cef.NewEncoder(discard{}, nil)
 	if n := testing.AllocsPerRun(20, func() {
 		if err := enc.Encode(events); err != nil {
@@ -424,7 +425,7 @@ func TestKeysAreDocumented(t *testing.T) {
 		}
 	}
 	written := map[string]bool{}
-	for _, m := range parseFile(t, render(t, corpus(t), nil)) {
+	for _, m := range parseFile(t, render(t, formatstest.Corpus(t), nil)) {
 		for key, value := range m.values {
 			label, is := strings.CutSuffix(key, "Label")
 			if !is {
@@ -440,7 +441,7 @@ func TestKeysAreDocumented(t *testing.T) {
 }
 
 func FuzzEncoder(f *testing.F) {
-	for _, e := range corpus(f) {
+	for _, e := range formatstest.Corpus(f) {
 		f.Add(e.Get(event.ID), e.Get(event.Action), e.Get(event.IP), e.Get(event.UserAgent), e.Get(event.ObjectName), e.Get(event.Info), e.Time.UnixNano())
 	}
 	f.Add("\xff", "\\", "1.2.3.4", "a=b c=d \\=", " ", "\r\r\n\n", int64(-1))
@@ -465,7 +466,7 @@ func FuzzEncoder(f *testing.F) {
 }
 
 func BenchmarkEncoder(b *testing.B) {
-	events := typical(1000)
+	events := formatstest.Typical(1000)
 	enc := cef.NewEncoder(discard{}, nil)
 	b.ReportAllocs()
 	for b.Loop() {

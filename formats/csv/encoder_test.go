@@ -18,6 +18,7 @@ import (
 	"daybook/event"
 	"daybook/formats"
 	"daybook/formats/csv"
+	"daybook/formats/formatstest"
 )
 
 var _ formats.Encoder = (*csv.Encoder)(nil)
@@ -25,7 +26,7 @@ var _ formats.Encoder = (*csv.Encoder)(nil)
 func render(t testing.TB, events []event.Event, o *csv.Options) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	return encode(t, csv.NewEncoder(&b, o), &b, events)
+	return formatstest.Encode(t, csv.NewEncoder(&b, o), &b, events)
 }
 
 // rowOf says what the columns are, as plainly as possible: nothing escaped yet.
@@ -89,12 +90,12 @@ func byGocsv(t testing.TB, events []event.Event, safe bool) []byte {
 }
 
 func TestCorpusIsEvidence(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(testdata, "events.jsonl"))
+	data, err := os.ReadFile(filepath.Join(formatstest.Testdata, "events.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var again []byte
-	for _, e := range corpus(t) {
+	for _, e := range formatstest.Corpus(t) {
 		e.SetRow(nil)
 		again = append(e.AppendJSON(again), '\n')
 	}
@@ -104,13 +105,13 @@ func TestCorpusIsEvidence(t *testing.T) {
 }
 
 func TestGolden(t *testing.T) {
-	events := corpus(t)
-	golden(t, "events.csv", render(t, events, nil))
-	golden(t, "events-unsafe.csv", render(t, events, &csv.Options{SpreadsheetUnsafe: true}))
+	events := formatstest.Corpus(t)
+	formatstest.Golden(t, "events.csv", render(t, events, nil))
+	formatstest.Golden(t, "events-unsafe.csv", render(t, events, &csv.Options{SpreadsheetUnsafe: true}))
 }
 
 func TestBytesAreThoseOfGocsv(t *testing.T) {
-	events := corpus(t)
+	events := formatstest.Corpus(t)
 	for _, safe := range []bool{true, false} {
 		got := render(t, events, &csv.Options{SpreadsheetUnsafe: !safe})
 		if diff := cmp.Diff(string(byGocsv(t, events, safe)), string(got)); diff != "" {
@@ -137,7 +138,7 @@ func oneLinePerRow(t testing.TB, file []byte, rows int) {
 }
 
 func TestReadBack(t *testing.T) {
-	events := corpus(t)
+	events := formatstest.Corpus(t)
 	for _, o := range []*csv.Options{nil, {SpreadsheetUnsafe: true}} {
 		file := render(t, events, o)
 		oneLinePerRow(t, file, len(events))
@@ -190,7 +191,7 @@ func TestSpreadsheetSafe(t *testing.T) {
 		e.Set(event.ObjectName, tt.name)
 		var b bytes.Buffer
 		enc := csv.NewEncoder(&b, nil)
-		encode(t, enc, &b, []event.Event{e})
+		formatstest.Encode(t, enc, &b, []event.Event{e})
 		if enc.Stats().CellsChanged != tt.changed {
 			t.Errorf("%q: %d cells changed, want %d", tt.name, enc.Stats().CellsChanged, tt.changed)
 		}
@@ -200,7 +201,7 @@ func TestSpreadsheetSafe(t *testing.T) {
 
 		b.Reset()
 		enc = csv.NewEncoder(&b, &csv.Options{SpreadsheetUnsafe: true})
-		encode(t, enc, &b, []event.Event{e})
+		formatstest.Encode(t, enc, &b, []event.Event{e})
 		if enc.Stats().CellsChanged != 0 || strings.Contains(b.String(), "'") != strings.Contains(tt.name, "'") {
 			t.Errorf("%q: changed although unsafe: %q", tt.name, b.String())
 		}
@@ -240,7 +241,7 @@ func (f *failing) Write(p []byte) (int, error) {
 }
 
 func TestWriteError(t *testing.T) {
-	events := corpus(t)
+	events := formatstest.Corpus(t)
 	for _, after := range []int{0, 100_000} {
 		enc := csv.NewEncoder(&failing{after}, nil)
 		var err error
@@ -299,7 +300,7 @@ func TestColumnsAreDocumented(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	events := corpus(t)
+	events := formatstest.Corpus(t)
 	enc := csv.NewEncoder(&failing{1 << 40}, nil)
 	if n := testing.AllocsPerRun(20, func() {
 		if err := enc.Encode(events); err != nil {
@@ -311,7 +312,7 @@ func TestNoAllocation(t *testing.T) {
 }
 
 func FuzzEncoder(f *testing.F) {
-	for _, e := range corpus(f) {
+	for _, e := range formatstest.Corpus(f) {
 		f.Add(e.Get(event.ObjectName), e.Get(event.UserAgent), e.Get(event.Info), e.Get(event.ActorID), e.Time.UnixNano(), true)
 	}
 	f.Add("'\xff", "\xc2", "a\xe2\x80", "\u2028", int64(-1), false)
@@ -343,7 +344,7 @@ func FuzzEncoder(f *testing.F) {
 }
 
 func BenchmarkEncoder(b *testing.B) {
-	events := typical(1000)
+	events := formatstest.Typical(1000)
 	enc := csv.NewEncoder(&failing{1 << 60}, nil)
 	b.ReportAllocs()
 	for b.Loop() {

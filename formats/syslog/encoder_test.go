@@ -17,6 +17,7 @@ import (
 
 	"daybook/event"
 	"daybook/formats"
+	"daybook/formats/formatstest"
 	"daybook/formats/syslog"
 )
 
@@ -25,12 +26,12 @@ var _ formats.Encoder = (*syslog.Encoder)(nil)
 func render(t testing.TB, events []event.Event, o *syslog.Options) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	return encode(t, syslog.NewEncoder(&b, o), &b, events)
+	return formatstest.Encode(t, syslog.NewEncoder(&b, o), &b, events)
 }
 
 func TestGolden(t *testing.T) {
-	golden(t, "events.log", render(t, corpus(t), nil))
-	golden(t, "events-options.log", render(t, corpus(t), &syslog.Options{
+	formatstest.Golden(t, "events.log", render(t, formatstest.Corpus(t), nil))
+	formatstest.Golden(t, "events-options.log", render(t, formatstest.Corpus(t), &syslog.Options{
 		Facility: 4, Enterprise: 64512, Hostname: "audit.example.org", AppName: "trail", Version: `2"]\`, InfoLimit: -1,
 	}))
 }
@@ -206,7 +207,7 @@ func expected(e *event.Event) map[string]string {
 }
 
 func TestReadBack(t *testing.T) {
-	events := corpus(t)
+	events := formatstest.Corpus(t)
 	file := render(t, events, nil)
 	messages := parseFile(t, file)
 	if len(messages) != len(events) {
@@ -245,7 +246,7 @@ func one(t testing.TB, o *syslog.Options, fields map[event.Field]string) (messag
 	}
 	var b bytes.Buffer
 	enc := syslog.NewEncoder(&b, o)
-	return parseFile(t, encode(t, enc, &b, []event.Event{e}))[0], b.String(), enc.Stats()
+	return parseFile(t, formatstest.Encode(t, enc, &b, []event.Event{e}))[0], b.String(), enc.Stats()
 }
 
 func TestPriority(t *testing.T) {
@@ -353,7 +354,7 @@ func TestLineLimit(t *testing.T) {
 	for i := range events {
 		events[i].Set(event.Info, escaped)
 	}
-	for row := range bytes.Lines(encode(t, syslog.NewEncoder(&b, nil), &b, events)) {
+	for row := range bytes.Lines(formatstest.Encode(t, syslog.NewEncoder(&b, nil), &b, events)) {
 		if len(row) < 7500 || len(row) > 8000 {
 			t.Errorf("a line of %d bytes among others", len(row))
 		}
@@ -380,7 +381,7 @@ func TestOptions(t *testing.T) {
 	}
 	var out bytes.Buffer
 	enc := syslog.NewEncoder(&out, bad)
-	if err := errors.Join(enc.Encode(corpus(t)), enc.Close()); err == nil || out.Len() > 0 {
+	if err := errors.Join(enc.Encode(formatstest.Corpus(t)), enc.Close()); err == nil || out.Len() > 0 {
 		t.Errorf("bad options: %v, %d bytes", err, out.Len())
 	}
 }
@@ -392,7 +393,7 @@ func (d discard) Write(p []byte) (int, error) { return len(p), d.err }
 func TestWriteError(t *testing.T) {
 	full := errors.New("no space left")
 	enc := syslog.NewEncoder(discard{full}, nil)
-	if err := enc.Encode(corpus(t)); err != nil && !errors.Is(err, full) {
+	if err := enc.Encode(formatstest.Corpus(t)); err != nil && !errors.Is(err, full) {
 		t.Errorf("Encode says %v", err)
 	}
 	if err := enc.Close(); !errors.Is(err, full) {
@@ -401,7 +402,7 @@ func TestWriteError(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	events := corpus(t)
+	events := formatstest.Corpus(t)
 	enc := syslog.NewEncoder(discard{}, nil)
 	if n := testing.AllocsPerRun(20, func() {
 		if err := enc.Encode(events); err != nil {
@@ -442,7 +443,7 @@ func TestParametersAreDocumented(t *testing.T) {
 }
 
 func FuzzEncoder(f *testing.F) {
-	for _, e := range corpus(f) {
+	for _, e := range formatstest.Corpus(f) {
 		f.Add(e.Get(event.ID), e.Get(event.Action), e.Get(event.IP), e.Get(event.UserAgent), e.Get(event.ObjectName), e.Get(event.Info), e.Time.UnixNano())
 	}
 	f.Add("\xff", "\\", "1.2.3.4", `"] [x@1 a="b"`, " ", "\r\r\n\n", int64(-1))
@@ -471,7 +472,7 @@ func FuzzEncoder(f *testing.F) {
 }
 
 func BenchmarkEncoder(b *testing.B) {
-	events := typical(1000)
+	events := formatstest.Typical(1000)
 	enc := syslog.NewEncoder(discard{}, nil)
 	b.ReportAllocs()
 	for b.Loop() {

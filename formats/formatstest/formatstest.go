@@ -1,4 +1,5 @@
-package cef_test
+// Package formatstest holds what tests of the encoders share: the corpus of events, golden files, and events of an ordinary look.
+package formatstest
 
 import (
 	"bytes"
@@ -18,13 +19,13 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// testdata is the repository's folder of that name.
-const testdata = "../../testdata"
+// Testdata is the repository's folder of that name.
+const Testdata = "../../testdata"
 
-// corpus returns the events of testdata/events.jsonl.
-func corpus(t testing.TB) []event.Event {
+// Corpus returns the events of testdata/events.jsonl.
+func Corpus(t testing.TB) []event.Event {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(testdata, "events.jsonl"))
+	data, err := os.ReadFile(filepath.Join(Testdata, "events.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,10 +40,10 @@ func corpus(t testing.TB) []event.Event {
 	return events
 }
 
-// golden compares got with a file below testdata/golden, or rewrites that.
-func golden(t *testing.T, name string, got []byte) {
+// Golden compares got with a file below testdata/golden, or rewrites that.
+func Golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	file := filepath.Join(testdata, "golden", name)
+	file := filepath.Join(Testdata, "golden", name)
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
@@ -61,8 +62,8 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// encode runs events through enc and returns what encode wrote to b.
-func encode(t testing.TB, enc formats.Encoder, b *bytes.Buffer, events []event.Event) []byte {
+// Encode runs events through enc and returns what it wrote to b.
+func Encode(t testing.TB, enc formats.Encoder, b *bytes.Buffer, events []event.Event) []byte {
 	t.Helper()
 	if err := enc.Encode(events); err != nil {
 		t.Fatal(err)
@@ -76,8 +77,8 @@ func encode(t testing.TB, enc formats.Encoder, b *bytes.Buffer, events []event.E
 	return b.Bytes()
 }
 
-// typical returns n events of the size and look of ordinary ones, about 700 bytes each as evidence.
-func typical(n int) []event.Event {
+// Typical returns n events of the size and look of ordinary ones, about 700 bytes each as evidence.
+func Typical(n int) []event.Event {
 	events := make([]event.Event, n)
 	for i := range events {
 		e := &events[i]
