@@ -111,7 +111,7 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 		s.AsOf = time.Now()
 	}
 	var err error
-	if s.Store, err = openStore(c, ui); err != nil {
+	if s.Store, err = openStore(c, ui, s.Log); err != nil {
 		return s, intake.Settings{}, err
 	}
 	if s.Data, err = dataFolder(c); err != nil {
@@ -216,15 +216,15 @@ func isS3(url string) bool { return strings.HasPrefix(url, "s3://") }
 
 func folderOf(url string) string { return strings.TrimPrefix(url, "file://") }
 
-func openStore(c *config.Config, ui *display) (sink.Store, error) {
+func openStore(c *config.Config, ui *display, log *slog.Logger) (sink.Store, error) {
 	if !isS3(c.Store.URL) {
-		return file.New(folderOf(c.Store.URL), &file.Options{Progress: ui.sent})
+		return file.New(folderOf(c.Store.URL), &file.Options{Progress: ui.sent, Log: log})
 	}
 	opts, err := s3Options(c)
 	if err != nil {
 		return nil, err
 	}
-	opts.Progress = ui.sent
+	opts.Progress, opts.Log = ui.sent, log
 	return s3.New(c.Store.URL, opts)
 }
 
