@@ -141,7 +141,7 @@ type CEF struct {
 type Syslog struct {
 	Compression string `yaml:"compression" default:"gzip" enum:"gzip,zstd,none" doc:"The file's compression."`
 	Level       int    `yaml:"level" default:"2" min:"1" max:"22" doc:"gzip: 1 to 9. zstd: 1 to 22. none: not used."`
-	Facility    int    `yaml:"facility" default:"13" min:"0" max:"23" doc:"The facility. 13 is audit; 16 to 23 are local0 to local7, which every collector knows."`
+	Facility    int    `yaml:"facility" default:"13" min:"1" max:"23" doc:"The facility. 13 is audit; 16 to 23 are local0 to local7, which every collector knows."`
 	Enterprise  uint32 `yaml:"enterprise" default:"32473" min:"1" doc:"Your IANA private enterprise number, which names our structured data. 32473 is for documentation only."`
 	AppName     string `yaml:"app_name" default:"daybook" form:"ascii" max:"48" doc:"APP-NAME: 1 to 48 printable ASCII characters without spaces."`
 	Hostname    string `yaml:"hostname" default:"'-'" form:"ascii" max:"255" doc:"HOSTNAME: 1 to 255 printable ASCII characters without spaces; - says none. It is fixed, so that equal events give equal files on every machine."`
