@@ -52,8 +52,8 @@ func (c Compression) writer(w io.Writer) (io.WriteCloser, error) {
 	return nil, fmt.Errorf("compression %q: must be gzip, zstd or none", c.Kind)
 }
 
-// fastWindow is how far back zstd's fastest level looks. Eight times as far gives files that are 1.4 % smaller, and takes half as long again, since that no
-// longer fits into a core's cache.
+// fastWindow is how far back zstd's fastest level looks. Eight times as far gave files that were 1.4 % smaller and took markedly longer,
+// since that no longer fits into a core's cache.
 const fastWindow = 512 << 10
 
 type nopCloser struct{ io.Writer }
