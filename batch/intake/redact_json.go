@@ -3,7 +3,6 @@ package intake
 import (
 	"slices"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 
@@ -310,69 +309,7 @@ func unescape(s string) string {
 	if i < 0 {
 		return s
 	}
-	out := append(make([]byte, 0, len(s)), s[:i]...)
-	for i < len(s) {
-		c := s[i]
-		i++
-		if c != '\\' || i == len(s) {
-			out = append(out, c)
-			continue
-		}
-		c = s[i]
-		i++
-		switch c {
-		case 'b':
-			out = append(out, '\b')
-		case 'f':
-			out = append(out, '\f')
-		case 'n':
-			out = append(out, '\n')
-		case 'r':
-			out = append(out, '\r')
-		case 't':
-			out = append(out, '\t')
-		case 'u':
-			r, ok := hex4(s[i:])
-			if !ok {
-				out = append(out, '\\', 'u')
-				continue
-			}
-			i += 4
-			if utf16.IsSurrogate(r) {
-				low, ok := rune(0), false
-				if strings.HasPrefix(s[i:], `\u`) {
-					low, ok = hex4(s[i+2:])
-				}
-				if r = utf16.DecodeRune(r, low); ok && r != utf8.RuneError {
-					i += 6
-				}
-			}
-			out = utf8.AppendRune(out, r)
-		default: // '"', '\\', '/'
-			out = append(out, c)
-		}
-	}
-	return viewString(out)
-}
-
-func hex4(s string) (r rune, ok bool) {
-	if len(s) < 4 {
-		return 0, false
-	}
-	for _, c := range []byte(s[:4]) {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
+	return viewString(jsontext.AppendUnescaped(append(make([]byte, 0, len(s)), s[:i]...), s[i:]))
 }
 
 // quote writes s as a JSON string. Unlike event.AppendQuoted it keeps bytes that are not UTF-8.

@@ -1,6 +1,11 @@
 package spool
 
-import "github.com/cockroachdb/pebble/v2"
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // Records counts the events on the disk, be they of a generation that is known or not.
 func (s *Store) Records() (n int, err error) {
@@ -28,3 +33,16 @@ const (
 	MaxFanIn  = maxFanIn
 	MaxCopies = maxCopies
 )
+
+// MicrosOf returns the time of a tail.
+func MicrosOf(tail []byte) time.Time {
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(tail) ^ 1<<63)).UTC()
+}
+
+// TrailName returns the name of the trail with that number.
+func (s *Store) TrailName(id uint16) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, ok := s.trails.byID[int(id)]
+	return name, ok
+}

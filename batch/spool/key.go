@@ -77,11 +77,6 @@ func SameEvent(a, b []byte) bool {
 	return len(a) == len(b) && len(a) > hashLen && bytes.Equal(a[:len(a)-hashLen], b[:len(b)-hashLen])
 }
 
-// MicrosOf returns the time of a tail.
-func MicrosOf(tail []byte) time.Time {
-	return time.UnixMicro(int64(binary.BigEndian.Uint64(tail) ^ 1<<63)).UTC()
-}
-
 // sortKey is the first 23 bytes of a key as numbers, so that most comparisons need not touch the key itself: its group, its time, and the first
 // eight bytes of what follows (a key has at least eighteen there).
 type sortKey [3]uint64

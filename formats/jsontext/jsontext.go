@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/bits"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
@@ -73,7 +74,7 @@ func (v Value) Str() string {
 	if !v.escaped {
 		return alias(inner)
 	}
-	return alias(appendUnescaped(make([]byte, 0, len(inner)), inner))
+	return alias(AppendUnescaped(make([]byte, 0, len(inner)), alias(inner)))
 }
 
 // Uint64 returns the value of a number that is a whole one and not negative.
@@ -453,7 +454,7 @@ func checkEscape(s []byte) (n int, reason string) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return 2, ""
 	case 'u':
-		if _, ok := hex4(s[2:]); ok {
+		if _, ok := hex4(alias(s[2:])); ok {
 			return 6, ""
 		}
 		return 0, "malformed \\u escape"
@@ -461,12 +462,12 @@ func checkEscape(s []byte) (n int, reason string) {
 	return 0, fmt.Sprintf("unknown escape %q", s[:2])
 }
 
-func hex4(s []byte) (rune, bool) {
+func hex4(s string) (rune, bool) {
 	if len(s) < 4 {
 		return 0, false
 	}
 	var r rune
-	for _, c := range s[:4] {
+	for _, c := range []byte(s[:4]) {
 		switch {
 		case c >= '0' && c <= '9':
 			c -= '0'
@@ -482,16 +483,18 @@ func hex4(s []byte) (rune, bool) {
 	return r, true
 }
 
-// appendUnescaped appends the content of a checked string. A lone surrogate becomes U+FFFD.
-func appendUnescaped(dst, s []byte) []byte {
+// AppendUnescaped appends the content of a string, what stands between its quotes, with its escapes undone. A lone surrogate becomes U+FFFD. Text that
+// was not checked is taken as far as it goes: the backslash of an escape that is none is left out, but for that of a \u without its digits.
+func AppendUnescaped(dst []byte, s string) []byte {
 	for i := 0; i < len(s); {
-		if s[i] != '\\' {
-			dst = append(dst, s[i])
-			i++
+		c := s[i]
+		i++
+		if c != '\\' || i == len(s) {
+			dst = append(dst, c)
 			continue
 		}
-		c := s[i+1]
-		i += 2
+		c = s[i]
+		i++
 		switch c {
 		case 'b':
 			dst = append(dst, '\b')
@@ -504,15 +507,18 @@ func appendUnescaped(dst, s []byte) []byte {
 		case 't':
 			dst = append(dst, '\t')
 		case 'u':
-			r, _ := hex4(s[i:])
+			r, ok := hex4(s[i:])
+			if !ok {
+				dst = append(dst, '\\', 'u')
+				continue
+			}
 			i += 4
 			if utf16.IsSurrogate(r) {
 				low, ok := rune(0), false
-				if i+6 <= len(s) && s[i] == '\\' && s[i+1] == 'u' {
+				if strings.HasPrefix(s[i:], `\u`) {
 					low, ok = hex4(s[i+2:])
 				}
-				r = utf16.DecodeRune(r, low)
-				if ok && r != utf8.RuneError {
+				if r = utf16.DecodeRune(r, low); ok && r != utf8.RuneError {
 					i += 6
 				}
 			}

@@ -112,3 +112,13 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestUnescapeTakesWhatWasNotChecked(t *testing.T) {
+	for in, want := range map[string]string{
+		`a\n\"\u00e9\ud83d\ude00\/`: "a\n\"é😀/", `\ud83d`: "\ufffd", `\ud83dx`: "\ufffdx", `\u12`: `\u12`, `\uzzzz`: `\uzzzz`, `\x`: "x", `a\`: `a\`, `\u`: `\u`, ``: ``,
+	} {
+		if got := string(jsontext.AppendUnescaped(nil, in)); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
