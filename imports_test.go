@@ -108,8 +108,11 @@ var libraries = []owned{
 	{"github.com/spf13/cobra", []string{"cmd/*"}, true, "the command line is wiring, and wiring is in cmd"},
 	{"github.com/schollz/progressbar", []string{"cmd/*"}, true, "only the command knows whether a person looks on"},
 	{"github.com/goccy/go-yaml", []string{"config"}, false, "one package reads the configuration file"},
-	{"golang.org/x/mod/sumdb", []string{"batch/seal", "batch/verify"}, false,
-		"what is signed and how it is checked is decided in one place"},
+	{"golang.org/x/mod/sumdb", []string{"batch/seal", "batch/tlog", "batch/verify", "batch/anchor", "batch/witness", "batch/proof"}, false,
+		"signatures and logs are the business of those who make and check them"},
+	{"filippo.io/torchwood", []string{"batch/tlog", "batch/verify", "batch/anchor", "batch/witness", "batch/proof"}, false,
+		"signatures and logs are the business of those who make and check them"},
+	{"github.com/digitorus", []string{"batch/anchor"}, false, "one package knows RFC 3161"},
 }
 
 // A pkg is a folder of Go files and what they import.

@@ -1,0 +1,63 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// ErrUnknown says that a store cannot tell what it was asked for.
+var ErrUnknown = errors.New("the store cannot tell")
+
+// Entry is one version of an object, or a delete marker in front of its versions.
+type Entry struct {
+	// Key is relative to the store's root.
+	Key string
+	// Version is blank in a store without versions.
+	Version string
+	// Size is in bytes; 0 for a marker.
+	Size     int64
+	Modified time.Time
+	// Latest says that this is what a reader gets who names no version.
+	Latest bool
+	Marker bool
+}
+
+// Lister is a store that can tell which objects it holds: the newest version of each, in the order of keys, those below prefix. What a delete marker
+// hides is left out. An error ends the sequence.
+type Lister interface {
+	List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
+}
+
+// Versioner is a store that can tell every version and delete marker below prefix: in the order of keys, of one key the newest first. An error ends the
+// sequence.
+type Versioner interface {
+	Versions(ctx context.Context, prefix string) iter.Seq2[Entry, error]
+}
+
+// ExpiryRule is a rule by which a store removes objects of its own accord.
+type ExpiryRule struct {
+	ID string
+	// Prefix is what the rule covers, relative to the store's root; blank is all of it.
+	Prefix string
+	// Filtered says that the rule asks for more than the prefix: tags or sizes.
+	Filtered bool
+	// Days after it was written an object is removed, or at Date. Both are zero for a rule of noncurrent versions or markers alone.
+	Days int
+	Date time.Time
+	// NoncurrentDays after a newer version came an older one is removed.
+	NoncurrentDays int
+	// Markers says that delete markers without versions are removed.
+	Markers bool
+}
+
+// Expirer is a store that can tell by which rules it removes objects below its root; ErrUnknown where the server does not say.
+type Expirer interface {
+	Expiry(ctx context.Context) ([]ExpiryRule, error)
+}
+
+// Clock is a store that knows by how much its clock is ahead of ours, from what it answered last; false if it never did.
+type Clock interface {
+	Offset() (time.Duration, bool)
+}
