@@ -48,6 +48,38 @@ var badFiles = []struct {
 		"f.yaml:4:1: spool: anchors, aliases and tags are not read",
 		"f.yaml:6:3: part.<<: merge keys are not read",
 	}},
+	{"anchors", `
+signing: none
+origin: https://log example
+store: {url: /srv/audit}
+anchors:
+  - {name: a, store: /srv/audit}
+  - {name: a, syslog: "siem:514"}
+  - {name: b, syslog: "tcp://siem"}
+  - {name: c, witness: https://w.example.org}
+  - {name: d, timestamp: https://tsa.example.org, key: x, profile: y}
+  - {name: e}
+  - {name: f, syslog: "udp://s:1", witness: https://w}
+  - {name: g, store: s3://anchors/x}
+  - {name: h, store: /mnt/x, mode: compliance}
+  - {name: i, store: ftp://x}
+`, []string{
+		`f.yaml:3:9: origin: "https://log example" is not the name of a log`,
+		`f.yaml:3:9: origin: "https://log example": the name of a log has no scheme`,
+		"f.yaml:6:3: anchors: an unsigned store has no log, and so no checkpoint to anchor",
+		"f.yaml:6:22: anchors[0].store: is the store itself, which then vouches for itself",
+		`f.yaml:7:12: anchors[1].name: "a" is the name of anchors[0], too`,
+		`f.yaml:7:23: anchors[1].syslog: "siem:514": must begin with udp://, tcp://, tls://, unix://`,
+		`f.yaml:8:23: anchors[2].syslog: "tcp://siem" names no port`,
+		"f.yaml:9:5: anchors[3].key: must be written for a witness: without it anybody could answer",
+		"f.yaml:10:56: anchors[4].key: has no effect: the anchor is a timestamp",
+		"f.yaml:10:68: anchors[4].profile: has no effect: the anchor is a timestamp",
+		"f.yaml:11:5: anchors[5]: names 0 places",
+		"f.yaml:12:5: anchors[6]: names 2 places",
+		"f.yaml:13:5: anchors[7].mode: must be written for an S3 store: there is no default",
+		"f.yaml:14:36: anchors[8].mode: a folder cannot lock files: compliance is not to be had",
+		"f.yaml:15:22: anchors[9].store: ftp:// is not a store",
+	}},
 	{"wrong types", `
 trails: {name: a}
 source: [x]
@@ -240,7 +272,7 @@ func TestHints(t *testing.T) {
 		"spool: {meomry: 1d}":              "did you mean memory?",
 		"spool: {DEDUPE_WINDOW: 1d}":       "did you mean dedupe_window?",
 		"formats: {csv: {level: 23}}":      "between 1 and 22; the default is 2",
-		"spool: {retain: 1d}":              "it belongs to store.classes[]",
+		"spool: {retain: 1d}":              "it belongs to anchors[] or store.classes[]",
 		"spool: {from: auto}":              "it belongs to the top",
 		"spool: {frobnicate: 1}":           "known here: keep, dedupe_window, memory",
 		"spool: {level: 1}":                "it belongs to formats.cef or formats.csv or formats.jsonl or formats.parquet or formats.syslog",

@@ -30,6 +30,8 @@ type Config struct {
 	From           string   `yaml:"from" flag:"from" default:"auto" enum:"auto,jsonl,cloudtrail" doc:"The format of the input. auto tells by its content."`
 	Data           string   `yaml:"data" flag:"data" form:"path" doc:"The data folder: ledger, journal, spool, quarantine. Empty: a folder per destination under the user's state directory."`
 	Key            string   `yaml:"key" flag:"key" form:"path" doc:"The file that holds the signing key; it is made on first use. Empty: one key per installation, in the user's configuration directory."`
+	Signing        string   `yaml:"signing" default:"ed25519" enum:"ed25519,none" doc:"How seals are signed. none leaves them unsigned and without a log: then nobody can tell who made them, and verify says so in its first line."`
+	Origin         string   `yaml:"origin" doc:"The name of the store's log in its checkpoints, e.g. audit.example.org/prod: what witnesses know it by. It is fixed when the log begins. Empty: a name is made up then."`
 	CloseAfter     Duration `yaml:"close_after" default:"1h" doc:"How long after its midnight (UTC) a day is closed. What arrives later goes into an addendum."`
 	PlausibleAfter Date     `yaml:"plausible_after" default:"2000-01-01" doc:"An event dated before this day is filed under the day on which it was received, and flagged time_suspect."`
 	AsOf           Time     `yaml:"as_of" flag:"as-of" doc:"The time that stands in for now where the command asks which days are closed, and for the receipt time of imported files: a day, or an RFC 3339 time. Empty: now."`
@@ -42,6 +44,30 @@ type Config struct {
 	Redact     Redact     `yaml:"redact" doc:"What is redacted beside the built-in rules, before anything is written."`
 	Store      Store      `yaml:"store" doc:"Where sealed files go."`
 	Formats    Formats    `yaml:"formats" doc:"How each format is written."`
+	Anchors    []Anchor   `yaml:"anchors" default:"[]" doc:"Places beside the store to which each checkpoint of its log goes, so that nobody can cut off the log's end, or rewrite it, unnoticed. Each names one of store, syslog, timestamp and witness."`
+}
+
+// Anchor is a place beside the store to which each checkpoint goes.
+type Anchor struct {
+	Name string `yaml:"name" required:"true" form:"name" doc:"The anchor's name: any text, unique. verify and status call it so."`
+
+	Store  string   `yaml:"store" form:"url" doc:"Another store: a folder, file:///folder, or s3://bucket/prefix. It is for others to keep: best in another account."`
+	Mode   string   `yaml:"mode" enum:"compliance,governance,none" doc:"store: the Object Lock mode of the copies. S3: must be written."`
+	Retain Duration `yaml:"retain" min:"1s" max:"100y" doc:"store: how long the copies stay locked. S3: must be written (unless mode is none)."`
+
+	Endpoint  string `yaml:"endpoint" doc:"store: the S3 server. Empty: AWS, or what the AWS environment says."`
+	Region    string `yaml:"region" form:"ascii" doc:"store: the bucket's region."`
+	PathStyle bool   `yaml:"path_style" default:"false" doc:"store: put the bucket in the path instead of the host name."`
+	Profile   string `yaml:"profile" form:"name" doc:"store: the profile of the shared AWS configuration and credentials, so that this anchor has credentials of its own."`
+
+	Syslog string `yaml:"syslog" doc:"A syslog collector, which gets a line with the checkpoint: udp://, tcp:// or tls://host:port, or unix:///dev/log."`
+
+	Timestamp string `yaml:"timestamp" doc:"An RFC 3161 time-stamping authority: http:// or https://. Its token is kept in the store."`
+
+	Witness string `yaml:"witness" doc:"A C2SP tlog-witness, such as another team's daybook witness serve: http:// or https://. Its cosignature is kept in the store."`
+	Key     string `yaml:"key" doc:"witness: its verifier key, name+hash+key, as daybook witness serve prints it."`
+
+	CAFile string `yaml:"ca_file" form:"path" doc:"A PEM file of certificate authorities: for timestamp those that vouch for its tokens, else those that vouch for the server, beside the system's."`
 }
 
 // Trail is a named audit log of one org.

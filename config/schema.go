@@ -115,7 +115,10 @@ func fieldSchema(f field) (*schema, error) {
 		if err != nil {
 			return nil, err
 		}
-		s = &schema{Type: "array", MinItems: 1, Items: items}
+		s = &schema{Type: "array", Items: items}
+		if f.tag.Get("default") != "[]" {
+			s.MinItems = 1
+		}
 	case f.typ.Kind() == reflect.Slice:
 		s = &schema{Type: "array", UniqueItems: true, Items: textSchema(f)}
 		if f.tag.Get("required") != "" {

@@ -57,6 +57,8 @@ func (v *validator) config(c *Config) {
 			v.fault(element("redact.allow_keys", i), "remove it from one of the two", "%q is in redact.keys, too", key)
 		}
 	}
+	v.origin(c.Origin)
+	v.anchors(c)
 	v.level("formats.csv.level", c.Formats.CSV.Compression, c.Formats.CSV.Level)
 	v.level("formats.cef.level", c.Formats.CEF.Compression, c.Formats.CEF.Level)
 	v.level("formats.syslog.level", c.Formats.Syslog.Compression, c.Formats.Syslog.Level)
@@ -263,7 +265,7 @@ const (
 
 // store checks the URL, and what of the rest depends on it.
 func (v *validator) store(s *Store) {
-	kind := v.url(s.URL)
+	kind := v.urlAt("store.url", s.URL)
 	if s.Endpoint != "" {
 		v.endpoint(s.Endpoint)
 	}
@@ -304,8 +306,8 @@ func (v *validator) store(s *Store) {
 	}
 }
 
-func (v *validator) url(text string) storeKind {
-	const at = "store.url"
+// urlAt checks the URL of a store, which stands at that place.
+func (v *validator) urlAt(at, text string) storeKind {
 	scheme, rest, ok := strings.Cut(text, "://")
 	switch {
 	case text == "" || looksSecret(text):
