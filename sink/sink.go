@@ -4,7 +4,8 @@
 // ErrConflict. What a Put reports was read back from the store, not believed. After a crash in the middle of a Put either the whole
 // object is there or none of it.
 //
-// The package does not list, delete, or shorten a lock: a writer needs none of these, and a credential without them is safer.
+// A Store does not list, delete, or shorten a lock: a writer needs none of these, and a credential without them is safer. What an auditor needs, and a
+// store may be able to tell, are powers of their own: Lister, Versioner, Expirer and Clock. None of them changes anything.
 package sink
 
 import (

@@ -79,8 +79,8 @@ func (m *Memory) Keys() []string {
 	return slices.Sorted(maps.Keys(m.objects))
 }
 
-// Versions returns the versions of key, oldest first.
-func (m *Memory) Versions(key string) []Version {
+// History returns the versions and delete markers of key, oldest first.
+func (m *Memory) History(key string) []Version {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []Version
@@ -114,7 +114,7 @@ func (m *Memory) Hide(key string) {
 	m.add(key, version{marker: true})
 }
 
-// Overwrite adds a version over key, as a PUT without a condition does, locked or not.
+// Overwrite adds a version over key, or the first of a key that was not there, as a PUT without a condition does, locked or not.
 func (m *Memory) Overwrite(key string, body []byte, lock sink.Lock) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,6 +137,32 @@ func (m *Memory) DeleteVersion(key, id string) error {
 		delete(m.objects, key)
 	}
 	return nil
+}
+
+// Erase removes versions and delete markers of key behind the store's back, locked or not: those with the ids, or all. It is what root on the server's own
+// disks can do.
+func (m *Memory) Erase(key string, ids ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := len(m.objects[key])
+	left := slices.DeleteFunc(slices.Clone(m.objects[key]), func(v version) bool { return len(ids) == 0 || slices.Contains(ids, v.id) })
+	if before == len(left) {
+		m.t.Fatalf("erase %s %q: nothing is there", key, ids)
+	}
+	if m.objects[key] = left; len(left) == 0 {
+		delete(m.objects, key)
+	}
+}
+
+// Replace changes what the newest version of key holds behind the store's back, and leaves its id and its lock as they are.
+func (m *Memory) Replace(key string, body []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, err := m.find(key, "")
+	if err != nil {
+		m.t.Fatalf("replace %s: %v", key, err)
+	}
+	v.body = bytes.Clone(body)
 }
 
 // ErrLocked says that a version is under retention.

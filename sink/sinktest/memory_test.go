@@ -39,6 +39,8 @@ func TestMemory(t *testing.T) {
 				Overwrite: func(_ *testing.T, s sink.Store, key string, body []byte) {
 					s.(*sinktest.Memory).Overwrite(key, body, sink.Lock{})
 				},
+				Lists:     true,
+				SetExpiry: func(_ *testing.T, s sink.Store, rules []sink.ExpiryRule) { s.(*sinktest.Memory).SetExpiry(rules...) },
 			})
 		})
 	}
@@ -142,7 +144,7 @@ func TestMemoryTampering(t *testing.T) {
 	}
 	m.Hide("a")
 	m.Overwrite("a", []byte("forged"), sink.Lock{})
-	versions := m.Versions("a")
+	versions := m.History("a")
 	if len(versions) != 3 || !versions[1].Marker || versions[2].SHA256 != sha256.Sum256([]byte("forged")) {
 		t.Errorf("versions %+v", versions)
 	}
@@ -162,7 +164,7 @@ func TestMemoryTampering(t *testing.T) {
 	}
 	m.Overwrite("b", bytes.Repeat([]byte("x"), 3), sink.Lock{})
 	m.SetLock("b", sink.Lock{Mode: sink.Governance, RetainUntil: now.Add(time.Hour)})
-	if err := m.DeleteVersion("b", m.Versions("b")[0].ID); !errors.Is(err, sinktest.ErrLocked) {
+	if err := m.DeleteVersion("b", m.History("b")[0].ID); !errors.Is(err, sinktest.ErrLocked) {
 		t.Errorf("delete of a version that was locked later: %v", err)
 	}
 }

@@ -29,6 +29,12 @@ type Caps struct {
 	Overwrite func(t *testing.T, s sink.Store, key string, body []byte)
 	// Now is the store's clock. Default: time.Now.
 	Now func() time.Time
+	// Lists says that the store is a sink.Lister and a sink.Versioner.
+	Lists bool
+	// SetExpiry sets lifecycle rules behind the store's back: their prefix is relative to its root. CannotTell says that the store is a sink.Expirer
+	// whose server does not say. A store with neither is no sink.Expirer.
+	SetExpiry  func(t *testing.T, s sink.Store, rules []sink.ExpiryRule)
+	CannotTell bool
 }
 
 // NewObject returns an object with the body and, where mode is not None, a lock until the whole second after now + retain.
@@ -77,6 +83,10 @@ func Run(t *testing.T, open func(t *testing.T) sink.Store, caps Caps) {
 	t.Run("Lock", s.lock)
 	t.Run("Hidden", s.hidden)
 	t.Run("Overwritten", s.overwritten)
+	t.Run("List", s.list)
+	t.Run("ListVersions", s.listVersions)
+	t.Run("ListCancelled", s.listCancelled)
+	t.Run("Expiry", s.expiry)
 }
 
 func (s *suite) object(key, body string) sink.Object {
