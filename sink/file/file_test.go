@@ -85,7 +85,7 @@ func hint(err error) string {
 func TestConformance(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sink.Store {
 		return open(t, filepath.Join(t.TempDir(), "audit"), nil)
-	}, sinktest.Caps{})
+	}, sinktest.Caps{Lists: true})
 }
 
 func TestPutLeavesOnlyReadOnlyFiles(t *testing.T) {
