@@ -18,9 +18,9 @@ MODULES := $(CODE) $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
 # Runs a command in each module, and stops at the first that fails.
 in = for module in $(1); do (cd "$$module" && $(2)) || { echo "failed in $$module" >&2; exit 1; }; done
 
-# Tests find the servers through these variables; without them they skip what needs a server.
-servers = minio=$$(tools/build minio); versitygw=$$(tools/build versitygw); \
-	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw
+# Tests find the servers, and what lists a binary's modules, through these variables; without them they skip what needs one.
+servers = minio=$$(tools/build minio); versitygw=$$(tools/build versitygw); cyclonedx=$$(tools/build cyclonedx-gomod); \
+	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_CYCLONEDX=$$cyclonedx
 
 # Runs a module's tests under the race detector, and reports results, failures and skips. $(1) is the module, $(2) more flags.
 gotest = report=$$PWD/dist/testreport; CGO_ENABLED=1 go test -C $(1) -race -timeout 30m $(2) -json ./... 2>&1 | "$$report"
@@ -33,6 +33,10 @@ help: ## List the targets
 build: ## Build the static binary ./daybook
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o daybook ./cmd/daybook
 
+.PHONY: release
+release: ## Build what is released, each binary twice, into dist/release (VERSION=…)
+	@tools/release '$(VERSION)'
+
 .PHONY: test
 test: deps fmt vet tidy tools lint unit interop ## Check format, vet, lint and modules, and run every test
 	@echo 'make test: all passed'
@@ -42,8 +46,8 @@ deps: ## Install what the tests need from Debian's packages, where it is missing
 	@tools/deps
 
 .PHONY: tools
-tools: ## Build the pinned servers and linters, once
-	@tools/build minio versitygw golangci-lint govulncheck >/dev/null
+tools: ## Build the pinned servers, linters and other tools, once
+	@tools/build minio versitygw golangci-lint govulncheck cyclonedx-gomod >/dev/null
 
 .PHONY: fmt
 fmt: ## Check that every Go file is gofmt-ed
