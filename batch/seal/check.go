@@ -16,7 +16,7 @@ import (
 // maxFaults is how many faults Check reports: a broken manifest can have as many as it has files.
 const maxFaults = 20
 
-// Check reports where the manifest contradicts itself, every fault at once (at most 20): names and range, the seal's number and its link, the conservation of
+// Check reports where the manifest contradicts itself, every fault at once (at most 20): names and range, the seal's number and its link, gaps, the conservation of
 // events (see Counts), lists and their totals; of the files that keys are those that their names make, that parts are numbered from 1
 // without a hole, that all formats hold the same rows, part by part for files of the same events and class by class for files split by project, and
 // that evidence has its root. A seal whose manifest fails Check MUST NOT be signed.
@@ -24,6 +24,7 @@ func (m *Manifest) Check() error {
 	c := checker{m: m}
 	c.head()
 	c.sources()
+	c.gaps()
 	c.counts()
 	c.files()
 	if len(c.faults) == 0 {
@@ -60,7 +61,7 @@ func (c *checker) head() {
 	c.text("org", m.Org, false)
 	c.text("build", m.Build, false)
 	c.must(!m.Config.IsZero(), "config has no digest")
-	c.must(isID(m.Key), "key %q is no key id", m.Key)
+	c.must(m.Key == NoKey || IsKeyID(m.Key), "key %q is no key id", m.Key)
 	c.utc("start", m.Start)
 	c.utc("end", m.End)
 	c.utc("sealed_at", m.SealedAt)
@@ -74,26 +75,38 @@ func (c *checker) head() {
 	c.must(m.Addendum == 0 || m.Counts.Written > 0, "an addendum must hold events")
 }
 
-func isID(id string) bool {
-	if len(id) != 2*idSize {
-		return false
-	}
-	return strings.Trim(id, "0123456789abcdef") == ""
-}
-
 func (c *checker) sources() {
 	for i, s := range c.m.Sources {
 		c.text("name of a source", s.Name, false)
 		c.must(i == 0 || c.m.Sources[i-1].Name < s.Name, "source %q is out of order or listed twice", s.Name)
 		c.utc("watermark of "+s.Name, s.Watermark)
 		for _, g := range s.Gaps {
-			c.utc("gap of "+s.Name, g.From)
-			c.utc("gap of "+s.Name, g.To)
-			c.must(g.From.Before(g.To), "gap of %s ends before it begins", s.Name)
-			c.text("reason of a gap of "+s.Name, g.Reason, false)
+			c.gap("gap of "+s.Name, g)
 		}
 	}
 }
+
+func (c *checker) gap(what string, g Gap) {
+	c.utc(what, g.From)
+	c.utc(what, g.To)
+	c.must(g.From.Before(g.To), "%s ends before it begins", what)
+	c.text("reason of a "+what, g.Reason, false)
+}
+
+func (c *checker) gaps() {
+	m := c.m
+	for i, g := range m.Gaps {
+		c.gap("gap", g)
+		c.must(i == 0 || !g.From.Before(m.Gaps[i-1].To), "gap from %v is out of order, or begins within the one before", g.From)
+		c.must(g.From.Before(m.Day.End()) && g.To.After(m.Day.Start()), "gap from %v to %v is not of %v", g.From, g.To, m.Day)
+	}
+	if m.ClockOffset != nil {
+		c.must(*m.ClockOffset > -maxClockOffset && *m.ClockOffset < maxClockOffset, "clock_offset_ms is %d", *m.ClockOffset)
+	}
+}
+
+// maxClockOffset is more than two clocks can differ by, in milliseconds: a hundred years.
+const maxClockOffset = 100 * 366 * 24 * 3600 * 1000
 
 func (c *checker) counts() {
 	n := c.m.Counts

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"daybook/batch/seal/keyfile"
+	"daybook/sink"
 )
 
 // ErrKey says that a file holds no key of the kind asked for.
@@ -45,7 +46,7 @@ type Key struct {
 // GenerateKey makes a signing key and writes it to path (0400) and its public half to path + ".pub" (0444). It overwrites neither: if there is
 // something at path, the error is fs.ErrExist. The name goes into every signature; it may hold neither white space nor a plus sign.
 func GenerateKey(path, name string) (Key, error) {
-	if !validKeyName(name) {
+	if !ValidKeyName(name) {
 		return Key{}, fmt.Errorf("key name %q: must not be blank, nor hold white space, control characters or a plus sign", name)
 	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
@@ -145,6 +146,25 @@ func (k Key) KeyHash() uint32 { return k.signer.KeyHash() }
 // Sign signs a text.
 func (k Key) Sign(text []byte) ([]byte, error) { return k.signer.Sign(text) }
 
+// CheckpointSigner returns s under the name of a log's origin: C2SP wants a log to sign its checkpoints under that name.
+func CheckpointSigner(s Signer, origin string) (note.Signer, error) {
+	p, err := s.Public().Named(origin)
+	if err != nil {
+		return nil, fmt.Errorf("origin %q: %w", origin, err)
+	}
+	return renamed{s, p}, nil
+}
+
+// renamed is a signer under another name. A signature of a note is over its text alone, so that the name changes only the line.
+type renamed struct {
+	signer Signer
+	public PublicKey
+}
+
+func (r renamed) Name() string                     { return r.public.name }
+func (r renamed) KeyHash() uint32                  { return r.public.verifier().KeyHash() }
+func (r renamed) Sign(text []byte) ([]byte, error) { return r.signer.Sign(text) }
+
 // Public returns the public half.
 func (k Key) Public() PublicKey { return k.public }
 
@@ -183,17 +203,24 @@ type PublicKey struct {
 }
 
 func newPublicKey(name string, key ed25519.PublicKey) (PublicKey, error) {
-	if !validKeyName(name) || len(key) != ed25519.PublicKeySize {
+	if !ValidKeyName(name) || len(key) != ed25519.PublicKeySize {
 		return PublicKey{}, fmt.Errorf("%w: name or length", ErrKey)
 	}
 	return PublicKey{name, [ed25519.PublicKeySize]byte(key)}, nil
 }
 
-// LoadPublicKey reads the public key that lies at path.
+// LoadPublicKey reads the public key that lies at path. A private key is refused, with a hint at its public half: who checks needs no secret, and
+// should not get used to handing one about.
 func LoadPublicKey(path string) (PublicKey, error) {
 	data, err := keyfile.Read(path)
 	if err != nil {
 		return PublicKey{}, err
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("PRIVATE+KEY+")) {
+		return PublicKey{}, &sink.HintError{
+			Err:  fmt.Errorf("%s: %w: it is a private key", path, ErrKey),
+			Hint: "give its public half, " + path + ".pub",
+		}
 	}
 	p, err := ParsePublicKey(data)
 	if err != nil {
@@ -223,6 +250,33 @@ func ParsePublicKey(data []byte) (PublicKey, error) {
 	return p, nil
 }
 
+// ParseVerifierKey reads what VerifierKey wrote, and nothing else that means the same.
+func ParseVerifierKey(vkey string) (PublicKey, error) {
+	name, rest, ok := strings.Cut(vkey, "+")
+	_, encoded, ok2 := strings.Cut(rest, "+")
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if !ok || !ok2 || err != nil || len(raw) != 1+ed25519.PublicKeySize {
+		return PublicKey{}, fmt.Errorf("%w: %.80q is no verifier key", ErrKey, vkey)
+	}
+	p, err := newPublicKey(name, raw[1:])
+	if err != nil {
+		return PublicKey{}, err
+	}
+	if p.VerifierKey() != vkey {
+		return PublicKey{}, fmt.Errorf("%w: the parts of the verifier key %.80q contradict each other", ErrKey, vkey)
+	}
+	return p, nil
+}
+
+// Named returns the same key under another name: its signatures and its key hash differ, its ID does not.
+func (p PublicKey) Named(name string) (PublicKey, error) { return newPublicKey(name, p.key[:]) }
+
+// Verifier checks signatures of this key.
+func (p PublicKey) Verifier() note.Verifier { return p.verifier() }
+
+// IsZero reports whether p is no key at all.
+func (p PublicKey) IsZero() bool { return p == PublicKey{} }
+
 // Name is the key's name in signatures.
 func (p PublicKey) Name() string { return p.name }
 
@@ -235,6 +289,11 @@ func (p PublicKey) ID() string {
 }
 
 const idSize = 12
+
+// IsKeyID reports whether id has the shape of a key's ID.
+func IsKeyID(id string) bool {
+	return len(id) == 2*idSize && strings.Trim(id, "0123456789abcdef") == ""
+}
 
 // Fingerprint is the ID in groups of four digits, to be read out over a telephone: 96 bits, which nobody can search for a second key.
 func (p PublicKey) Fingerprint() string { return fingerprint(p.ID()) }
@@ -290,7 +349,8 @@ func Verifiers(keys ...PublicKey) note.Verifiers {
 	return note.VerifierList(list...)
 }
 
-func validKeyName(name string) bool {
+// ValidKeyName reports whether a key, or a log, may have that name in signatures.
+func ValidKeyName(name string) bool {
 	if name == "" || strings.Contains(name, "+") || strings.ToValidUTF8(name, "") != name {
 		return false
 	}

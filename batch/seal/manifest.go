@@ -23,6 +23,9 @@ const MaxManifest = 64 << 20
 // MaxListed is how many conflicting ids and how many hashes of quarantined records a manifest lists; the rest are only counted.
 const MaxListed = 1000
 
+// NoKey stands in a manifest in the place of a key, if nobody signs its seal.
+const NoKey = "none"
+
 // ErrManifest says that a manifest is not one that Daybook wrote, or contradicts itself.
 var ErrManifest = errors.New("not a valid manifest")
 
@@ -41,12 +44,17 @@ type Manifest struct {
 	// Previous is the SHA-256 of the manifest of the trail's seal before; none for the first.
 	Previous Hash      `json:"previous"`
 	SealedAt time.Time `json:"sealed_at"`
-	// Build is the version of Daybook, Config the SHA-256 of its configuration, Key the ID of the signing key.
+	// Build is the version of Daybook, Config the SHA-256 of its configuration, Key the ID of the signing key, or NoKey.
 	Build  string `json:"build"`
 	Config Hash   `json:"config"`
 	Key    string `json:"key"`
+	// ClockOffset is by how many milliseconds the store's clock was ahead of ours; nil if that is unknown.
+	ClockOffset *int64 `json:"clock_offset_ms,omitempty"`
 
-	Sources   []Source  `json:"sources"`
+	Sources []Source `json:"sources"`
+	// Gaps are the times in the day when nothing was taken in for the trail, whatever the source: Daybook was down, or the trail off. They are in order
+	// and do not touch each other's time.
+	Gaps      []Gap     `json:"gaps"`
 	Counts    Counts    `json:"counts"`
 	Conflicts Conflicts `json:"conflicts"`
 	// QuarantinedSHA256 lists the SHA-256 of the records that could not be read, in the order in which they came: all of them, or the first MaxListed.
@@ -156,7 +164,7 @@ func (f File) Name(m *Manifest) (FileName, error) {
 }
 
 // Encode checks the manifest and returns the bytes that are stored and hashed: JSON, members in the order of the structs, indented by two spaces,
-// files sorted by key, sources by name, one line feed at the end. Frozen for Schema 1:
+// files sorted by key, sources by name, gaps by time, one line feed at the end. Frozen for Schema 1:
 //
 //	{
 //	  "schema": 1,
@@ -171,9 +179,10 @@ func (f File) Name(m *Manifest) (FileName, error) {
 //	}
 func (m *Manifest) Encode() ([]byte, error) {
 	c := *m
-	c.Files, c.Sources = slices.Clone(m.Files), slices.Clone(m.Sources)
+	c.Files, c.Sources, c.Gaps = slices.Clone(m.Files), slices.Clone(m.Sources), slices.Clone(m.Gaps)
 	slices.SortFunc(c.Files, func(a, b File) int { return strings.Compare(a.Key, b.Key) })
 	slices.SortFunc(c.Sources, func(a, b Source) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.Gaps, func(a, b Gap) int { return a.From.Compare(b.From) })
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -192,6 +201,9 @@ func (m *Manifest) marshal() ([]byte, error) {
 	// null and [] would be two ways to say the same.
 	if c.Sources == nil {
 		c.Sources = []Source{}
+	}
+	if c.Gaps == nil {
+		c.Gaps = []Gap{}
 	}
 	if c.Conflicts.IDs == nil {
 		c.Conflicts.IDs = []string{}

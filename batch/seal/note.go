@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,7 +32,8 @@ var ErrNote = errors.New("not a valid note")
 //	# events: 2122
 //	# counts: carried 0, read 2124, written 2122, duplicates 1, quarantined 1, not tracked 0, pending 0
 //	# sealed: 2026-03-11T01:00:00Z by <build>
-//	# key: 3f2a-9c01-77be-0d4c-52aa-e1f0
+//	# gap: 2026-03-10T02:00:00Z to 2026-03-10T03:30:00Z: down      (a line for each gap of the trail, and none if there is none)
+//	# key: 3f2a-9c01-77be-0d4c-52aa-e1f0                              (none (unsigned), if nobody signs)
 //	<SHA-256>  <key of a data file>
 //	<SHA-256>  seals/acme/00000042/manifest.json
 //
@@ -47,7 +49,14 @@ func NoteText(m *Manifest, manifest []byte) string {
 	fmt.Fprintf(&b, "# counts: carried %d, read %d, written %d, duplicates %d, quarantined %d, not tracked %d, pending %d\n",
 		n.Carried, n.Read, n.Written, n.Duplicates, n.Quarantined, n.NotTracked, n.Pending)
 	fmt.Fprintf(&b, "# sealed: %s by %s\n", m.SealedAt.Format(time.RFC3339Nano), printable(m.Build))
-	fmt.Fprintf(&b, "# key: %s\n", fingerprint(m.Key))
+	for _, g := range m.Gaps {
+		fmt.Fprintf(&b, "# gap: %s to %s: %s\n", g.From.Format(time.RFC3339Nano), g.To.Format(time.RFC3339Nano), printable(g.Reason))
+	}
+	key := "none (unsigned)"
+	if m.Key != NoKey {
+		key = fingerprint(m.Key)
+	}
+	fmt.Fprintf(&b, "# key: %s\n", key)
 	for _, f := range m.Files {
 		fmt.Fprintf(&b, "%s  %s\n", f.SHA256, f.Key)
 	}
@@ -96,6 +105,22 @@ func Note(manifest []byte, signer Signer, more ...Signer) ([]byte, error) {
 	return signed, nil
 }
 
+// UnsignedNote returns the note of a seal that nobody signs: the bare text. manifest is what Manifest.Encode gave, and names NoKey.
+func UnsignedNote(manifest []byte) ([]byte, error) {
+	m, err := ParseManifest(manifest)
+	if err != nil {
+		return nil, err
+	}
+	if m.Key != NoKey {
+		return nil, fmt.Errorf("%w: it names key %s, which is to sign it", ErrManifest, m.Key)
+	}
+	text := NoteText(m, manifest)
+	if len(text) > MaxNote {
+		return nil, fmt.Errorf("the note of seal %d of %s has %d bytes, at most %d are allowed", m.Seal, m.Trail, len(text), MaxNote)
+	}
+	return []byte(text), nil
+}
+
 // SumLine is one line of a note: a file's SHA-256 and its key.
 type SumLine struct {
 	SHA256 Hash
@@ -120,17 +145,61 @@ func OpenNote(data []byte, trusted note.Verifiers) (*Opened, error) {
 	if len(data) > MaxNote {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrNote, len(data), MaxNote)
 	}
+	if err := checkSignatures(data); err != nil {
+		return nil, err
+	}
 	n, err := note.Open(data, trusted)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNote, err)
 	}
-	o := &Opened{Text: n.Text}
+	o, err := parseText(n.Text)
+	if err != nil {
+		return nil, err
+	}
 	for _, sig := range n.Sigs {
 		o.SignedBy = append(o.SignedBy, sig.Name)
 	}
+	return o, nil
+}
+
+// OpenUnsigned takes apart a note that nobody signed. A note that bears signatures is ErrNote: taken for unsigned it would be believed unchecked.
+func OpenUnsigned(data []byte) (*Opened, error) {
+	if len(data) > MaxNote {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrNote, len(data), MaxNote)
+	}
+	return parseText(string(data))
+}
+
+// checkSignatures looks, before any signature is checked, at how many there are and how long they are: note.Open checks up to a hundred, and copies each.
+func checkSignatures(data []byte) error {
+	at := bytes.LastIndex(data, []byte("\n\n"))
+	if at < 0 {
+		return fmt.Errorf("%w: it bears no signature", ErrNote)
+	}
+	sigs := data[at+2:]
+	if len(sigs) > maxSignatures*maxSignature || bytes.Count(sigs, []byte("\n")) > maxSignatures {
+		return fmt.Errorf("%w: more than %d signatures, or longer than any", ErrNote, maxSignatures)
+	}
+	return nil
+}
+
+const (
+	maxSignatures = 16
+	maxSignature  = 4 << 10 // bytes of a signature's line
+)
+
+// parseText takes the text of a note apart.
+func parseText(text string) (*Opened, error) {
+	if !strings.HasSuffix(text, "\n") || !utf8.ValidString(text) {
+		return nil, fmt.Errorf("%w: it is cut off, or not text", ErrNote)
+	}
+	o := &Opened{Text: text}
 	seen := map[string]bool{}
-	for line := range strings.Lines(n.Text) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
+		if strings.IndexFunc(line, unicode.IsControl) >= 0 {
+			return nil, fmt.Errorf("%w: line %.80q holds a control character", ErrNote, line)
+		}
 		if comment, ok := strings.CutPrefix(line, "# "); ok && len(o.Sums) == 0 {
 			o.Comments = append(o.Comments, comment)
 			continue
