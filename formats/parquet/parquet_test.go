@@ -22,7 +22,8 @@ import (
 	"daybook/formats/parquet"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+// updating reports whether golden files are to be written anew: the flag is that of package formatstest.
+func updating() bool { return flag.Lookup("update").Value.String() == "true" }
 
 // nasty are events of the kinds that break renderings.
 func nasty() []event.Event {
@@ -365,7 +366,7 @@ func TestNoEvents(t *testing.T) {
 func TestSchema(t *testing.T) {
 	golden := filepath.Join("testdata", "schema.txt")
 	got := open(t, encode(t, acme, nil, nasty(), 3)).Schema().String() + "\n"
-	if *update {
+	if updating() {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}
