@@ -14,9 +14,9 @@ var ErrUnknown = errors.New("the store cannot tell")
 type Entry struct {
 	// Key is relative to the store's root.
 	Key string
-	// Version is blank in a store without versions.
+	// Version is blank in a store without versions. List may leave it out: S3 does not tell it there.
 	Version string
-	// Size is in bytes; 0 for a marker.
+	// Size is in bytes; 0 for a marker, -1 for what stands in a folder and is no regular file, which Head and Get refuse.
 	Size     int64
 	Modified time.Time
 	// Latest says that this is what a reader gets who names no version.
@@ -24,14 +24,15 @@ type Entry struct {
 	Marker bool
 }
 
-// Lister is a store that can tell which objects it holds: the newest version of each, in the order of keys, those below prefix. What a delete marker
-// hides is left out. An error ends the sequence.
+// Lister is a store that can tell which objects it holds: the newest version of each, in the byte order of whole keys, those that begin with prefix. What a
+// delete marker hides is left out. A key may be one that CheckKey refuses: it is told all the same, and Head and Get fail. An error ends the sequence: what
+// came before it is not all.
 type Lister interface {
 	List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 }
 
-// Versioner is a store that can tell every version and delete marker below prefix: in the order of keys, of one key the newest first. An error ends the
-// sequence.
+// Versioner is a store that can tell every version and delete marker of the keys that begin with prefix: in the order of Lister, of one key the newest first.
+// An error ends the sequence.
 type Versioner interface {
 	Versions(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 }
@@ -41,7 +42,7 @@ type ExpiryRule struct {
 	ID string
 	// Prefix is what the rule covers, relative to the store's root; blank is all of it.
 	Prefix string
-	// Filtered says that the rule asks for more than the prefix: tags or sizes.
+	// Filtered says that the rule asks for more than the prefix: tags, sizes, or how many newer versions there are.
 	Filtered bool
 	// Days after it was written an object is removed, or at Date. Both are zero for a rule of noncurrent versions or markers alone.
 	Days int
@@ -57,7 +58,7 @@ type Expirer interface {
 	Expiry(ctx context.Context) ([]ExpiryRule, error)
 }
 
-// Clock is a store that knows by how much its clock is ahead of ours, from what it answered last; false if it never did.
+// Clock is a store that knows by how much its clock is ahead of ours, from what it answered last, to about a second; false if it never did.
 type Clock interface {
 	Offset() (time.Duration, bool)
 }

@@ -46,6 +46,12 @@ type fakeBucket struct {
 	oldLockByCall bool // as versitygw: the lock of an older version is not in its HEAD, and the call for it has a root of its own
 	ignoresLock   bool // takes lock headers and does not keep them
 	cutsLock      time.Duration
+	page          int    // how many entries a page of a listing has
+	repeats       bool   // as versitygw: the last version of a page is the first of the next
+	markersFirst  bool   // as versitygw: within a page
+	disorderly    bool   // lists keys in another order
+	stuck         bool   // gives the same page again and again
+	rules         string // lifecycle configuration
 	serial        int
 	objects       map[string][]*fakeVersion
 }
@@ -60,6 +66,7 @@ type fakeVersion struct {
 	encoding    string
 	mode        string
 	until       string
+	modified    time.Time
 }
 
 // request is what arrived, its body left out.
@@ -86,7 +93,7 @@ type fault struct {
 // newDirectFake returns a fake that is called without a network, for tests of time in a synctest bubble.
 func newDirectFake() *fake {
 	return &fake{
-		bucket: fakeBucket{versioning: "Enabled", locking: true, objects: make(map[string][]*fakeVersion)},
+		bucket: fakeBucket{versioning: "Enabled", locking: true, page: 3, objects: make(map[string][]*fakeVersion)},
 		gone:   make(chan struct{}),
 	}
 }
@@ -244,6 +251,10 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request) {
 		}
 	case b.missing:
 		refuse(w, 404, "NoSuchBucket", "")
+	case key == "" && (q.Has("versions") || q.Has("list-type")):
+		b.list(w, q)
+	case key == "" && q.Has("lifecycle"):
+		b.lifecycle(w, r.Method, body)
 	case key == "" && q.Has("versioning"):
 		fmt.Fprintf(w, "<VersioningConfiguration><Status>%s</Status></VersioningConfiguration>", b.versioning)
 	case key == "" && q.Has("object-lock") && r.Method == http.MethodPut:
@@ -312,7 +323,7 @@ func (b *fakeBucket) put(w http.ResponseWriter, r *http.Request, key string, bod
 
 func (b *fakeBucket) add(key string, v *fakeVersion) *fakeVersion {
 	b.serial++
-	v.id = fmt.Sprint("v", b.serial)
+	v.id, v.modified = fmt.Sprint("v", b.serial), time.Now().UTC()
 	if b.versioning != "Enabled" {
 		v.id, b.objects[key] = "null", nil
 	}

@@ -69,6 +69,7 @@ func TestConformanceOfFake(t *testing.T) {
 				Overwrite: func(_ *testing.T, s sink.Store, key string, body []byte) {
 					fakes[s].change(func(b *fakeBucket) { b.add("audit/"+key, &fakeVersion{body: body}) })
 				},
+				Lists: true,
 			})
 		})
 	}

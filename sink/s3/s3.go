@@ -5,10 +5,11 @@
 // reports was read back from the version that it made. A PUT whose answer was lost is settled by what the store then holds. A crash
 // at any point leaves the whole object or none.
 //
-// It does not overwrite, delete, list, shorten a lock or bypass one, and needs no permission to. It needs, on the bucket,
+// It does not overwrite, delete, shorten a lock or bypass one, and needs no permission to. It needs, on the bucket,
 // s3:ListBucket (without it S3 answers 403 for an object that is absent), s3:GetBucketVersioning and
 // s3:GetBucketObjectLockConfiguration; and on the prefix s3:PutObject, s3:PutObjectRetention, s3:GetObject, s3:GetObjectVersion and
-// s3:GetObjectRetention (without it S3 leaves the lock out of its answers).
+// s3:GetObjectRetention (without it S3 leaves the lock out of its answers). What only an auditor asks for takes more on the bucket: Versions takes
+// s3:ListBucketVersions, Expiry s3:GetLifecycleConfiguration.
 //
 // What servers do not agree on, and what follows for this package: the lock is read from HEAD, and where that shows none by the call for
 // it; a HEAD that fails is followed by a GET, which gives the reason, and on one server alone tells of a delete marker; a failure is told
@@ -89,6 +90,7 @@ type Store struct {
 	progress func(key string, sent, size int64)
 	log      *slog.Logger
 	now      func() time.Time
+	clock    *clock
 }
 
 var _ sink.Store = (*Store)(nil)
@@ -131,7 +133,8 @@ func open(rawURL string, opts *Options) (*Store, error) {
 		timeout:  opts.Timeout,
 		progress: opts.Progress,
 		log:      opts.Log,
-		now:      opts.Now,
+		now:      set.clock.now,
+		clock:    set.clock,
 	}
 	if s.timeout <= 0 {
 		s.timeout = 2 * time.Minute
@@ -141,9 +144,6 @@ func open(rawURL string, opts *Options) (*Store, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.now == nil {
-		s.now = time.Now
 	}
 	lookup := minio.BucketLookupAuto
 	if opts.PathStyle {

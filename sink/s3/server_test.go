@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/minio/minio-go/v7"
 
 	"daybook/sink"
 	"daybook/sink/s3"
@@ -80,7 +79,6 @@ func (b *buckets) next() string { return fmt.Sprintf("bucket-%d", b.n.Add(1)) }
 
 func TestConformance(t *testing.T) {
 	servers(t, func(t *testing.T, server *s3test.Server) {
-		client := server.Client(t)
 		modes := []sink.Mode{sink.Compliance, sink.Governance, sink.None}
 		if server.CAFile != "" {
 			modes = modes[:1] // TLS changes how a request is signed, not how it is locked
@@ -99,16 +97,20 @@ func TestConformance(t *testing.T) {
 					Mode:        mode,
 					Versions:    true,
 					ContentType: true,
-					Hide: func(t *testing.T, s sink.Store, key string) {
-						if err := client.RemoveObject(t.Context(), bucketOf[s], "audit/logs/"+key, minio.RemoveObjectOptions{}); err != nil {
-							t.Fatal(err)
-						}
-					},
+					Hide:        func(t *testing.T, s sink.Store, key string) { server.Hide(t, bucketOf[s], "audit/logs/"+key) },
 					Overwrite: func(t *testing.T, s sink.Store, key string, body []byte) {
-						_, err := client.PutObject(t.Context(), bucketOf[s], "audit/logs/"+key, strings.NewReader(string(body)), int64(len(body)), minio.PutObjectOptions{})
-						if err != nil {
-							t.Fatal(err)
+						server.Overwrite(t, bucketOf[s], "audit/logs/"+key, body, sink.Lock{})
+					},
+					Lists:      true,
+					CannotTell: server.Name() == "versitygw",
+					SetExpiry: func(t *testing.T, s sink.Store, rules []sink.ExpiryRule) {
+						rules = slices.Clone(rules)
+						for i := range rules {
+							if rules[i].Prefix = "audit/logs/" + rules[i].Prefix; rules[i].ID == "all" {
+								rules[i].Prefix = "audit/"
+							}
 						}
+						server.SetLifecycle(t, bucketOf[s], append(rules, sink.ExpiryRule{ID: "outside", Prefix: "audit/other/", Days: 1})...)
 					},
 				})
 			})

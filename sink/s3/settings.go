@@ -25,6 +25,7 @@ type settings struct {
 	region    string
 	creds     *credentials.Credentials
 	transport http.RoundTripper
+	clock     *clock
 }
 
 func resolve(opts *Options) (settings, error) {
@@ -56,7 +57,11 @@ func resolve(opts *Options) (settings, error) {
 	if opts.Transport != nil {
 		set.transport = opts.Transport(set.transport)
 	}
-	set.transport = answers{set.transport}
+	set.clock = &clock{now: opts.Now}
+	if set.clock.now == nil {
+		set.clock.now = time.Now
+	}
+	set.transport = answers{set.transport, set.clock}
 	return set, nil
 }
 

@@ -55,13 +55,25 @@ func (t expectContinue) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(r)
 }
 
+// maxPage is how large a page of a listing may be, of which minio-go keeps all in memory: 1,000 entries with the longest keys have some 4 MB.
+const maxPage = 32 << 20
+
 // answers reads in answers what minio-go leaves out of them, or cannot read.
-type answers struct{ next http.RoundTripper }
+type answers struct {
+	next  http.RoundTripper
+	clock *clock
+}
 
 func (t answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	sent := t.clock.now()
 	resp, err := t.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
+	}
+	t.clock.read(sent, resp.Header)
+	if pages, ok := r.Context().Value(pagesKey{}).(*atomic.Int64); ok {
+		pages.Add(1)
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxPage)
 	}
 	if met, ok := r.Context().Value(markerKey{}).(*atomic.Bool); ok && resp.Header.Get("X-Amz-Delete-Marker") == "true" {
 		met.Store(true)

@@ -215,6 +215,9 @@ func (s *Server) findPort() error {
 	return fmt.Errorf("no free port between %d and %d: %w", low, high, err)
 }
 
+// Name is what the server is called: minio or versitygw.
+func (s *Server) Name() string { return s.kind.name }
+
 // Kill ends the server at once, as a crash would. What it had acknowledged is there again after Restart.
 func (s *Server) Kill() {
 	s.t.Helper()

@@ -32,7 +32,7 @@ type Caps struct {
 	// Lists says that the store is a sink.Lister and a sink.Versioner.
 	Lists bool
 	// SetExpiry sets lifecycle rules behind the store's back: their prefix is relative to its root. CannotTell says that the store is a sink.Expirer
-	// whose server does not say. A store with neither is no sink.Expirer.
+	// whose server does not say.
 	SetExpiry  func(t *testing.T, s sink.Store, rules []sink.ExpiryRule)
 	CannotTell bool
 }

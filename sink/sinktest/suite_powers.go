@@ -64,14 +64,20 @@ func (s *suite) list(t *testing.T) {
 		info := s.put(t, store, s.object(key, strings.Repeat("x", len(key))), false)
 		want[key] = sink.Entry{Key: key, Version: info.Version, Size: int64(len(key)), Latest: true}
 	}
-	for _, prefix := range []string{"", "a", "a/", "a/b", "a/b/", "a/b.c/d", "a/b.c/d/", "log/tile/0/", "log/tile/0/x", "nothing", "a/nothing/", "/", "../", "größe/日", "b"} {
+	for _, prefix := range []string{"", "a", "a/", "a/b", "a/b/", "a/b.c/d", "a/b.c/d/", "log/tile/0/", "log/tile/0/x", "nothing", "a/nothing/", "größe/日", "b"} {
 		var expected []sink.Entry
 		for _, key := range slices.Sorted(maps.Keys(want)) {
 			if strings.HasPrefix(key, prefix) {
 				expected = append(expected, want[key])
 			}
 		}
-		if diff := cmp.Diff(expected, Collect(t, store.List(t.Context(), prefix)), notTime); diff != "" {
+		listed := Collect(t, store.List(t.Context(), prefix))
+		for i, e := range listed {
+			if e.Version == "" { // List need not tell it
+				listed[i].Version = want[e.Key].Version
+			}
+		}
+		if diff := cmp.Diff(expected, listed, notTime); diff != "" {
 			t.Errorf("List(%q) (-want +got):\n%s", prefix, diff)
 		}
 		if diff := cmp.Diff(expected, Collect(t, store.Versions(t.Context(), prefix)), notTime); diff != "" {
@@ -155,7 +161,7 @@ func (s *suite) listVersions(t *testing.T) {
 	got = Collect(t, store.List(t.Context(), "a/"))
 	for i, e := range got {
 		head, err := store.Head(t.Context(), e.Key, "")
-		if err != nil || head.Version != e.Version {
+		if err != nil || e.Version != "" && head.Version != e.Version {
 			t.Errorf("%s: listed in version %q, and Head says %q, %v", e.Key, e.Version, head.Version, err)
 		}
 		got[i].Version = ""
@@ -170,25 +176,33 @@ func (s *suite) listCancelled(t *testing.T) {
 	for _, key := range []string{"a", "b", "c"} {
 		s.put(t, store, s.object(key, "x"), false)
 	}
-	for name, list := range map[string]func(context.Context, string) iter.Seq2[sink.Entry, error]{"List": store.List, "Versions": store.Versions} {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var entries int
-		var last error
-		for _, err := range list(ctx, "") {
-			if last = err; err == nil {
-				entries++
-				cancel()
-			}
+	cancelListing(t, "List", store.List)
+	cancelListing(t, "Versions", store.Versions)
+}
+
+func cancelListing(t *testing.T, name string, list func(context.Context, string) iter.Seq2[sink.Entry, error]) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var entries int
+	var last error
+	for _, err := range list(ctx, "") {
+		if last = err; err == nil {
+			entries++
+			cancel()
 		}
-		if entries != 1 || !errors.Is(last, context.Canceled) {
-			t.Errorf("%s, cancelled at its first entry: %d entries, %v", name, entries, last)
+	}
+	if entries != 1 || !errors.Is(last, context.Canceled) {
+		t.Errorf("%s, cancelled at its first entry: %d entries, %v", name, entries, last)
+	}
+	last = nil
+	for e, err := range list(ctx, "") {
+		if last = err; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, cancelled before: %+v, %v", name, e, err)
 		}
-		for e, err := range list(ctx, "") {
-			if last = err; !errors.Is(err, context.Canceled) {
-				t.Errorf("%s, cancelled before: %+v, %v", name, e, err)
-			}
-		}
+	}
+	if last == nil {
+		t.Errorf("%s, cancelled before, ended without an error", name)
 	}
 }
 
@@ -196,7 +210,7 @@ func (s *suite) expiry(t *testing.T) {
 	store := s.open(t)
 	expirer, ok := store.(sink.Expirer)
 	if !ok && s.caps.SetExpiry == nil && !s.caps.CannotTell {
-		t.Skip("the store has no rules by which it removes objects")
+		t.Skip("the store removes nothing of its own accord")
 	}
 	if !ok {
 		t.Fatal("the store is no sink.Expirer")
@@ -209,6 +223,9 @@ func (s *suite) expiry(t *testing.T) {
 	}
 	if rules, err := expirer.Expiry(t.Context()); err != nil || len(rules) != 0 {
 		t.Errorf("Expiry of a store without rules = %+v, %v", rules, err)
+	}
+	if s.caps.SetExpiry == nil {
+		return
 	}
 	want := []sink.ExpiryRule{
 		{ID: "all", Days: 400},
