@@ -1,0 +1,43 @@
+package verify
+
+// fileCodes and chainCodes say which level a finding keeps from being reached.
+var fileCodes = []string{
+	codeListFailed, codeReadFailed, codeNotAFile, codeUnlisted, codeNewerVersion, codeUnlistedVersion, codeVersionMissing, codeDeleteMarker, codeFileMissing,
+	codeFileSize, codeFileAltered, codeListedTwice, codeLockWeak, codeExpiryRule, codeEvidenceBroken, codeEvidenceRows, codeEvidenceRoot, codeManifestMissing,
+	codeManifestInvalid, codeSchemaUnknown, codeSealMissing, codeRowInvalid, codeRowOrder, codeRowTime, codeTimesUntrue, codeSuspectCount, codeFormatMismatch,
+	codeFormatMalformed, codeFormatRows,
+}
+
+var chainCodes = []string{
+	codeListFailed, codeReadFailed, codeNotAFile, codeSchemaUnknown, codeManifestMissing, codeManifestInvalid, codeNoteMissing, codeNoteSignature, codeNoteText, codeNoteExtra,
+	codeSealMissing, codeSealNumber, codeWrongTrail, codeChainBroken, codeAddendumOrder, codeCountsCarried, codeSealedTooEarly, codeFuture, codeTimeOrder,
+	codeUnsignedSeal, codeKeyFile, codeKeyMissing, codeKeyUnknown, codeKeyRange, codeKeyRevoked, codeKeyNotYours, codeLogMissing, codeCheckpoint, codeForked,
+	codeLogRoot, codeLogAltered, codeLogObjectMissing, codeLeafInvalid, codeLeafReference, codeNotInLog, codeLogMismatch, codeLogTwice, codePinContradicted,
+	codeLogCut, codePinOther, codeCosigInvalid, codeTimestampInvalid, codeAnchorTime, codeAnchorStray, codeControlLock, codeExpiryControl,
+}
+
+// conclude settles the levels.
+func (v *verifier) conclude() {
+	r, levels := v.report, &v.report.Levels
+	if v.signed && !v.log.present && !v.inv.hasLog() {
+		f := Finding{Code: codeLogMissing, Key: "log/", Expected: "the log that signed seals have", Found: "nothing"}
+		if v.o.Partial {
+			f.Code, f.Expected = codeAbsent, ""
+		}
+		v.add(f)
+	}
+	if v.unsigned {
+		v.add(Finding{Code: codeUnsigned, Found: "seals without signatures"})
+	}
+	r.Counts.Objects = int64(len(v.inv.objects))
+	r.Counts.Files, r.Counts.Bytes, r.Counts.Rows, r.Counts.Compared, r.Counts.Skipped = v.files.Load(), v.bytes.Load(), v.rows.Load(), v.cells.Load(), v.skips
+	levels.Files = FilesLevel{Intact: !r.has(fileCodes...), Deep: v.o.Deep, Locks: v.inv.versions && v.locked && !r.has(codeLockWeak, codeControlLock)}
+	levels.Chain.Intact = !r.has(chainCodes...) && r.Counts.Seals > 0
+	levels.Chain.Signed = v.signed && !v.unsigned
+	levels.Chain.Logged = v.log.present && !r.has(codeNotLogged, codeNotInLog)
+	if r.Counts.Seals == 0 {
+		v.add(Finding{Code: codeNothing, Expected: "seals", Found: "none"})
+		levels.Files.Intact = false
+	}
+	r.finish()
+}

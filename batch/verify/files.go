@@ -1,0 +1,479 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"daybook/batch/seal"
+	"daybook/formats"
+	"daybook/sink"
+)
+
+// fileTask is a data file that is to be checked. It holds nothing of the manifest that grows with it.
+type fileTask struct {
+	file  seal.File
+	about Finding
+	at    located
+	// want is the lock that it must have: the manifest's, or a later extension's.
+	want sink.Lock
+	// read: its bytes are to be read. Otherwise only its lock is checked.
+	read bool
+	gone func(Finding) // says that it is not there
+}
+
+// files checks that the files of a seal are there, and hands them to the workers.
+func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
+	v := w.v
+	wanted := v.wanted(m.Trail, m.Day.Day)
+	extended := v.log.extendedTo(m.Trail, m.Seal)
+	whole := wanted
+	for i := range m.Files {
+		f := &m.Files[i]
+		t := fileTask{file: *f, about: Finding{Key: f.Key, Trail: m.Trail, Seal: m.Seal, Day: &m.Day}, want: sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}, read: wanted}
+		if t.want.Mode != sink.None {
+			v.locked = true
+			if extended.After(t.want.RetainUntil) {
+				t.want.RetainUntil = extended
+			}
+		}
+		if leaf != nil {
+			leaf.lockedTo(t.want)
+		}
+		v.wouldExpire(f.Key, m.SealedAt, t.want, t.about)
+		e := v.log.erasures[f.Key]
+		if e != nil && e.Trail == m.Trail && e.Seal == m.Seal && e.SHA256 == f.SHA256 {
+			e.met = true
+		} else {
+			e = nil
+		}
+		held := v.log.held(m)
+		t.gone = func(about Finding) { v.gone(about, t.file, t.want, e, held) }
+		if !v.locateFile(&t) {
+			whole = false
+			continue
+		}
+		if !wanted {
+			v.skips++
+		}
+		v.tasks <- func(ctx context.Context) { v.checkFile(ctx, &t) }
+	}
+	if v.o.Deep && wanted {
+		v.compare(m, whole)
+	}
+}
+
+// bareFile checks a file of which only a note's line is known.
+func (w *walk) bareFile(sum seal.SumLine, about Finding) {
+	v := w.v
+	about.Key = sum.Key
+	t := fileTask{file: seal.File{Key: sum.Key, SHA256: sum.SHA256, Size: -1}, about: about, read: true}
+	t.gone = func(about Finding) { v.gone(about, t.file, t.want, v.log.erasures[sum.Key], false) }
+	if v.locateFile(&t) {
+		v.tasks <- func(ctx context.Context) { v.checkFile(ctx, &t) }
+	}
+}
+
+// locateFile finds the sealed version of a file in the listing, and reports what lies beside it. It reports whether there is something to read.
+func (v *verifier) locateFile(t *fileTask) bool {
+	f := &t.file
+	t.at = located{key: f.Key, version: f.Version, size: f.Size, there: true}
+	o, before := v.inv.explain(f.Key)
+	about := t.about
+	if before {
+		about.Code, about.Expected, about.Found = codeListedTwice, "one seal that has it", "another that has it too"
+		v.add(about)
+	}
+	if o == nil {
+		if v.inv.complete {
+			t.gone(about)
+			return false
+		}
+		return true // the listing broke off: it may be there
+	}
+	size := o.size
+	if !v.inv.versions {
+		t.at.version = ""
+	} else if o.state&odd != 0 {
+		versions := v.inv.odd[f.Key]
+		v.reportVersions(versions, f.Version, about)
+		found := false
+		for _, e := range versions {
+			if !e.Marker && (e.Version == f.Version || f.Version == "") { // the last is the oldest
+				found, size = true, e.Size
+				t.at.version = e.Version
+			}
+		}
+		if !found {
+			t.at.version = ""
+			v.versionMissing(versions, f, about)
+			if versions == nil || versions[0].Marker {
+				t.gone(about)
+				return false
+			}
+		}
+	} else if f.Version != "" && versionID(f.Version) != o.version {
+		about.Code, about.Expected, about.Found = codeVersionMissing, "version "+f.Version, "another one"
+		v.add(about)
+		t.at.version = ""
+	}
+	switch {
+	case size < 0:
+		about.Code, about.Expected, about.Found = codeNotAFile, "a file", "something else"
+	case f.Size >= 0 && size != f.Size:
+		about.Code, about.Expected, about.Found = codeFileSize, fmt.Sprintf("%d bytes", f.Size), fmt.Sprintf("%d bytes", size)
+	default:
+		return true
+	}
+	v.add(about)
+	return false
+}
+
+func (v *verifier) versionMissing(versions []sink.Entry, f *seal.File, about Finding) {
+	about.Code, about.Expected, about.Found = codeVersionMissing, "version "+f.Version, "none"
+	for _, e := range versions {
+		if !e.Marker {
+			about.Found = "version " + e.Version
+			break
+		}
+	}
+	v.add(about)
+}
+
+// gone says what it means that a file is not there.
+func (v *verifier) gone(about Finding, f seal.File, want sink.Lock, e *erasure, held bool) {
+	about.Expected, about.Found = "SHA-256 "+f.SHA256.String(), "nothing"
+	switch {
+	case e != nil && e.SHA256 == f.SHA256:
+		about.Code, about.Expected, about.Found = codeFileErased, "", fmt.Sprintf("erased by %s: %s", e.By, e.Reason)
+	case held: // a hold outlives retention
+		about.Code = codeFileMissing
+	case want.Mode != sink.None && v.now.After(want.RetainUntil):
+		about.Code, about.Expected, about.Found = codeFileExpired, "", "retained until "+stamp(want.RetainUntil)
+	case v.o.Partial:
+		about.Code, about.Expected = codeAbsent, ""
+	default:
+		about.Code = codeFileMissing
+	}
+	v.add(about)
+}
+
+// worker is what checking a file needs, used again for the next.
+type scratch struct {
+	buf  []byte
+	rows []byte
+	sum  hash.Hash
+	zstd *zstd.Decoder
+}
+
+const readSize = 512 << 10
+
+func (v *verifier) scratch() *scratch {
+	if s, ok := v.pool.Get().(*scratch); ok {
+		return s
+	}
+	return &scratch{buf: make([]byte, readSize), sum: sha256.New()}
+}
+
+// checkFile reads a file and compares it with its manifest.
+func (v *verifier) checkFile(ctx context.Context, t *fileTask) {
+	if v.inv.versions && t.want.Mode != sink.None {
+		v.checkLock(ctx, t.at, t.want, codeLockWeak, t.about)
+	}
+	if !t.read {
+		return
+	}
+	body, err := v.store.Get(ctx, t.at.key, t.at.version)
+	if errors.Is(err, sink.ErrNotExist) {
+		t.gone(t.about)
+		return
+	}
+	if err != nil {
+		v.fault(err, t.about, codeFileMissing, codeFileAltered)
+		return
+	}
+	defer body.Close()
+	s := v.scratch()
+	defer v.pool.Put(s)
+	s.sum.Reset()
+	src := &source{v: v, r: body, sum: s.sum, left: t.file.Size}
+	var found *rowsFound
+	if t.file.Format == formats.JSONL.Name && t.file.Compression == seal.Zstd {
+		found = v.rowsOf(src, s, t.file.Size)
+	}
+	if err := src.drain(s.buf); err != nil {
+		if ctx.Err() == nil {
+			v.fault(err, t.about, codeFileMissing, codeFileAltered)
+		}
+		return
+	}
+	v.files.Add(1)
+	v.tell(0)
+	var sum seal.Hash
+	s.sum.Sum(sum[:0])
+	if sum != t.file.SHA256 {
+		t.about.Code, t.about.Expected, t.about.Found = codeFileAltered, "SHA-256 "+t.file.SHA256.String(), sum.String()
+		if src.over {
+			t.about.Found = fmt.Sprintf("more than %d bytes", t.file.Size)
+		}
+		v.add(t.about)
+		return // what it holds is then no wonder
+	}
+	if found != nil {
+		v.checkRows(t, found)
+	}
+}
+
+func (v *verifier) checkRows(t *fileTask, found *rowsFound) {
+	about, f := t.about, &t.file
+	switch {
+	case found.err != nil:
+		about.Code, about.Expected, about.Found = codeEvidenceBroken, fmt.Sprintf("%d rows", f.Rows), found.err.Error()
+	case int64(found.tree.Rows()) != f.Rows:
+		about.Code, about.Expected, about.Found = codeEvidenceRows, fmt.Sprintf("%d rows", f.Rows), fmt.Sprintf("%d rows", found.tree.Rows())
+	case found.tree.Root() != f.MerkleRoot:
+		about.Code, about.Expected, about.Found = codeEvidenceRoot, "root "+f.MerkleRoot.String(), "root "+found.tree.Root().String()
+	default:
+		v.rows.Add(f.Rows)
+		return
+	}
+	v.add(about)
+}
+
+// source reads a stored file and hashes what it reads. Of a file that is longer than sealed no more than a byte too many is read.
+type source struct {
+	v    *verifier
+	r    io.Reader
+	sum  hash.Hash
+	left int64 // as the manifest has it; negative if that is not known
+	over bool
+	told int64
+}
+
+// Read reads and hashes. An error of the store is not the decoder's: drain returns it again.
+func (s *source) Read(p []byte) (int, error) {
+	if s.over {
+		return 0, io.EOF
+	}
+	n, err := s.r.Read(p)
+	s.sum.Write(p[:n]) // a hash never fails
+	s.told += int64(n)
+	if s.told >= 4<<20 {
+		s.v.tell(s.told)
+		s.told = 0
+	}
+	if s.left >= 0 {
+		if s.left -= int64(n); s.left < 0 {
+			s.over = true
+		}
+	}
+	return n, err
+}
+
+// drain reads to the end.
+func (s *source) drain(buf []byte) error {
+	for {
+		_, err := s.Read(buf)
+		if err == io.EOF {
+			s.v.tell(s.told)
+			s.told = 0
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// rowsFound is what an evidence file holds.
+type rowsFound struct {
+	tree seal.Tree
+	err  error
+}
+
+const (
+	// maxRatio is how many times its size an evidence file may unpack to: more than the format can give for rows that differ by a few bytes.
+	maxRatio = 16 << 10
+	minBomb  = 64 << 20
+	// maxWindow is how far back a zstd frame may look, which bounds the decoder's memory: the widest that Daybook's levels give.
+	maxWindow = 32 << 20
+	// rowBuffer is how long a row may be to be hashed in one piece.
+	rowBuffer = 1 << 20
+)
+
+var (
+	errBomb   = fmt.Errorf("unpacks to more than %d times its size", maxRatio)
+	errNoLine = errors.New("ends within a row")
+)
+
+// rowsOf unpacks evidence and hashes its rows, in constant memory however long they are.
+func (v *verifier) rowsOf(src *source, s *scratch, size int64) *rowsFound {
+	found := &rowsFound{}
+	if s.rows == nil {
+		s.rows = make([]byte, 1+rowBuffer)
+	}
+	in := &chunked{src: src, buf: s.buf}
+	if s.zstd == nil {
+		s.zstd, found.err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	} else {
+		found.err = s.zstd.Reset(in)
+	}
+	if found.err != nil {
+		return found
+	}
+	found.err = hashRows(s.zstd, s.rows, &found.tree, max(size, 1)*maxRatio+minBomb)
+	if in.err != nil { // the store's, not the file's: drain meets it again or the size differs
+		found.err = in.err
+	}
+	return found
+}
+
+// chunked feeds a decoder from large reads.
+type chunked struct {
+	src  *source
+	buf  []byte
+	have []byte
+	err  error
+}
+
+func (c *chunked) Read(p []byte) (int, error) {
+	if len(c.have) == 0 {
+		n, err := c.src.Read(c.buf)
+		c.have = c.buf[:n]
+		if err != nil && n == 0 {
+			if err != io.EOF {
+				c.err = err
+			}
+			return 0, err
+		}
+	}
+	n := copy(p, c.have)
+	c.have = c.have[n:]
+	return n, nil
+}
+
+// hashRows appends each line of r to the tree. buf has room for a row and a byte before it, in which the prefix of a leaf is put: what stands there is the line
+// feed of the row before, so that no row is copied to be hashed.
+func hashRows(r io.Reader, buf []byte, tree *seal.Tree, limit int64) error {
+	const first = 1
+	start, end := first, first // of what is read and not hashed
+	var long hash.Hash         // of a row that has no room
+	for total := int64(0); ; {
+		n, err := r.Read(buf[end:])
+		total += int64(n)
+		scanned := end
+		end += n
+		for {
+			i := bytes.IndexByte(buf[scanned:end], '\n')
+			if i < 0 {
+				break
+			}
+			at := scanned + i
+			if long != nil {
+				long.Write(buf[start:at])
+				var leaf seal.Hash
+				long.Sum(leaf[:0])
+				tree.AppendLeaf(leaf)
+				long = nil
+			} else {
+				buf[start-1] = 0
+				tree.AppendLeaf(sha256.Sum256(buf[start-1 : at]))
+			}
+			start = at + 1
+			scanned = start
+		}
+		switch {
+		case total > limit:
+			return errBomb
+		case err == io.EOF && (start < end || long != nil):
+			return errNoLine
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		if start == end {
+			start, end = first, first
+		} else if end == len(buf) {
+			if start > first {
+				copy(buf[first:], buf[start:end])
+				start, end = first, first+end-start
+				continue
+			}
+			if long == nil {
+				long = sha256.New()
+				long.Write([]byte{0})
+			}
+			long.Write(buf[start:end])
+			start, end = first, first
+		}
+	}
+}
+
+// expiryRule is a lifecycle rule, and whether it was reported.
+type expiryRule struct {
+	sink.ExpiryRule
+	told bool
+}
+
+// readRules reads by which rules the store removes objects.
+func (v *verifier) readRules(ctx context.Context) {
+	s, ok := v.store.(sink.Expirer)
+	if !ok {
+		return
+	}
+	rules, err := s.Expiry(ctx)
+	if err != nil {
+		v.add(Finding{Code: codeExpiryUnknown, Found: err.Error()})
+		return
+	}
+	for _, r := range rules {
+		if r.Days == 0 && r.Date.IsZero() {
+			continue // of versions that are hidden, or of markers: neither is how a sealed file should be
+		}
+		v.expiry = append(v.expiry, &expiryRule{ExpiryRule: r})
+		for _, prefix := range []string{"seals/", "log/", "keys/"} {
+			if strings.HasPrefix(prefix, r.Prefix) || strings.HasPrefix(r.Prefix, prefix) {
+				v.add(Finding{Code: codeExpiryControl, Key: prefix, Expected: "no rule", Found: describe(r)})
+			}
+		}
+	}
+}
+
+func describe(r sink.ExpiryRule) string {
+	when := fmt.Sprintf("after %d days", r.Days)
+	if !r.Date.IsZero() {
+		when = "at " + stamp(r.Date)
+	}
+	if r.Filtered {
+		when += ", of some objects"
+	}
+	return fmt.Sprintf("rule %q removes %q %s", r.ID, r.Prefix, when)
+}
+
+// wouldExpire reports, once for each rule, that it removes a file too early.
+func (v *verifier) wouldExpire(key string, sealedAt time.Time, want sink.Lock, about Finding) {
+	for _, r := range v.expiry {
+		if r.told || want.Mode == sink.None || !strings.HasPrefix(key, r.Prefix) {
+			continue
+		}
+		at := r.Date
+		if r.Days > 0 {
+			at = sealedAt.AddDate(0, 0, r.Days)
+		}
+		if !at.Before(want.RetainUntil) {
+			continue
+		}
+		r.told = true
+		about.Code, about.Expected, about.Found = codeExpiryRule, "retained until "+stamp(want.RetainUntil), describe(r.ExpiryRule)
+		v.add(about)
+	}
+}

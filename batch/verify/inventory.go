@@ -1,0 +1,325 @@
+package verify
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	logs "daybook/batch/tlog"
+	"daybook/sink"
+)
+
+// object is what is remembered of a key: 40 bytes, however long its name is.
+type object struct {
+	id      [16]byte // of the key's SHA-256
+	version uint64   // of the newest version's SHA-256
+	size    int64
+	state   uint8
+}
+
+const (
+	explained uint8 = 1 << iota // a manifest, the log or a key accounts for it
+	odd                         // it has several versions or a marker; see inventory.odd
+)
+
+// inventory is the listing of a store.
+type inventory struct {
+	objects []object
+	// odd holds all versions of keys that have not just one, newest first.
+	odd map[string][]sink.Entry
+	// complete: the listing came to its end.
+	complete bool
+	// versions: the store keeps versions, and so may keep locks.
+	versions bool
+	bytes    int64
+
+	trails      map[string]*sealList // by the name in the key
+	keyFiles    []string
+	checkpoints []int64
+	nexts       []int64
+	tiles       []tlog.Tile
+	anchors     []string
+}
+
+// sealList is which seals of a trail the listing has.
+type sealList struct {
+	numbers []uint64
+	has     []uint8 // beside numbers
+}
+
+const (
+	hasManifest uint8 = 1 << iota
+	hasNote
+)
+
+// maxOdd bounds how many keys of several versions are remembered: more of them than this is one finding all the same.
+const (
+	maxOdd      = 20_000
+	maxVersions = 100 // of one key
+)
+
+func keyID(key string) (id [16]byte) {
+	sum := sha256.Sum256([]byte(key))
+	return [16]byte(sum[:16])
+}
+
+func versionID(version string) uint64 {
+	if version == "" {
+		return 0
+	}
+	sum := sha256.Sum256([]byte(version))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// takeInventory lists the store. An error leaves what was listed until then, and is reported.
+func (v *verifier) takeInventory(ctx context.Context) {
+	inv := &inventory{odd: map[string][]sink.Entry{}, trails: map[string]*sealList{}}
+	v.inv = inv
+	var last sink.Entry
+	var group []sink.Entry // the versions of one key, while there are several
+	begun := false
+	flush := func() {
+		if !begun {
+			return
+		}
+		o := object{id: keyID(last.Key), version: versionID(last.Version), size: last.Size}
+		if len(group) > 1 || last.Marker {
+			o.state |= odd
+			if len(inv.odd) < maxOdd {
+				inv.odd[last.Key] = slices.Clone(group)
+			}
+		}
+		inv.objects = append(inv.objects, o)
+		inv.bytes += max(last.Size, 0)
+		inv.classify(last.Key)
+	}
+	for e, err := range v.entries(ctx) {
+		if err != nil {
+			v.add(Finding{Code: codeListFailed, Found: err.Error()})
+			flush()
+			inv.sort()
+			return
+		}
+		if e.Version != "" {
+			inv.versions = true
+		}
+		if begun && e.Key == last.Key {
+			if len(group) == maxVersions { // the oldest is what was sealed
+				group = group[:maxVersions-1]
+			}
+			group = append(group, e)
+			continue
+		}
+		flush()
+		last, group, begun = e, append(group[:0], e), true
+	}
+	flush()
+	inv.sort()
+	inv.complete = true
+}
+
+func (inv *inventory) sort() {
+	slices.SortFunc(inv.objects, func(a, b object) int { return bytes.Compare(a.id[:], b.id[:]) })
+	for _, l := range inv.trails {
+		sort.Sort(l)
+	}
+	slices.Sort(inv.checkpoints)
+	slices.Sort(inv.nexts)
+}
+
+// entries yields every version that the store has, or where it can't tell, every object.
+func (v *verifier) entries(ctx context.Context) iter.Seq2[sink.Entry, error] {
+	if s, ok := v.store.(sink.Versioner); ok {
+		return s.Versions(ctx, "")
+	}
+	return v.store.(sink.Lister).List(ctx, "") // Run has asked
+}
+
+// classify remembers keys that are not data files.
+func (inv *inventory) classify(key string) {
+	switch top, rest, _ := strings.Cut(key, "/"); top {
+	case "seals":
+		trail, n, kind, ok := parseSealKey(rest)
+		if !ok {
+			return
+		}
+		l := inv.trails[trail]
+		if l == nil {
+			l = &sealList{}
+			inv.trails[trail] = l
+		}
+		if k := len(l.numbers) - 1; k >= 0 && l.numbers[k] == n {
+			l.has[k] |= kind
+			return
+		}
+		l.numbers, l.has = append(l.numbers, n), append(l.has, kind)
+	case "keys":
+		inv.keyFiles = append(inv.keyFiles, key)
+	case "log":
+		if size, ok := logs.ParseCheckpointKey(key); ok {
+			inv.checkpoints = append(inv.checkpoints, size)
+		} else if size, ok := logs.ParseNextKey(key); ok {
+			inv.nexts = append(inv.nexts, size)
+		} else if t, ok := logs.ParseTileKey(key); ok {
+			inv.tiles = append(inv.tiles, t)
+		} else if _, _, _, ok := logs.ParseAnchorKey(key); ok {
+			inv.anchors = append(inv.anchors, key)
+		}
+	}
+}
+
+const (
+	manifestName = "manifest.json"
+	noteName     = "SHA256SUMS.note"
+)
+
+// parseSealKey takes apart what follows seals/ in the key of a manifest or note.
+func parseSealKey(rest string) (trail string, n uint64, kind uint8, ok bool) {
+	parts := strings.Split(rest, "/")
+	if len(parts) != 3 {
+		return "", 0, 0, false
+	}
+	n, err := strconv.ParseUint(parts[1], 10, 64)
+	if err != nil || n == 0 || parts[1] != fmt.Sprintf("%08d", n) {
+		return "", 0, 0, false
+	}
+	switch parts[2] {
+	case manifestName:
+		return parts[0], n, hasManifest, true
+	case noteName:
+		return parts[0], n, hasNote, true
+	}
+	return "", 0, 0, false
+}
+
+func sealDir(trail string, n uint64) string { return fmt.Sprintf("seals/%s/%08d/", trail, n) }
+
+func (l *sealList) Len() int           { return len(l.numbers) }
+func (l *sealList) Less(i, j int) bool { return l.numbers[i] < l.numbers[j] }
+func (l *sealList) Swap(i, j int) {
+	l.numbers[i], l.numbers[j] = l.numbers[j], l.numbers[i]
+	l.has[i], l.has[j] = l.has[j], l.has[i]
+}
+
+// find returns what the listing has of a key; nil if it is not in it.
+func (inv *inventory) find(key string) *object {
+	id := keyID(key)
+	i, found := slices.BinarySearchFunc(inv.objects, id, func(o object, id [16]byte) int { return bytes.Compare(o.id[:], id[:]) })
+	if !found {
+		return nil
+	}
+	return &inv.objects[i]
+}
+
+// explain marks a key as accounted for, and says whether it was before.
+func (inv *inventory) explain(key string) (o *object, before bool) {
+	if o = inv.find(key); o == nil {
+		return nil, false
+	}
+	before = o.state&explained != 0
+	o.state |= explained
+	return o, before
+}
+
+// unexplained reports what nothing accounts for. Names are not remembered, so that the store is listed again if there is any.
+func (v *verifier) unexplained(ctx context.Context) {
+	left := 0
+	for i := range v.inv.objects {
+		if v.inv.objects[i].state&explained == 0 {
+			left++
+		}
+	}
+	if left == 0 || !v.inv.complete {
+		return
+	}
+	last := ""
+	for e, err := range v.entries(ctx) {
+		if err != nil {
+			v.add(Finding{Code: codeListFailed, Found: err.Error()})
+			return
+		}
+		if e.Key == last {
+			continue
+		}
+		last = e.Key
+		o := v.inv.find(e.Key)
+		if o == nil || o.state&explained != 0 {
+			continue // it came since, or is accounted for
+		}
+		found := fmt.Sprintf("%d bytes of %s", e.Size, e.Modified.UTC().Format("2006-01-02T15:04:05Z"))
+		switch {
+		case e.Marker:
+			found = "a delete marker"
+		case e.Size < 0:
+			found = "a link, or something else that is no file"
+		}
+		v.add(Finding{Code: codeUnlisted, Key: e.Key, Expected: "nothing", Found: found})
+	}
+}
+
+// located is where the bytes of a key are to be read.
+type located struct {
+	key, version string
+	size         int64
+	there        bool
+}
+
+// locate finds the version of a control object that was sealed: the oldest, since a store without an attacker has one only. What lies over it is reported.
+func (v *verifier) locate(key string, about Finding) located {
+	o, _ := v.inv.explain(key)
+	if o == nil {
+		return located{key: key}
+	}
+	at := located{key: key, size: o.size, there: true}
+	if o.state&odd == 0 {
+		return at
+	}
+	about.Key = key
+	versions := v.inv.odd[key]
+	v.reportVersions(versions, "", about)
+	for _, e := range slices.Backward(versions) {
+		if !e.Marker {
+			at.version, at.size = e.Version, e.Size
+			return at
+		}
+	}
+	return located{key: key}
+}
+
+// reportVersions reports what there is beside the sealed version, which is the oldest where it is not named.
+func (v *verifier) reportVersions(versions []sink.Entry, sealed string, about Finding) {
+	at := -1
+	for i, e := range versions {
+		if !e.Marker && (e.Version == sealed || sealed == "") {
+			at = i
+		}
+	}
+	about.Expected = cmp.Or(sealed, "one version")
+	for i, e := range versions {
+		f := about
+		f.Found = fmt.Sprintf("version %s of %s, %d bytes", e.Version, e.Modified.UTC().Format("2006-01-02T15:04:05Z"), e.Size)
+		switch {
+		case i == at:
+			continue
+		case e.Marker && (i < at || at < 0):
+			f.Code, f.Expected, f.Found = codeDeleteMarker, "no marker", fmt.Sprintf("marker %s of %s", e.Version, e.Modified.UTC().Format("2006-01-02T15:04:05Z"))
+		case i < at:
+			f.Code = codeNewerVersion
+		case at >= 0:
+			f.Code = codeUnlistedVersion
+		default:
+			continue // the sealed version is not there at all, which is told apart
+		}
+		v.add(f)
+	}
+}

@@ -1,0 +1,595 @@
+package verify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"daybook/batch/seal"
+	logs "daybook/batch/tlog"
+	"daybook/event"
+	"daybook/sink"
+)
+
+// unsignedKey stands in a manifest in the place of a key's ID where seals are not signed.
+const unsignedKey = "none"
+
+// readSeals goes through every trail from its first seal, and hands its files to the workers.
+func (v *verifier) readSeals(ctx context.Context) {
+	v.tasks = make(chan func(context.Context), 4*v.o.Workers)
+	var workers sync.WaitGroup
+	for range v.o.Workers {
+		workers.Go(func() {
+			for task := range v.tasks {
+				if ctx.Err() == nil {
+					task(ctx)
+				}
+			}
+		})
+	}
+	names := map[string]bool{}
+	for encoded := range v.inv.trails {
+		names[encoded] = true
+	}
+	for name := range v.log.trails {
+		names[seal.EncodeName(name)] = true
+	}
+	for _, encoded := range slices.Sorted(maps.Keys(names)) {
+		w := &walk{v: v, encoded: encoded, list: v.inv.trails[encoded], days: map[event.Day]int{}}
+		w.trail(ctx)
+	}
+	close(v.tasks)
+	workers.Wait()
+	v.lookAlikes()
+}
+
+// walk goes through the seals of a trail.
+type walk struct {
+	v       *verifier
+	encoded string
+	list    *sealList
+	name    string // the trail's, as far as it is known
+	logged  *loggedTrail
+	report  TrailReport
+
+	previous      seal.Hash // of the manifest before
+	previousKnown bool
+	pending       int64 // that the seal before left
+	pendingKnown  bool
+	sealedAt      time.Time
+	days          map[event.Day]int // how many seals a day has
+	unknownDays   bool              // a seal is missing of which not even the day is known
+
+	missing, missingTo uint64 // a run of seals that are not there
+}
+
+func (w *walk) trail(ctx context.Context) {
+	v := w.v
+	for name, t := range v.log.trails {
+		if seal.EncodeName(name) == w.encoded {
+			w.name, w.logged = name, t
+		}
+	}
+	if w.list == nil {
+		w.list = &sealList{}
+	}
+	w.previousKnown = true // the first seal follows none
+	w.pendingKnown = true
+	next := uint64(1)
+	for i, n := range w.list.numbers {
+		for ; next < n && next <= w.loggedTo(); next++ {
+			w.absent(next, next)
+		}
+		if next < n { // nothing tells of these but the number of the next
+			w.absent(next, n-1)
+			w.unknownDays = true
+		}
+		w.flushAbsent()
+		w.seal(ctx, n, w.list.has[i], i == len(w.list.numbers)-1)
+		next = n + 1
+		if ctx.Err() != nil {
+			return
+		}
+	}
+	for ; next <= w.loggedTo(); next++ {
+		w.absent(next, next)
+	}
+	w.flushAbsent()
+	if w.name == "" {
+		w.name = w.encoded
+	}
+	w.holes()
+	w.report.Trail = w.name
+	v.report.Trails = append(v.report.Trails, w.report)
+	v.report.Counts.Seals += int64(w.report.Seals)
+}
+
+func (w *walk) loggedTo() uint64 {
+	if w.logged == nil {
+		return 0
+	}
+	return uint64(len(w.logged.seals))
+}
+
+func (w *walk) leaf(n uint64) *loggedSeal {
+	if n == 0 || n > w.loggedTo() {
+		return nil
+	}
+	if l := &w.logged.seals[n-1]; l.index >= 0 {
+		return l
+	}
+	return nil
+}
+
+// absent notes that seals are not in the store.
+func (w *walk) absent(from, to uint64) {
+	if w.missing == 0 {
+		w.missing = from
+	}
+	w.missingTo = to
+	w.previousKnown, w.pendingKnown = false, false
+	if leaf := w.leaf(to); leaf != nil {
+		w.previous, w.previousKnown = leaf.manifest, true
+		w.days[leaf.day]++
+	}
+}
+
+func (w *walk) flushAbsent() {
+	if w.missing == 0 {
+		return
+	}
+	f := Finding{Code: codeSealMissing, Trail: w.label(), Seal: w.missing, Key: sealDir(w.encoded, w.missing), Expected: fmt.Sprintf("seal %d", w.missing), Found: "nothing"}
+	if w.missingTo > w.missing {
+		f.Expected = fmt.Sprintf("seals %d to %d", w.missing, w.missingTo)
+	}
+	if leaf := w.leaf(w.missing); leaf != nil {
+		f.Day = &seal.Date{Day: leaf.day}
+	}
+	if w.v.o.Partial {
+		f.Code, f.Found, f.Expected = codeAbsent, f.Expected, ""
+	}
+	w.v.add(f)
+	w.missing = 0
+}
+
+func (w *walk) label() string {
+	if w.name != "" {
+		return w.name
+	}
+	return w.encoded
+}
+
+func (w *walk) about(n uint64, key string) Finding {
+	f := Finding{Key: key, Trail: w.label(), Seal: n}
+	if leaf := w.leaf(n); leaf != nil {
+		f.Day = &seal.Date{Day: leaf.day}
+	}
+	return f
+}
+
+// seal checks one seal.
+func (w *walk) seal(ctx context.Context, n uint64, has uint8, newest bool) {
+	v := w.v
+	w.report.Seals++
+	leaf := w.leaf(n)
+	dir := sealDir(w.encoded, n)
+	manifestAt, noteAt := located{key: dir + manifestName}, located{key: dir + noteName}
+	if has&hasManifest != 0 {
+		manifestAt = v.locate(manifestAt.key, w.about(n, ""))
+	}
+	if has&hasNote != 0 {
+		noteAt = v.locate(noteAt.key, w.about(n, ""))
+	}
+	var signed []byte
+	if noteAt.there {
+		data, err := v.read(ctx, noteAt, seal.MaxNote)
+		if err != nil {
+			v.fault(err, w.about(n, noteAt.key), codeNoteMissing, codeNoteSignature)
+		}
+		signed = data
+	}
+	m, data := w.manifest(ctx, n, manifestAt)
+	if m == nil {
+		w.withoutManifest(ctx, n, leaf, signed)
+		return
+	}
+	hash := seal.Sum(data)
+	about := Finding{Trail: m.Trail, Seal: n, Day: &m.Day}
+	if w.name == "" {
+		w.name = m.Trail
+	}
+	w.place(m, n, about)
+	w.link(m, hash, about)
+	w.inLog(m, n, hash, about)
+	switch {
+	case signed != nil:
+		v.checkNote(m, data, signed, leaf, about)
+	case noteAt.there || has&hasNote != 0: // unreadable or hidden, which is told
+	case newest && leaf == nil:
+		about.Key, about.Code, about.Expected, about.Found = noteAt.key, codeSealIncomplete, "a signed note", "nothing"
+		v.add(about)
+	default:
+		about.Key = noteAt.key
+		about.Expected = "a signed note"
+		v.fault(sink.ErrNotExist, about, codeNoteMissing, codeNoteMissing)
+	}
+	w.times(m, leaf, about)
+	w.order(m, about)
+	w.tell(m, about)
+	w.files(m, leaf)
+	v.lockedAsLongAs(m, []located{manifestAt, noteAt})
+}
+
+// manifest reads a manifest; nil if it is not one.
+func (w *walk) manifest(ctx context.Context, n uint64, at located) (*seal.Manifest, []byte) {
+	v := w.v
+	about := w.about(n, at.key)
+	about.Expected = "the seal's manifest"
+	if leaf := w.leaf(n); leaf != nil {
+		about.Expected = "SHA-256 " + leaf.manifest.String()
+	}
+	if !at.there {
+		if v.inv.find(at.key) == nil {
+			v.fault(sink.ErrNotExist, about, codeManifestMissing, codeManifestInvalid)
+		}
+		return nil, nil
+	}
+	data, err := v.read(ctx, at, seal.MaxManifest)
+	if err != nil {
+		v.fault(err, about, codeManifestMissing, codeManifestInvalid)
+		return nil, nil
+	}
+	m, err := seal.ParseManifest(data)
+	if err != nil {
+		about.Code, about.Found = codeManifestInvalid, err.Error()
+		if schema, ok := schemaOf(data); ok && schema != seal.Schema {
+			about.Code, about.Expected = codeSchemaUnknown, fmt.Sprintf("schema %d", seal.Schema)
+		}
+		v.add(about)
+		if leaf := w.leaf(n); leaf != nil && leaf.manifest != seal.Sum(data) {
+			about.Code, about.Expected, about.Found = codeLogMismatch, "SHA-256 "+leaf.manifest.String(), seal.Sum(data).String()
+			v.add(about)
+		}
+		return nil, nil
+	}
+	return m, data
+}
+
+// schemaOf reads which schema version an object claims to be of.
+func schemaOf(data []byte) (int64, bool) {
+	var version struct {
+		Schema *int64 `json:"schema"`
+	}
+	if json.Unmarshal(data, &version) != nil || version.Schema == nil {
+		return 0, false
+	}
+	return *version.Schema, true
+}
+
+// place checks that a manifest lies where it belongs.
+func (w *walk) place(m *seal.Manifest, n uint64, about Finding) {
+	about.Key = sealDir(w.encoded, n) + manifestName
+	if seal.EncodeName(m.Trail) != w.encoded || w.name != m.Trail {
+		about.Code, about.Expected, about.Found = codeWrongTrail, "trail "+w.label(), "trail "+m.Trail
+		w.v.add(about)
+	}
+	if m.Seal != n {
+		about.Code, about.Expected, about.Found = codeSealNumber, fmt.Sprintf("seal %d", n), fmt.Sprintf("seal %d", m.Seal)
+		w.v.add(about)
+	}
+}
+
+// link checks that the manifest follows the one before, and takes its place.
+func (w *walk) link(m *seal.Manifest, hash seal.Hash, about Finding) {
+	v := w.v
+	about.Key = sealDir(w.encoded, about.Seal) + manifestName
+	if w.previousKnown && m.Previous != w.previous {
+		about.Code, about.Expected, about.Found = codeChainBroken, "previous "+w.previous.String(), "previous "+m.Previous.String()
+		v.add(about)
+	}
+	// What was left pending and is read again is counted as read: a seal carries all of it or nothing.
+	if n := m.Counts.Carried; n > 0 && w.pendingKnown && n != w.pending {
+		about.Code, about.Expected, about.Found = codeCountsCarried, fmt.Sprintf("carried %d", w.pending), fmt.Sprintf("carried %d", n)
+		v.add(about)
+	}
+	w.previous, w.previousKnown = hash, true
+	w.pending, w.pendingKnown = m.Counts.Pending, true
+}
+
+// inLog checks that the log knows the seal as it is.
+func (w *walk) inLog(m *seal.Manifest, n uint64, hash seal.Hash, about Finding) {
+	v, leaf := w.v, w.leaf(n)
+	about.Key = sealDir(w.encoded, n) + manifestName
+	if m.Key == unsignedKey {
+		v.unsigned = true
+		if v.log.present || v.inv.hasLog() {
+			about.Code, about.Expected, about.Found = codeUnsignedSeal, "a signed seal", "an unsigned one"
+			v.add(about)
+		}
+		return
+	}
+	v.signed = true
+	if leaf == nil {
+		if !v.log.present || v.log.broken {
+			return // told once
+		}
+		about.Code, about.Expected, about.Found = codeNotLogged, "a leaf of the log", "none yet"
+		if n <= w.loggedTo() {
+			about.Code, about.Found = codeNotInLog, "none"
+		}
+		v.add(about)
+		return
+	}
+	leaf.sealedAt = m.SealedAt.Unix()
+	is := fmt.Sprintf("manifest %v of %v, addendum %d, key %s", hash, m.Day, m.Addendum, m.Key)
+	if must := fmt.Sprintf("manifest %v of %v, addendum %d, key %s", leaf.manifest, leaf.day, leaf.addendum, leaf.key); is != must {
+		about.Code, about.Expected, about.Found = codeLogMismatch, must, is
+		v.add(about)
+	}
+}
+
+// hasLog reports whether there is anything of a log in the store.
+func (inv *inventory) hasLog() bool { return len(inv.checkpoints)+len(inv.nexts)+len(inv.tiles) > 0 }
+
+// checkNote checks a note's signature and that it says what the manifest says.
+func (v *verifier) checkNote(m *seal.Manifest, data, signed []byte, leaf *loggedSeal, about Finding) {
+	about.Key = seal.NoteKey(m.Trail, m.Seal)
+	text := seal.NoteText(m, data)
+	if m.Key == unsignedKey {
+		if string(signed) != text {
+			about.Code, about.Expected, about.Found = codeNoteText, "what the manifest says, unsigned", "something else"
+			v.add(about)
+		}
+		return
+	}
+	v.keyNeeded(m.Key, about)
+	key, ok := v.keyOf(m.Key, leaf, about)
+	if !ok {
+		return // told
+	}
+	n := v.openNote(signed, key, about)
+	if n == nil {
+		return
+	}
+	if n.Text != text {
+		about.Code, about.Expected, about.Found = codeNoteText, "what the manifest says", fmt.Sprintf("another text from line %d on", differs(text, n.Text))
+		v.add(about)
+	}
+}
+
+// openNote checks a note's signature; nil if there is no good one.
+func (v *verifier) openNote(signed []byte, key seal.PublicKey, about Finding) *note.Note {
+	n, err := note.Open(signed, seal.Verifiers(key))
+	if err != nil {
+		about.Code, about.Expected, about.Found = codeNoteSignature, "a signature of "+key.String(), err.Error()
+		v.add(about)
+		return nil
+	}
+	// What Open passes over, such as a signature that stands there twice, shows when the note is written again.
+	again, err := note.Sign(&note.Note{Text: n.Text, Sigs: n.Sigs, UnverifiedSigs: n.UnverifiedSigs})
+	if err != nil || string(again) != string(signed) || len(n.UnverifiedSigs) > 0 {
+		found := "other lines after the text"
+		if len(n.UnverifiedSigs) > 0 {
+			found = fmt.Sprintf("%d more, the first by %.80s", len(n.UnverifiedSigs), n.UnverifiedSigs[0].Name)
+		}
+		about.Code, about.Expected, about.Found = codeNoteExtra, "one signature, of "+key.String(), found
+		v.add(about)
+	}
+	return n
+}
+
+// differs returns the number of the first line in which two texts differ.
+func differs(a, b string) int {
+	line := 1
+	for i := 0; i < len(a) && i < len(b) && a[i] == b[i]; i++ {
+		if a[i] == '\n' {
+			line++
+		}
+	}
+	return line
+}
+
+// keyOf returns the key that must have signed a seal, and reports if it may not have.
+func (v *verifier) keyOf(id string, leaf *loggedSeal, about Finding) (seal.PublicKey, bool) {
+	about.Expected = "a key of the log's that is in force there"
+	about.Found = "key " + id
+	if v.log.present {
+		index := v.log.size
+		if leaf != nil {
+			index = leaf.index
+		}
+		about.Found = fmt.Sprintf("key %s at leaf %d", id, index)
+		switch err := v.log.keyring.Check(id, index); {
+		case err == nil:
+		case v.log.broken: // keys may be among what could not be read
+		case errors.Is(err, logs.ErrRevoked):
+			about.Code = codeKeyRevoked
+			v.add(about)
+		case errors.Is(err, logs.ErrKeyRange):
+			about.Code = codeKeyRange
+			v.add(about)
+		default:
+			about.Code = codeKeyUnknown
+			v.add(about)
+			return seal.PublicKey{}, false
+		}
+		if key, ok := v.log.key(id); ok {
+			return key, true
+		}
+	}
+	for _, key := range v.o.Keys {
+		if key.ID() == id {
+			v.metKey(key)
+			return key, true
+		}
+	}
+	key, ok := v.keys[id]
+	if ok {
+		v.metKey(key)
+	}
+	return key, ok // a key that is missing is told by keyNeeded
+}
+
+// metKey remembers a key that signed something in a store without a log.
+func (v *verifier) metKey(key seal.PublicKey) {
+	if v.log.present || slices.ContainsFunc(v.report.Keys, func(k KeyReport) bool { return k.ID == key.ID() }) {
+		return
+	}
+	v.report.Keys = append(v.report.Keys, KeyReport{Name: key.Name(), ID: key.ID(), Fingerprint: key.Fingerprint(), RevokedFrom: -1, Last: -1})
+	v.report.Levels.Chain.SignedBy = key.Fingerprint()
+}
+
+// times checks when the seal was made against its events, the seals before, the log and now.
+func (w *walk) times(m *seal.Manifest, leaf *loggedSeal, about Finding) {
+	v := w.v
+	about.Key = sealDir(w.encoded, about.Seal) + manifestName
+	if m.SealedAt.After(v.now.Add(clockSkew)) {
+		about.Code, about.Expected, about.Found = codeFuture, "sealed before "+stamp(v.now), "sealed "+stamp(m.SealedAt)
+		v.add(about)
+	}
+	if m.Counts.TimeSuspect == 0 {
+		for _, f := range m.Files {
+			if f.Last.After(m.SealedAt.Add(clockSkew)) {
+				about.Code, about.Expected, about.Found = codeSealedTooEarly, "sealed after "+stamp(f.Last), "sealed "+stamp(m.SealedAt)
+				v.add(about)
+				break
+			}
+		}
+	}
+	if m.SealedAt.Before(w.sealedAt.Add(-clockSkew)) {
+		about.Code, about.Expected, about.Found = codeTimeOrder, "sealed after "+stamp(w.sealedAt), "sealed "+stamp(m.SealedAt)
+		v.add(about)
+	}
+	if leaf != nil && m.SealedAt.After(leaf.time().Add(clockSkew)) {
+		about.Code, about.Expected, about.Found = codeTimeOrder, "sealed before its leaf of "+stamp(leaf.time()), "sealed "+stamp(m.SealedAt)
+		v.add(about)
+	}
+	if m.SealedAt.After(w.sealedAt) {
+		w.sealedAt = m.SealedAt
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// order checks that the day's own seal comes first, then its addenda.
+func (w *walk) order(m *seal.Manifest, about Finding) {
+	due := w.days[m.Day.Day]
+	w.days[m.Day.Day]++
+	// Where seals are missing of which nothing is known, some may be of this day.
+	if m.Addendum == due || w.unknownDays && m.Addendum > due {
+		w.days[m.Day.Day] = m.Addendum + 1
+		return
+	}
+	about.Key = sealDir(w.encoded, about.Seal) + manifestName
+	about.Code, about.Expected, about.Found = codeAddendumOrder, fmt.Sprintf("addendum %d", due), fmt.Sprintf("addendum %d", m.Addendum)
+	w.v.add(about)
+}
+
+// tell adds up what the trail has, and lists the gaps that the seal declares.
+func (w *walk) tell(m *seal.Manifest, about Finding) {
+	r := &w.report
+	day := m.Day
+	if r.First == nil || day.Day < r.First.Day {
+		r.First = &day
+	}
+	if r.Last == nil || day.Day > r.Last.Day {
+		r.Last = &day
+	}
+	if m.Addendum == 0 {
+		r.Days++
+	}
+	r.Events += m.Counts.Written
+	r.Files += int64(len(m.Files))
+	for _, f := range m.Files {
+		r.Bytes += f.Size
+	}
+	about.Key = sealDir(w.encoded, about.Seal) + manifestName
+	about.Code, about.Expected = codeGap, ""
+	for _, g := range gapsOf(m) {
+		about.Found = fmt.Sprintf("%s to %s: %s", stamp(g.From), stamp(g.To), g.Reason)
+		w.v.add(about)
+	}
+}
+
+func gapsOf(m *seal.Manifest) []seal.Gap {
+	gaps := slices.Clone(m.Gaps)
+	for _, s := range m.Sources {
+		for _, g := range s.Gaps {
+			g.Reason = s.Name + ": " + g.Reason
+			gaps = append(gaps, g)
+		}
+	}
+	return gaps
+}
+
+// holes lists days without a seal between the first and the last.
+func (w *walk) holes() {
+	if w.v.o.Partial || w.unknownDays || len(w.days) == 0 {
+		return
+	}
+	days := slices.Sorted(maps.Keys(w.days))
+	for i := 1; i < len(days); i++ {
+		from, to := days[i-1]+1, days[i]-1
+		if from > to {
+			continue
+		}
+		f := Finding{Code: codeDayUnsealed, Trail: w.label(), Day: &seal.Date{Day: from}, Found: from.String()}
+		if to > from {
+			f.Found = fmt.Sprintf("%v to %v", from, to)
+		}
+		w.v.add(f)
+	}
+}
+
+// withoutManifest goes on where there is no manifest that could be read: its note, if it is good, lists the files.
+func (w *walk) withoutManifest(ctx context.Context, n uint64, leaf *loggedSeal, signed []byte) {
+	v := w.v
+	w.previousKnown, w.pendingKnown = false, false
+	if leaf != nil {
+		w.previous, w.previousKnown = leaf.manifest, true
+		w.days[leaf.day]++
+		v.signed = true
+	} else {
+		w.unknownDays = true
+	}
+	if signed == nil {
+		return
+	}
+	about := w.about(n, sealDir(w.encoded, n)+noteName)
+	opened := v.openAny(signed, leaf)
+	if opened == nil {
+		about.Code, about.Expected, about.Found = codeNoteSignature, "a signature of a key of the store", "none that is good"
+		v.add(about)
+		return
+	}
+	for _, sum := range opened.Sums[:len(opened.Sums)-1] {
+		w.bareFile(sum, about)
+	}
+}
+
+// openAny opens a note of which the manifest, and so the key, is not known.
+func (v *verifier) openAny(signed []byte, leaf *loggedSeal) *seal.Opened {
+	keys := slices.Collect(maps.Values(v.keys))
+	keys = append(keys, v.o.Keys...)
+	if v.log.present {
+		keys = nil
+		for _, k := range v.log.keyring.Keys() {
+			if leaf == nil || k.Key.ID() == leaf.key {
+				keys = append(keys, k.Key)
+			}
+		}
+	}
+	for _, key := range keys {
+		if opened, err := seal.OpenNote(signed, seal.Verifiers(key)); err == nil {
+			return opened
+		}
+	}
+	return nil
+}
