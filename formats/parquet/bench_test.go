@@ -1,6 +1,7 @@
 package parquet_test
 
 import (
+	"bytes"
 	"runtime"
 	"syscall"
 	"testing"
@@ -73,4 +74,34 @@ func threadCPU(b *testing.B) gotime.Duration {
 		b.Fatal(err)
 	}
 	return gotime.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkCheck measures a row in CPU and, at its height, heap in use beside the file.
+func BenchmarkCheck(b *testing.B) {
+	const rows = 300_000
+	events := newGenerator().events(rows)
+	data := encode(b, acme, nil, events, 1000)
+	b.SetBytes(int64(len(data)) / rows)
+	runtime.GC()
+	before, peak := heapInUse(), uint64(0)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cpu := gotime.Duration(0)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; done += rows {
+		c := parquet.NewChecker(bytes.NewReader(data), int64(len(data)), acme)
+		start := threadCPU(b)
+		for i := range min(rows, b.N-done) {
+			if err := c.Check(&events[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		cpu += threadCPU(b) - start
+		runtime.GC()
+		peak = max(peak, heapInUse())
+		c.Close()
+	}
+	b.ReportMetric(float64(cpu)/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(float64(peak-before)/1e6, "peak-MB")
 }

@@ -249,7 +249,7 @@ func (c *Checker) beginRowGroup() error {
 	switch {
 	case len(g.Columns) != len(columns):
 		return malformed("row group %d has %d columns", c.group, len(g.Columns))
-	case g.NumRows <= 0 || g.NumRows > c.numRows-c.rows || c.group == c.groups-1 && g.NumRows != c.numRows-c.rows:
+	case g.NumRows <= 0 || g.NumRows > c.numRows-c.rows-int64(c.groups-1-c.group) || c.group == c.groups-1 && g.NumRows != c.numRows-c.rows:
 		return malformed("row group %d has %d rows; the footer says that the file has %d, %d of them before", c.group, g.NumRows, c.numRows, c.rows)
 	case g.Ordinal != int16(c.group):
 		return malformed("row group %d says that it is number %d", c.group, g.Ordinal)

@@ -157,7 +157,7 @@ func TestCheckerNamesTheColumnThatDiffers(t *testing.T) {
 		}
 		if f != event.ID && f != event.Source && f != event.Org && f != event.Action {
 			changes = append(changes, change{columnOf[f], func(e *event.Event) { e.Unset(f) }})
-			if f != event.Outcome {
+			if f != event.Outcome && f != event.TokenLast4 { // which Set leaves alone
 				changes = append(changes, change{columnOf[f], func(e *event.Event) { e.Set(f, "") }})
 			}
 		}

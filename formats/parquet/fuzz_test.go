@@ -1,6 +1,8 @@
 package parquet_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,4 +96,38 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Error("one batch gives other bytes")
 		}
 	})
+}
+
+// FuzzChecker: whatever the file, the checker returns, in bounded memory, and takes it only if parquet-go reads the events from it.
+func FuzzChecker(f *testing.F) {
+	data, events := small(f, 5)
+	f.Add(data)
+	f.Add(encode(f, acme, nil, nil, 1))
+	parts, footer := split(data)
+	f.Add(append([]byte("PAR1"), data[len(parts):]...))
+	f.Add(append(bytes.Clone(parts), "PAR1"...))
+	f.Add(footer)
+	f.Fuzz(func(t *testing.T, file []byte) {
+		var err error
+		// Bytes without an end are a footer behind the parts of the file.
+		for _, data := range [][]byte{file, sealed(nil, file), sealed(parts, file)} {
+			if allocated := allocations(func() { err = verify(data, acme, events) }); allocated > 100<<20 {
+				t.Errorf("%d MB were allocated for %d bytes", allocated>>20, len(data))
+			}
+			if err == nil {
+				check(t, data, acme, events)
+			} else if strings.Contains(err.Error(), "cannot be read") {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// sealed puts a footer behind parts, with its length and the magic.
+func sealed(parts, footer []byte) []byte {
+	if parts == nil {
+		parts = []byte("PAR1")
+	}
+	out := slices.Concat(parts, footer)
+	return append(binary.LittleEndian.AppendUint32(out, uint32(len(footer))), "PAR1"...)
 }

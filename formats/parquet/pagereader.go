@@ -90,8 +90,8 @@ type columnReader struct {
 // dictPages is the dictionary of a chunk, and which of its texts were met.
 type dictPages struct {
 	body  []byte
-	start []uint32 // where the length of each text stands
-	seen  []int32  // the last page that had the text, counted from 1; -1: in a plain page; 0: in none
+	start []uint32       // where the length of each text stands
+	seen  []int32        // the last page that had the text, counted from 1; -1: in a plain page; 0: in none
 	rest  map[string]int // those met nowhere when the first plain page began
 }
 

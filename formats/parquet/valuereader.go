@@ -8,6 +8,7 @@ import (
 	"strconv"
 	gotime "time"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go/bloom/xxhash"
 
@@ -232,7 +233,7 @@ func (c *columnReader) checkLong(n int, want string) error {
 	if len(c.dict.rest) > 0 {
 		c.metPlain(want)
 	}
-	return c.met([]byte(want), true)
+	return c.met(unsafe.Slice(unsafe.StringData(want), len(want)), true) // which reads it only; a copy of a giant would be as large
 }
 
 // met takes a value into account that the page has not had before, or that is plain. It is first if the chunk has not had it either, as far as known.
