@@ -18,7 +18,7 @@ type Reader struct {
 
 // NewReader returns a Reader of rows of at most maxRow bytes.
 func NewReader(r io.Reader, maxRow int) *Reader {
-	return &Reader{in: lines.NewReader(r), maxRow: maxRow}
+	return &Reader{in: lines.NewReader(r), maxRow: max(maxRow, 0)}
 }
 
 // Next returns the next row without its LF. It holds until the next call. io.EOF follows the last row. A row that is too long, or a last one without LF, is

@@ -59,6 +59,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("\n\nlonger than that\nx"), 3)
 	f.Fuzz(func(t *testing.T, file []byte, maxRow int) {
 		r := jsonl.NewReader(bytes.NewReader(file), maxRow)
+		maxRow = max(maxRow, 0)
 		rest := file
 		for {
 			row, err := r.Next()
