@@ -266,12 +266,13 @@ func (c *Checker) id(id string) {
 		c.value("externalId", id, maxExternalID)
 		return
 	}
+	c.text = append(c.text[:0], id...)
+	sum := sha256.Sum256(c.text)
 	got, ok := c.next("externalId")
 	if !ok {
 		return
 	}
 	const prefix = "sha256:"
-	sum := sha256.Sum256([]byte(id))
 	var is [sha256.Size / 2]byte
 	digits := bytes.TrimPrefix(got, []byte(prefix))
 	if len(got) != len(prefix)+2*len(is) || len(digits) != 2*len(is) || bytes.ContainsAny(digits, "ABCDEF") {
