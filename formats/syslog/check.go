@@ -369,7 +369,10 @@ func (c *Checker) info(want string) {
 	}
 	c.controls = c.controls || controls
 	if !found || n < len(want) {
-		c.constant("infoBytes", strconv.Itoa(len(want)))
+		got, _, _, found := c.next("infoBytes")
+		if n, is := lines.ParseInt(got); !is || n != int64(len(want)) {
+			c.missing("infoBytes", strconv.Itoa(len(want)), got, found)
+		}
 	}
 }
 

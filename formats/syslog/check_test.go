@@ -220,6 +220,23 @@ func FuzzChecker(f *testing.F) {
 	})
 }
 
+// What a Checker allocates does not depend on how many rows there are.
+func TestCheckerAllocatesNothingPerRow(t *testing.T) {
+	few := append(formatstest.Typical(50), formatstest.Odd()...)
+	many := slices.Concat(few, few, few, few)
+	allocations := func(events []event.Event) float64 {
+		file := render(t, events, nil)
+		return testing.AllocsPerRun(10, func() {
+			if err := formatstest.Check(open, file, events); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if a, b := allocations(few), allocations(many); b > a+2 {
+		t.Errorf("%v allocations for %d rows, %v for %d", a, len(few), b, len(many))
+	}
+}
+
 func BenchmarkChecker(b *testing.B) {
 	events := formatstest.Typical(1000)
 	file := render(b, events, nil)
