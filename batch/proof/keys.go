@@ -11,7 +11,7 @@ import (
 )
 
 // keyChain follows a log's keys from key leaf to key leaf, as tlog.Keyring follows them from leaf to leaf: the leaves in between are not in a proof. Its rules are
-// those of the Keyring; FuzzCheck and the tests hold the two together.
+// those of the Keyring; TestForgedKeys holds the two together.
 type keyChain struct {
 	origin string
 	next   int64 // the smallest index that the next key leaf can have

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -116,6 +117,7 @@ type Prover struct {
 	numbers  map[sealNumber]int
 	// erased are the files of which the log says so.
 	erased map[string]bool
+	public []seal.PublicKey
 }
 
 type sealLeaf struct {
@@ -183,13 +185,30 @@ func Open(ctx context.Context, store sink.Store) (*Prover, error) {
 		p.keys = append(p.keys, leaf)
 	}
 	for _, r := range ring.Keys() {
-		p.files = append(p.files, string(r.Key.PEM()))
+		p.public, p.files = append(p.public, r.Key), append(p.files, string(r.Key.PEM()))
 	}
 	return p, p.readReceipts(ctx)
 }
 
 // Head is the checkpoint that all proofs lead to.
 func (p *Prover) Head() tlog.Checkpoint { return p.log.Checkpoint() }
+
+// Keys are those that the log has had until then, in order.
+func (p *Prover) Keys() []seal.PublicKey { return slices.Clone(p.public) }
+
+// Erased reports whether the log says that the file of that key was erased.
+func (p *Prover) Erased(key string) bool { return p.erased[key] }
+
+// Seals yields what the log says of seals, in its order.
+func (p *Prover) Seals() iter.Seq[tlog.SealLeaf] {
+	return func(yield func(tlog.SealLeaf) bool) {
+		for _, s := range p.seals {
+			if !yield(s.SealLeaf) {
+				return
+			}
+		}
+	}
+}
 
 func (p *Prover) leaf(ctx context.Context, index int64) (Leaf, error) {
 	entry, path, err := p.log.Inclusion(ctx, index)

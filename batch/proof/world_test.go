@@ -164,48 +164,96 @@ func (w *world) seal(trail string, day event.Day, addendum int, rows ...string) 
 	}})
 }
 
-// publish puts the log, and returns its checkpoint.
-func (w *world) publish() []byte {
+// tree returns the log's hashes, and its checkpoint.
+func (w *world) tree() (reader xtlog.HashReader, signed []byte) {
 	w.t.Helper()
-	n := int64(len(w.entries))
-	if n > torchwood.TileWidth {
-		w.t.Fatal("the log of a test has one tile")
-	}
 	var stored []xtlog.Hash
-	reader := xtlog.HashReaderFunc(func(indexes []int64) ([]xtlog.Hash, error) {
+	reader = xtlog.HashReaderFunc(func(indexes []int64) ([]xtlog.Hash, error) {
 		var list []xtlog.Hash
 		for _, i := range indexes {
 			list = append(list, stored[i])
 		}
 		return list, nil
 	})
-	var bundle, hashes []byte
 	for i, entry := range w.entries {
 		more, err := xtlog.StoredHashes(int64(i), entry, reader)
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		stored = append(stored, more...)
+	}
+	n := int64(len(w.entries))
+	root, err := xtlog.TreeHash(n, reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	signed, err = tlog.SignCheckpoint(tlog.Checkpoint{Origin: w.origin, Size: n, Root: seal.Hash(root)}, w.signer)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return reader, signed
+}
+
+// publish puts the log, and returns its checkpoint.
+func (w *world) publish() []byte {
+	w.t.Helper()
+	n := len(w.entries)
+	if n > torchwood.TileWidth {
+		w.t.Fatal("the log of a test has one tile")
+	}
+	var bundle, hashes []byte
+	for _, entry := range w.entries {
+		var err error
 		if bundle, err = torchwood.AppendTileEntry(bundle, entry); err != nil {
 			w.t.Fatal(err)
 		}
 		leaf := xtlog.RecordHash(entry)
 		hashes = append(hashes, leaf[:]...)
 	}
-	root, err := xtlog.TreeHash(n, reader)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	tile := xtlog.Tile{H: torchwood.TileHeight, L: 0, N: 0, W: int(n)}
+	tile := xtlog.Tile{H: torchwood.TileHeight, L: 0, N: 0, W: n}
 	w.put(tlog.TileKey(tile), hashes)
 	tile.L = -1
 	w.put(tlog.TileKey(tile), bundle)
-	signed, err := tlog.SignCheckpoint(tlog.Checkpoint{Origin: w.origin, Size: n, Root: seal.Hash(root)}, w.signer)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.put(tlog.CheckpointKey(n), signed)
+	_, signed := w.tree()
+	w.put(tlog.CheckpointKey(int64(n)), signed)
 	return signed
+}
+
+// forged publishes the log as it is, and returns what a proof would have of it for that leaf, whatever its keys say.
+func (w *world) forged(index int64) proof.Log {
+	w.t.Helper()
+	reader, _ := w.tree()
+	log := proof.Log{Checkpoint: string(w.publish())}
+	known := map[string]bool{}
+	for i, entry := range w.entries {
+		path, err := xtlog.ProveRecord(int64(len(w.entries)), int64(i), reader)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		l := proof.Leaf{Index: int64(i), Entry: string(entry)}
+		for _, h := range path {
+			l.Path = append(l.Path, seal.Hash(h))
+		}
+		leaf, _, err := tlog.ParseLeaf(entry)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if leaf.Type == tlog.TypeKey {
+			key, err := seal.ParseVerifierKey(leaf.Key.Key)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			log.Keys = append(log.Keys, l)
+			if !known[key.ID()] {
+				log.PublicKeys = append(log.PublicKeys, string(key.PEM()))
+			}
+			known[key.ID()] = true
+		}
+		if l.Index == index {
+			log.Seal = l
+		}
+	}
+	return log
 }
 
 const firstDay event.Day = 20_500
