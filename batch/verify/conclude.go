@@ -34,7 +34,7 @@ func (v *verifier) conclude() {
 	levels.Files = FilesLevel{Intact: !r.has(fileCodes...), Deep: v.o.Deep, Locks: v.inv.versions && v.locked && !r.has(codeLockWeak, codeControlLock)}
 	levels.Chain.Intact = !r.has(chainCodes...) && r.Counts.Seals > 0
 	levels.Chain.Signed = v.signed && !v.unsigned
-	levels.Chain.Logged = v.log.present && !r.has(codeNotLogged, codeNotInLog)
+	levels.Chain.Logged = v.log.present && !r.has(codeNotLogged, codeNotInLog, codeLogUnfinished)
 	if r.Counts.Seals == 0 {
 		v.add(Finding{Code: codeNothing, Expected: "seals", Found: "none"})
 		levels.Files.Intact = false

@@ -35,7 +35,7 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 	v := w.v
 	wanted := v.wanted(m.Trail, m.Day.Day)
 	extended := v.log.extendedTo(m.Trail, m.Seal)
-	whole := wanted
+	here := map[string]located{}
 	for i := range m.Files {
 		f := &m.Files[i]
 		t := fileTask{file: *f, about: Finding{Key: f.Key, Trail: m.Trail, Seal: m.Seal, Day: &m.Day}, want: sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}, read: wanted}
@@ -58,16 +58,17 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 		held := v.log.held(m)
 		t.gone = func(about Finding) { v.gone(about, t.file, t.want, e, held) }
 		if !v.locateFile(&t) {
-			whole = false
 			continue
 		}
 		if !wanted {
 			v.skips++
+		} else if v.o.Deep {
+			here[f.Key] = t.at
 		}
 		v.tasks <- func(ctx context.Context) { v.checkFile(ctx, &t) }
 	}
 	if v.o.Deep && wanted {
-		v.compare(m, whole)
+		v.compare(m, here)
 	}
 }
 
@@ -204,7 +205,8 @@ func (v *verifier) checkFile(ctx context.Context, t *fileTask) {
 	s := v.scratch()
 	defer v.pool.Put(s)
 	s.sum.Reset()
-	src := &source{v: v, r: body, sum: s.sum, left: t.file.Size}
+	src := v.newSource(body, t.file.Size)
+	src.sum = s.sum
 	var found *rowsFound
 	if t.file.Format == formats.JSONL.Name && t.file.Compression == seal.Zstd {
 		found = v.rowsOf(src, s, t.file.Size)
@@ -252,11 +254,13 @@ func (v *verifier) checkRows(t *fileTask, found *rowsFound) {
 type source struct {
 	v    *verifier
 	r    io.Reader
-	sum  hash.Hash
-	left int64 // as the manifest has it; negative if that is not known
+	sum  hash.Hash // nil where the file was hashed before
+	left int64     // as the manifest has it; negative if that is not known
 	over bool
 	told int64
 }
+
+func (v *verifier) newSource(r io.Reader, size int64) *source { return &source{v: v, r: r, left: size} }
 
 // Read reads and hashes. An error of the store is not the decoder's: drain returns it again.
 func (s *source) Read(p []byte) (int, error) {
@@ -264,7 +268,9 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := s.r.Read(p)
-	s.sum.Write(p[:n]) // a hash never fails
+	if s.sum != nil {
+		s.sum.Write(p[:n]) // a hash never fails
+	}
 	s.told += int64(n)
 	if s.told >= 4<<20 {
 		s.v.tell(s.told)
@@ -322,7 +328,7 @@ func (v *verifier) rowsOf(src *source, s *scratch, size int64) *rowsFound {
 	}
 	in := &chunked{src: src, buf: s.buf}
 	if s.zstd == nil {
-		s.zstd, found.err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		s.zstd, found.err = newZstd(in)
 	} else {
 		found.err = s.zstd.Reset(in)
 	}

@@ -122,6 +122,9 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	for _, size := range v.inv.checkpoints {
 		v.control = append(v.control, controlLock{located{key: logs.CheckpointKey(size), there: true}, upTo(size)})
 	}
+	for _, from := range v.inv.nexts {
+		v.control = append(v.control, controlLock{located{key: logs.NextKey(from), there: true}, upTo(from + 1)})
+	}
 	for _, t := range v.inv.tiles {
 		end := (t.N*torchwood.TileWidth + int64(t.W)) << (torchwood.TileHeight * max(t.L, 0))
 		v.control = append(v.control, controlLock{located{key: logs.TileKey(t), there: true}, upTo(end)})

@@ -174,6 +174,14 @@ func (b *Builder) Publish() []byte {
 		return b.Checkpoint(size)
 	}
 	lock := b.controlLock()
+	checkpoint := b.Checkpoint(size)
+	next, err := torchwood.AppendTileEntry(nil, checkpoint)
+	b.must(err)
+	for _, entry := range b.Leaves[b.Published:] {
+		next, err = torchwood.AppendTileEntry(next, entry)
+		b.must(err)
+	}
+	b.Put(logs.NextKey(b.Published), next, lock)
 	for _, t := range tlog.NewTiles(torchwood.TileHeight, b.Published, size) {
 		data, err := tlog.ReadTileData(t, b)
 		b.must(err)
@@ -189,7 +197,6 @@ func (b *Builder) Publish() []byte {
 		t.L = -1
 		b.Put(logs.TileKey(t), bundle, lock)
 	}
-	checkpoint := b.Checkpoint(size)
 	b.Put(logs.CheckpointKey(size), checkpoint, lock)
 	b.Published = size
 	return checkpoint
