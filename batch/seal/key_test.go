@@ -20,6 +20,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"daybook/batch/seal"
+	"daybook/sink"
 )
 
 func newKey(t *testing.T) (seal.Key, string) {
@@ -229,6 +230,62 @@ func TestParsePublicKeyRefuses(t *testing.T) {
 	}
 	if p, err := seal.ParsePublicKey([]byte(good)); p != k.Public() || err != nil {
 		t.Errorf("good: %v, %v", p, err)
+	}
+}
+
+// Who gives the private key to a verifier is told what to give instead.
+func TestLoadPublicKey(t *testing.T) {
+	k, path := newKey(t)
+	if p, err := seal.LoadPublicKey(path + ".pub"); p != k.Public() || err != nil {
+		t.Errorf("PATH.pub: %v, %v", p, err)
+	}
+	_, err := seal.LoadPublicKey(path)
+	var hint *sink.HintError
+	if !errors.Is(err, seal.ErrKey) || !errors.As(err, &hint) || !strings.Contains(hint.Hint, path+".pub") {
+		t.Errorf("PATH: %v, want ErrKey and a hint", err)
+	}
+	secret, readErr := os.ReadFile(path)
+	if readErr != nil || strings.Contains(err.Error()+hint.Hint, string(secret[20:40])) {
+		t.Errorf("the error tells the secret: %v", err)
+	}
+}
+
+func TestVerifierKey(t *testing.T) {
+	k, _ := newKey(t)
+	good := k.Public().VerifierKey()
+	if p, err := seal.ParseVerifierKey(good); p != k.Public() || err != nil {
+		t.Errorf("%s: %v, %v", good, p, err)
+	}
+	for _, bad := range []string{"", "+", "++", "daybook", good + "=", " " + good, good + "\n", strings.Replace(good, "daybook", "daybrook", 1), strings.ToUpper(good)} {
+		if _, err := seal.ParseVerifierKey(bad); !errors.Is(err, seal.ErrKey) {
+			t.Errorf("%q: %v, want ErrKey", bad, err)
+		}
+	}
+}
+
+// The same key signs under another name: other name and key hash, same ID, and neither signature stands for the other.
+func TestCheckpointSigner(t *testing.T) {
+	k, _ := newKey(t)
+	s, err := seal.CheckpointSigner(k, "log.example.com/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signedNote, err := note.Sign(&note.Note{Text: "text\n"}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := k.Public().Named("log.example.com/a")
+	if err != nil || named.ID() != k.ID() || named == k.Public() || named.Verifier().KeyHash() != s.KeyHash() || s.KeyHash() == k.KeyHash() {
+		t.Errorf("named: %v, %v", named, err)
+	}
+	if _, err := note.Open(signedNote, seal.Verifiers(named)); err != nil {
+		t.Error(err)
+	}
+	if _, err := note.Open(signedNote, seal.Verifiers(k.Public())); err == nil {
+		t.Error("it passes under the key's own name")
+	}
+	if _, err := seal.CheckpointSigner(k, "a b"); !errors.Is(err, seal.ErrKey) {
+		t.Errorf("a name with a blank: %v", err)
 	}
 }
 

@@ -57,6 +57,11 @@ func sample() *seal.Manifest {
 			{Name: "cloudtrail", Watermark: day.End().Add(time.Minute), Gaps: []seal.Gap{{From: day.Start(), To: day.Start().Add(time.Hour), Reason: "down"}}},
 			{Name: "import"},
 		},
+		Gaps: []seal.Gap{
+			{From: day.Start().Add(-time.Hour), To: day.Start().Add(time.Hour), Reason: "down"},
+			{From: day.Start().Add(2 * time.Hour), To: day.Start().Add(3*time.Hour + time.Nanosecond), Reason: "off: \u202easked\nby Ann, 100 %"},
+		},
+		ClockOffset: new(int64(-1500)),
 		Counts: seal.Counts{Carried: 10, Read: 1030, Written: 1015, Duplicates: 7, Quarantined: 2, NotTracked: 5, Pending: 11,
 			Conflicts: 4, Late: 1, Redacted: 3, CellsChanged: 9, ValuesCut: 8},
 		Conflicts:         seal.Conflicts{Total: 2, IDs: []string{"e-1", "e<2>\u2028"}},
@@ -86,6 +91,7 @@ func emptyDay() *seal.Manifest {
 	m := sample()
 	m.Seal, m.Previous, m.Files, m.Sources = 1, seal.Hash{}, nil, nil
 	m.Counts, m.Conflicts, m.QuarantinedSHA256 = seal.Counts{}, seal.Conflicts{}, nil
+	m.Gaps, m.ClockOffset, m.Key = nil, nil, seal.NoKey
 	for _, format := range formats.All() {
 		m.Files = append(m.Files, file(m, format, "standard", 1, 0, nil))
 	}
@@ -122,6 +128,7 @@ func TestManifestEncodeSorts(t *testing.T) {
 		b.Files[i], b.Files[j] = b.Files[j], b.Files[i]
 	}
 	b.Sources[0], b.Sources[1] = b.Sources[1], b.Sources[0]
+	b.Gaps[0], b.Gaps[1] = b.Gaps[1], b.Gaps[0]
 	first := b.Files[0].Key
 	one, err := a.Encode()
 	if err != nil {
@@ -145,32 +152,40 @@ func TestManifestCheck(t *testing.T) {
 		change func(*seal.Manifest)
 		want   string
 	}{
-		"schema":          {func(m *seal.Manifest) { m.Schema = 2 }, "schema"},
-		"no trail":        {func(m *seal.Manifest) { m.Trail = "" }, "trail is blank"},
-		"org not UTF-8":   {func(m *seal.Manifest) { m.Org = "\xff" }, "org"},
-		"no build":        {func(m *seal.Manifest) { m.Build = "" }, "build is blank"},
-		"no config":       {func(m *seal.Manifest) { m.Config = seal.Hash{} }, "config"},
-		"key id":          {func(m *seal.Manifest) { m.Key = "../x" }, "no key id"},
-		"another day":     {func(m *seal.Manifest) { m.Day.Day++ }, "start is"},
-		"end before":      {func(m *seal.Manifest) { m.End = m.Start }, "end is"},
-		"end past day":    {func(m *seal.Manifest) { m.End = m.End.Add(1) }, "end is"},
-		"local time":      {func(m *seal.Manifest) { m.SealedAt = m.SealedAt.In(berlin) }, "sealed_at is not in UTC"},
-		"no sealing time": {func(m *seal.Manifest) { m.SealedAt = time.Time{} }, "sealed_at is missing"},
-		"seal 0":          {func(m *seal.Manifest) { m.Seal = 0 }, "count from 1"},
-		"first, chained":  {func(m *seal.Manifest) { m.Seal = 1 }, "seal 1 follows"},
-		"later, unlinked": {func(m *seal.Manifest) { m.Previous = seal.Hash{} }, "seal 42 follows none"},
-		"addendum -1":     {func(m *seal.Manifest) { m.Addendum = -1 }, "addendum is -1"},
-		"addendum key":    {func(m *seal.Manifest) { m.Addendum = 1 }, "its key must be"},
-		"watermark":       {func(m *seal.Manifest) { m.Sources[0].Watermark = m.End.In(berlin) }, "watermark"},
-		"source twice":    {func(m *seal.Manifest) { m.Sources[1].Name = "cloudtrail" }, "listed twice"},
-		"gap backwards":   {func(m *seal.Manifest) { m.Sources[0].Gaps[0].To = m.Start }, "before it begins"},
-		"gap unexplained": {func(m *seal.Manifest) { m.Sources[0].Gaps[0].Reason = "" }, "reason"},
-		"lost":            {func(m *seal.Manifest) { m.Counts.Read++ }, "lost or made"},
-		"made":            {func(m *seal.Manifest) { m.Counts.Duplicates-- }, "lost or made"},
-		"negative":        {func(m *seal.Manifest) { m.Counts.Pending, m.Counts.NotTracked = -1, 17 }, "count pending is -1"},
-		"wraps round":     {func(m *seal.Manifest) { m.Counts.Carried, m.Counts.Pending = 1<<62, 1<<62 }, "count carried"},
-		"conflicts":       {func(m *seal.Manifest) { m.Conflicts.Total = 3 }, "3 ids in conflict"},
-		"no conflicts":    {func(m *seal.Manifest) { m.Counts.Conflicts = 0 }, "0 events in conflict"},
+		"schema":                  {func(m *seal.Manifest) { m.Schema = 2 }, "schema"},
+		"no trail":                {func(m *seal.Manifest) { m.Trail = "" }, "trail is blank"},
+		"org not UTF-8":           {func(m *seal.Manifest) { m.Org = "\xff" }, "org"},
+		"no build":                {func(m *seal.Manifest) { m.Build = "" }, "build is blank"},
+		"no config":               {func(m *seal.Manifest) { m.Config = seal.Hash{} }, "config"},
+		"key id":                  {func(m *seal.Manifest) { m.Key = "../x" }, "no key id"},
+		"another day":             {func(m *seal.Manifest) { m.Day.Day++ }, "start is"},
+		"end before":              {func(m *seal.Manifest) { m.End = m.Start }, "end is"},
+		"end past day":            {func(m *seal.Manifest) { m.End = m.End.Add(1) }, "end is"},
+		"local time":              {func(m *seal.Manifest) { m.SealedAt = m.SealedAt.In(berlin) }, "sealed_at is not in UTC"},
+		"no sealing time":         {func(m *seal.Manifest) { m.SealedAt = time.Time{} }, "sealed_at is missing"},
+		"seal 0":                  {func(m *seal.Manifest) { m.Seal = 0 }, "count from 1"},
+		"first, chained":          {func(m *seal.Manifest) { m.Seal = 1 }, "seal 1 follows"},
+		"later, unlinked":         {func(m *seal.Manifest) { m.Previous = seal.Hash{} }, "seal 42 follows none"},
+		"addendum -1":             {func(m *seal.Manifest) { m.Addendum = -1 }, "addendum is -1"},
+		"addendum key":            {func(m *seal.Manifest) { m.Addendum = 1 }, "its key must be"},
+		"watermark":               {func(m *seal.Manifest) { m.Sources[0].Watermark = m.End.In(berlin) }, "watermark"},
+		"source twice":            {func(m *seal.Manifest) { m.Sources[1].Name = "cloudtrail" }, "listed twice"},
+		"gap backwards":           {func(m *seal.Manifest) { m.Sources[0].Gaps[0].To = m.Start }, "before it begins"},
+		"gap unexplained":         {func(m *seal.Manifest) { m.Sources[0].Gaps[0].Reason = "" }, "reason"},
+		"trail's gap backwards":   {func(m *seal.Manifest) { m.Gaps[0].To = m.Gaps[0].From }, "before it begins"},
+		"trail's gap unexplained": {func(m *seal.Manifest) { m.Gaps[1].Reason = "" }, "reason of a gap"},
+		"trail's gap, local time": {func(m *seal.Manifest) { m.Gaps[1].To = m.Gaps[1].To.In(berlin) }, "not in UTC"},
+		"trail's gaps overlap":    {func(m *seal.Manifest) { m.Gaps[1].From = m.Gaps[0].To.Add(-1) }, "within the one before"},
+		"trail's gap elsewhere":   {func(m *seal.Manifest) { m.Gaps[0].To = m.Start }, "is not of 2026-03-10"},
+		"trail's gap to come":     {func(m *seal.Manifest) { m.Gaps[1].From, m.Gaps[1].To = m.End, m.End.Add(1) }, "is not of 2026-03-10"},
+		"clock":                   {func(m *seal.Manifest) { m.ClockOffset = new(int64(1 << 62)) }, "clock_offset_ms"},
+		"key in capitals":         {func(m *seal.Manifest) { m.Key = "NONE" }, "no key id"},
+		"lost":                    {func(m *seal.Manifest) { m.Counts.Read++ }, "lost or made"},
+		"made":                    {func(m *seal.Manifest) { m.Counts.Duplicates-- }, "lost or made"},
+		"negative":                {func(m *seal.Manifest) { m.Counts.Pending, m.Counts.NotTracked = -1, 17 }, "count pending is -1"},
+		"wraps round":             {func(m *seal.Manifest) { m.Counts.Carried, m.Counts.Pending = 1<<62, 1<<62 }, "count carried"},
+		"conflicts":               {func(m *seal.Manifest) { m.Conflicts.Total = 3 }, "3 ids in conflict"},
+		"no conflicts":            {func(m *seal.Manifest) { m.Counts.Conflicts = 0 }, "0 events in conflict"},
 		"quarantined": {func(m *seal.Manifest) { m.QuarantinedSHA256 = m.QuarantinedSHA256[:1] },
 			"1 hashes are listed"},
 		"null hash":     {func(m *seal.Manifest) { m.QuarantinedSHA256[0] = seal.Hash{} }, "hash of a quarantined"},
@@ -305,6 +320,8 @@ func TestParseManifestFailsClosed(t *testing.T) {
 		"member in capitals": replace(`"trail": "acme",`, "\"trail\": \"acme\",\n  \"TRAIL\": \"acme\","),
 		"only in capitals":   replace(`"trail"`, `"Trail"`),
 		"member missing":     replace("\n  \"addendum\": 0,", ""),
+		"clock null":         replace(`"clock_offset_ms": -1500`, `"clock_offset_ms": null`),
+		"clock twice":        replace(`"clock_offset_ms": -1500`, "\"clock_offset_ms\": 0,\n  \"clock_offset_ms\": -1500"),
 		"order":              replace("\"trail\": \"acme\",\n  \"org\": \"Größe & Söhne\"", "\"org\": \"Größe & Söhne\",\n  \"trail\": \"acme\""),
 		"escapes":            replace(`"acme"`, `"\u0061cme"`),
 		"number":             replace(`"seal": 42`, `"seal": 4.2e1`),

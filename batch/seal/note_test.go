@@ -48,6 +48,8 @@ func TestNote(t *testing.T) {
 # events: 1015
 # counts: carried 10, read 1030, written 1015, duplicates 7, quarantined 2, not tracked 5, pending 11
 # sealed: 2026-03-11T01:00:00Z by v1.2.3 (go1.26)
+# gap: 2026-03-09T23:00:00Z to 2026-03-10T01:00:00Z: down
+# gap: 2026-03-10T02:00:00Z to 2026-03-10T03:00:00.000000001Z: off: %E2%80%AEasked%0Aby Ann, 100 %25
 # key: ` + k.Fingerprint() + `
 ` + seal.Sum([]byte("ceflong")).String() + `  cef/class=long/trail=acme/dt=2026-03-10/acme-2026-03-10.0001.cef.gz
 `
@@ -67,7 +69,7 @@ func TestNote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(opened.Sums) != len(m.Files)+1 || len(opened.Comments) != 11 || opened.SignedBy[0] != "daybook" {
+	if len(opened.Sums) != len(m.Files)+1 || len(opened.Comments) != 13 || opened.SignedBy[0] != "daybook" {
 		t.Errorf("opened: %d files, %d comments, by %v", len(opened.Sums), len(opened.Comments), opened.SignedBy)
 	}
 	if _, err := opened.Match(manifest); err != nil {
@@ -154,6 +156,7 @@ func TestOpenNoteRefuses(t *testing.T) {
 		"hash in capitals":      {sign("# a\n"+strings.ToUpper(line), k), trusted},
 		"hash none":             {sign("# a\nnone  a/b\n", k), trusted},
 		"a thousand signatures": {append(bytes.Clone(data), []byte(strings.Repeat(sigs, 1000))...), trusted},
+		"C1 control":            {sign("# a\n"+line+strings.Replace(line, "a/b", "a\u0085b", 1), k), trusted},
 		"too long":              {append(bytes.Repeat([]byte("#"), seal.MaxNote), data...), trusted},
 	} {
 		_, err := seal.OpenNote(c.data, c.trusted)
@@ -161,6 +164,93 @@ func TestOpenNoteRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want ErrNote", name, err)
 		}
 	}
+}
+
+// A note with many signatures is refused before any of them is checked.
+func TestOpenNoteCountsSignaturesFirst(t *testing.T) {
+	k, _ := newKey(t)
+	_, _, data := signed(t, k, nil)
+	_, sigs, _ := strings.Cut(string(data), "\n\n")
+	asked := counter{seal.Verifiers(k.Public()), new(int)}
+	for what, data := range map[string]string{
+		"17":         string(data) + strings.Repeat(sigs, 16),
+		"a million":  string(data) + strings.Repeat(sigs, 1_000_000/len(sigs)),
+		"a long one": string(data) + "— x " + strings.Repeat("A", 1<<20) + "\n",
+	} {
+		if _, err := seal.OpenNote([]byte(data), asked); !errors.Is(err, seal.ErrNote) || *asked.n != 0 {
+			t.Errorf("%s: %v, after %d keys were looked for", what, err, *asked.n)
+		}
+	}
+	if _, err := seal.OpenNote([]byte(string(data)+strings.Repeat(sigs, 15)), asked); err != nil {
+		t.Errorf("16, all the same: %v", err)
+	}
+}
+
+type counter struct {
+	note.Verifiers
+	n *int
+}
+
+func (c counter) Verifier(name string, hash uint32) (note.Verifier, error) {
+	*c.n++
+	return c.Verifiers.Verifier(name, hash)
+}
+
+func TestUnsignedNote(t *testing.T) {
+	k, _ := newKey(t)
+	manifest, err := emptyDay().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := seal.UnsignedNote(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(data, []byte("\n# key: none (unsigned)\n")) || bytes.Contains(data, []byte("\n\n")) || bytes.Contains(data, []byte("# gap")) {
+		t.Errorf("note:\n%s", data)
+	}
+	o, err := seal.OpenUnsigned(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Match(manifest); err != nil || len(o.SignedBy) != 0 {
+		t.Errorf("match: %v, signed by %v", err, o.SignedBy)
+	}
+	if _, err := seal.OpenNote(data, seal.Verifiers(k.Public())); !errors.Is(err, seal.ErrNote) {
+		t.Errorf("taken for signed: %v", err)
+	}
+	if _, err := seal.Note(manifest, k); !errors.Is(err, seal.ErrManifest) {
+		t.Errorf("a manifest without a key was signed: %v", err)
+	}
+	_, signedManifest, signedNote := signed(t, k, nil)
+	if _, err := seal.UnsignedNote(signedManifest); !errors.Is(err, seal.ErrManifest) {
+		t.Errorf("a manifest with a key was not signed: %v", err)
+	}
+	for what, bad := range map[string][]byte{
+		"signed": signedNote, "empty": nil, "cut": data[:len(data)-1], "not text": append([]byte("# \xff\n"), data...), "blank line": append([]byte("\n"), data...),
+	} {
+		if _, err := seal.OpenUnsigned(bad); !errors.Is(err, seal.ErrNote) {
+			t.Errorf("%s: %v, want ErrNote", what, err)
+		}
+	}
+}
+
+func FuzzOpenUnsigned(f *testing.F) {
+	manifest, err := emptyDay().Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	data, err := seal.UnsignedNote(manifest)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o, err := seal.OpenUnsigned(data)
+		if err == nil && len(o.Comments)+len(o.Sums) != bytes.Count(data, []byte("\n")) {
+			t.Errorf("took %q for a note", data)
+		}
+	})
 }
 
 func FuzzOpenNote(f *testing.F) {
