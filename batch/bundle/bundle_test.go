@@ -1,0 +1,423 @@
+package bundle_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"daybook/batch/bundle"
+	"daybook/batch/proof"
+	"daybook/batch/seal"
+	"daybook/batch/tlog"
+	"daybook/batch/verify"
+	"daybook/batch/verify/verifytest"
+	"daybook/sink"
+	"daybook/sink/file"
+	"daybook/sink/sinktest"
+)
+
+func now() time.Time { return verifytest.Now }
+
+// good is a store with two trails, ten days, two classes, an addendum and a rotation.
+func good(t testing.TB) (*sinktest.Memory, *verifytest.Good) {
+	t.Helper()
+	store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Governance, Now: now})
+	return store, verifytest.GoodStore(t, store, sink.Governance)
+}
+
+func options(g *verifytest.Good) *bundle.Options {
+	return &bundle.Options{Verify: verify.Options{Now: now, Keys: []seal.PublicKey{g.Key.Public()}, Workers: 2}}
+}
+
+func write(t testing.TB, store sink.Store, o *bundle.Options) ([]byte, *bundle.Summary) {
+	t.Helper()
+	var b bytes.Buffer
+	s, err := bundle.Write(context.Background(), store, &b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes(), s
+}
+
+// names returns the names in a zip, in its order.
+func names(t testing.TB, data []byte) []string {
+	t.Helper()
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, f := range z.File {
+		list = append(list, f.Name)
+	}
+	return list
+}
+
+// unpack unpacks a zip into an empty folder, with archive/zip or the unzip of the system.
+func unpack(t testing.TB, data []byte, tool string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if tool != "" {
+		need(t, tool)
+		path := filepath.Join(t.TempDir(), "b.zip")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(tool, "-q", path, "-d", dir).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", tool, err, out)
+		}
+		return dir
+	}
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, z); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func need(t testing.TB, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed here", tool)
+		}
+	}
+}
+
+// verified verifies what was unpacked, as a folder.
+func verified(t testing.TB, dir string, o verify.Options) *verify.Report {
+	t.Helper()
+	store, err := file.New(filepath.Join(dir, "store"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Now, o.Partial = now, true
+	r, err := verify.Run(context.Background(), store, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func text(t testing.TB, r *verify.Report) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// A bundle, unpacked in an empty folder, verifies with nothing but the key.
+func TestBundleVerifies(t *testing.T) {
+	store, g := good(t)
+	for name, c := range map[string]struct {
+		change func(*bundle.Options)
+		tool   string
+	}{
+		"all":              {func(*bundle.Options) {}, "unzip"},
+		"some days":        {func(o *bundle.Options) { o.From, o.To = verifytest.Day(3), verifytest.Day(4) }, ""},
+		"a trail":          {func(o *bundle.Options) { o.Trail = verifytest.Acme }, ""},
+		"a format":         {func(o *bundle.Options) { o.Formats = []string{"csv"} }, ""},
+		"evidence of days": {func(o *bundle.Options) { o.Formats, o.From = []string{"jsonl"}, verifytest.Day(5) }, "unzip"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(g)
+			c.change(o)
+			data, summary := write(t, store, o)
+			if code := summary.Report.ExitCode(); code != 0 {
+				t.Errorf("the report in it: exit code %d\n%s", code, text(t, summary.Report))
+			}
+			dir := unpack(t, data, c.tool)
+			r := verified(t, dir, verify.Options{Keys: o.Verify.Keys, Trail: o.Trail, From: o.From, To: o.To, Deep: name == "all"})
+			if r.ExitCode() != 0 {
+				t.Errorf("exit code %d\n%s", r.ExitCode(), text(t, r))
+			}
+			if r.Counts.Files != int64(summary.Files) || r.Counts.Bytes < summary.Bytes || summary.Files == 0 {
+				t.Errorf("%d files were verified, %d bundled", r.Counts.Files, summary.Files)
+			}
+			checkProofs(t, dir, summary.Seals, g)
+			written, err := os.ReadFile(filepath.Join(dir, "report.txt"))
+			if err != nil || string(written) != text(t, summary.Report) {
+				t.Errorf("report.txt (%v): %s", err, written)
+			}
+		})
+	}
+}
+
+func checkProofs(t *testing.T, dir string, want int, g *verifytest.Good) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "proofs", "*", "*.json"))
+	if err != nil || len(paths) != want {
+		t.Errorf("%d proofs (%v), want %d", len(paths), err, want)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := proof.Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := p.Check([]seal.PublicKey{g.Key.Public()}, nil, nil); err != nil || r.ExitCode() != 0 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// Equal stores give equal bundles, in which names are sorted, safe, and of one time.
+func TestBundleIsStable(t *testing.T) {
+	store, g := good(t)
+	a, _ := write(t, store, options(g))
+	b, _ := write(t, store, options(g))
+	if !bytes.Equal(a, b) {
+		t.Error("two bundles differ")
+	}
+	list := names(t, a)
+	if !slices.IsSorted(list) {
+		t.Errorf("names are not sorted: %q", list)
+	}
+	z, err := zip.NewReader(bytes.NewReader(a), int64(len(a)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range z.File {
+		if !f.Modified.Equal(z.File[0].Modified) || f.Modified.Year() != 2026 || f.Mode() != 0o644 {
+			t.Errorf("%s is of %v, mode %v", f.Name, f.Modified, f.Mode())
+		}
+		packed := strings.HasSuffix(f.Name, ".gz") || strings.HasSuffix(f.Name, ".zst") || strings.HasSuffix(f.Name, ".parquet")
+		if (f.Method == zip.Store) != packed {
+			t.Errorf("%s: method %d", f.Name, f.Method)
+		}
+		if f.Name != "README.txt" && !strings.HasPrefix(f.Name, "report.") && !strings.HasPrefix(f.Name, "proofs/") && !strings.HasPrefix(f.Name, "store/") {
+			t.Errorf("%s is not where files of a bundle are", f.Name)
+		}
+	}
+}
+
+// What does not belong to the store stays out.
+func TestBundleLeavesOut(t *testing.T) {
+	store, g := good(t)
+	for _, key := range []string{"log/junk", "log/anchors/999999999999/x.tsr", "seals/stray/00000002/manifest.json", "keys/junk.pem", "csv/junk", "secret"} {
+		store.Overwrite(key, []byte("junk"), sink.Lock{})
+	}
+	data, _ := write(t, store, options(g))
+	for _, name := range names(t, data) {
+		if strings.Contains(name, "junk") || strings.Contains(name, "999999999999") || strings.Contains(name, "stray") || strings.Contains(name, "secret") {
+			t.Errorf("%s is in the bundle", name)
+		}
+	}
+	o := options(g)
+	o.From, o.To, o.Formats, o.Trail = verifytest.Day(3), verifytest.Day(3), []string{"csv", "jsonl"}, verifytest.Acme
+	data, _ = write(t, store, o)
+	for _, name := range names(t, data) {
+		if strings.HasPrefix(name, "store/parquet/") || strings.Contains(name, "dt=") && !strings.Contains(name, "dt=2026-03-03/") ||
+			strings.Contains(name, verifytest.Beta) {
+			t.Errorf("%s is in the bundle", name)
+		}
+	}
+}
+
+// What is not as it was sealed does not get into a bundle, and is named.
+func TestBundleOfDamagedStore(t *testing.T) {
+	store, g := good(t)
+	var data, evidence string
+	for _, key := range store.Keys() {
+		if strings.HasPrefix(key, "csv/") {
+			data = key
+		}
+		if strings.HasPrefix(key, "jsonl/") {
+			evidence = key
+		}
+	}
+	for _, key := range []string{data, evidence, seal.ManifestKey(verifytest.Acme, 2), "keys/" + g.Key.ID() + ".pem"} {
+		for name, damage := range map[string]func(*sinktest.Memory){
+			"flipped": func(m *sinktest.Memory) { m.FlipBit(key, 77) },
+			"longer":  func(m *sinktest.Memory) { m.Replace(key, append(m.Bytes(key), 'x')) },
+			"shorter": func(m *sinktest.Memory) { m.Replace(key, m.Bytes(key)[1:]) },
+			"gone":    func(m *sinktest.Memory) { m.Erase(key) },
+			"hidden":  func(m *sinktest.Memory) { m.Hide(key) },
+		} {
+			damaged := store.Clone(t)
+			damage(damaged)
+			_, err := bundle.Write(context.Background(), damaged, io.Discard, options(g))
+			versioned := name == "hidden" && (key == data || key == evidence) // the version that was sealed is still there
+			if versioned && err != nil || !versioned && (err == nil || !strings.Contains(err.Error(), key)) {
+				t.Errorf("%s %s: %v", key, name, err)
+			}
+		}
+	}
+	// The log is what the prover reads; a part that it does not need is told by the report.
+	damaged := store.Clone(t)
+	for size, err := range tlog.Checkpoints(context.Background(), store) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged.FlipBit(tlog.CheckpointKey(size), 77)
+		break
+	}
+	if _, s := write(t, damaged, options(g)); s.Report.ExitCode() != 1 {
+		t.Errorf("an old checkpoint that was altered: exit code %d", s.Report.ExitCode())
+	}
+	if _, err := bundle.Write(context.Background(), failing{store}, io.Discard, options(g)); !errors.Is(err, errBroken) {
+		t.Errorf("a store that fails: %v", err)
+	}
+	for name, change := range map[string]func(*bundle.Options){
+		"no such day":    func(o *bundle.Options) { o.From = verifytest.Day(30) },
+		"no such trail":  func(o *bundle.Options) { o.Trail = "nobody" },
+		"no such format": func(o *bundle.Options) { o.Formats = []string{"pdf"} },
+	} {
+		o := options(g)
+		change(o)
+		if _, err := bundle.Write(context.Background(), store, io.Discard, o); err == nil || name != "no such format" && !errors.Is(err, bundle.ErrNothing) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+var errBroken = errors.New("broken")
+
+// failing is a store whose listing of seals breaks.
+type failing struct{ *sinktest.Memory }
+
+func (failing) Head(context.Context, string, string) (sink.Info, error) {
+	return sink.Info{}, errBroken
+}
+
+// A file whose retention has ended may be gone; the bundle says so.
+func TestBundleOfExpired(t *testing.T) {
+	store, g := good(t)
+	var gone string
+	for _, key := range store.Keys() {
+		if strings.HasPrefix(key, "csv/class=standard/") {
+			gone = key
+		}
+	}
+	store.Erase(gone)
+	o := options(g)
+	o.Verify.Now = func() time.Time { return now().AddDate(0, 2, 0) }
+	data, s := write(t, store, o)
+	if len(s.Gone) != 1 || s.Gone[0] != gone {
+		t.Errorf("gone: %q", s.Gone)
+	}
+	readme, err := os.ReadFile(filepath.Join(unpack(t, data, ""), "README.txt"))
+	if err != nil || !bytes.Contains(readme, []byte(gone)) {
+		t.Errorf("README.txt (%v):\n%s", err, readme)
+	}
+}
+
+// scripts returns the steps of README.txt, as somebody would paste them.
+func scripts(t *testing.T, dir string) []string {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join(dir, "README.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	inside := false
+	for line := range strings.Lines(string(readme)) {
+		code, ok := strings.CutPrefix(line, "    ")
+		switch {
+		case ok && inside:
+			list[len(list)-1] += code
+		case ok:
+			list = append(list, code)
+		}
+		inside = ok
+	}
+	return list
+}
+
+// The steps of README.txt work with stock tools alone, and find what was altered after the bundle was made.
+func TestReadme(t *testing.T) {
+	need(t, "sh", "sha256sum", "openssl", "awk", "sed", "base64", "unzip", "cut", "tail", "tr", "mktemp")
+	store, g := good(t)
+	o := options(g)
+	o.From, o.To = verifytest.Day(2), verifytest.Day(6)
+	data, summary := write(t, store, o)
+	dir := unpack(t, data, "unzip")
+	run := func(script string) string {
+		cmd := exec.Command("sh", "-c", script)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "LC_ALL=C")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s\n%s", err, script, out)
+		}
+		return string(out)
+	}
+	all := scripts(t, dir)
+	var sums, signatures, keys string
+	for _, s := range all {
+		switch {
+		case strings.Contains(s, "sha256sum -c"):
+			sums = s
+		case strings.Contains(s, "pkeyutl"):
+			signatures = s
+		case strings.Contains(s, "-outform DER"):
+			keys = s
+		}
+	}
+	notes, err := filepath.Glob(filepath.Join(dir, "store", "seals", "*", "*", "SHA256SUMS.note"))
+	if err != nil || len(notes) == 0 {
+		t.Fatalf("%d notes (%v)", len(notes), err)
+	}
+	if out := run(sums); strings.Contains(out, "FAILED") || strings.Count(out, ": OK\n") != len(notes)+summary.Files {
+		t.Errorf("sums of %d notes and %d files:\n%s", len(notes), summary.Files, out)
+	}
+	if out := run(signatures); strings.Contains(out, "FAILED") || strings.Count(out, "Signature Verified Successfully\n") != len(notes) {
+		t.Errorf("signatures of %d notes:\n%s", len(notes), out)
+	}
+	out := run(keys)
+	for line := range strings.Lines(out) {
+		name, id, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name != "keys/"+id+".pem" {
+			t.Errorf("keys: %s", line)
+		}
+	}
+	readme, err := os.ReadFile(filepath.Join(dir, "README.txt"))
+	if err != nil || !strings.Contains(string(readme), g.Key.Fingerprint()) || !strings.Contains(out, g.Key.ID()) {
+		t.Errorf("the key is not named (%v):\n%s", err, readme)
+	}
+
+	// Now somebody alters what was unpacked.
+	flip := func(path string) {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[len(content)/3] ^= 1
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flip(notes[0])
+	if out := run(signatures); strings.Count(out, "FAILED") != 1 {
+		t.Errorf("an altered note:\n%s", out)
+	}
+	var file string
+	for _, name := range names(t, data) {
+		if strings.HasPrefix(name, "store/parquet/") {
+			file = name
+		}
+	}
+	flip(filepath.Join(dir, file))
+	if out := run(sums); !strings.Contains(out, strings.TrimPrefix(file, "store/")+": FAILED\n") {
+		t.Errorf("an altered file:\n%s", out)
+	}
+	if r := verified(t, dir, verify.Options{Keys: o.Verify.Keys}); r.ExitCode() != 1 {
+		t.Errorf("an altered bundle: exit code %d\n%s", r.ExitCode(), text(t, r))
+	}
+}

@@ -1,0 +1,133 @@
+package bundle
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The steps of README.txt, each a script for a POSIX shell that is run in the folder of the bundle, and prints a line with FAILED for what is wrong. They stand
+// there indented by four spaces.
+const (
+	stepSums = `(cd store && for note in seals/*/*/SHA256SUMS.note; do
+  sha256sum -c --ignore-missing "$note" 2>/dev/null || echo "FAILED $note"
+done)`
+	stepSignatures = `(cd store && t=$(mktemp -d) && for note in seals/*/*/SHA256SUMS.note; do
+  key=keys/$(sed -n 's/^# key: //p' "$note" | tr -d -).pem
+  awk '/^$/{exit}{print}' "$note" > "$t/text"
+  tail -1 "$note" | awk '{print $NF}' | base64 -d | tail -c +5 > "$t/sig"
+  openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$t/text" -sigfile "$t/sig" || echo "FAILED $note"
+done; rm -r "$t")`
+	stepKeys = `(cd store && for key in keys/*.pem; do
+  echo "$key $(openssl pkey -pubin -in "$key" -outform DER | sha256sum | cut -c1-24)"
+done)`
+)
+
+// readme is README.txt.
+func (p *plan) readme() string {
+	var b strings.Builder
+	para := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n\n", args...) }
+	script := func(step string) { b.WriteString("    " + strings.ReplaceAll(step, "\n", "\n    ") + "\n\n") }
+	para("Sealed audit events, for an auditor\n===================================")
+	para("Days:     %s\nTrails:   %s\nFormats:  %s\nSeals:    %d of these days, the newest of %s\nFiles:    %d, %d bytes\nNot here: %s", p.days(), p.trailNames(),
+		p.formatNames(), p.summary.Seals, p.newest.UTC().Format(time.RFC3339), p.summary.Files, p.summary.Bytes, p.gone())
+	para(`store/ has the files of these days, and all manifests and notes of the trails, since each names the one before. proofs/ shows for each seal of these
+days that it is in the store's log. report.txt is what the maker of this bundle found: do not rely on it, verify.`)
+	signed := p.prover != nil
+	if signed {
+		b.WriteString("The seals are signed. These are the fingerprints of the keys, as this bundle says:\n\n")
+		for _, k := range p.prover.Keys() {
+			fmt.Fprintf(&b, "    %s  store/keys/%s.pem\n", k.Fingerprint(), k.ID())
+		}
+		head := p.prover.Head()
+		para(`
+What a bundle says of its own keys proves nothing. Get the fingerprint of the newest key from its owner: over the telephone, or on paper.
+
+The log is %q, its head:
+
+    size %d
+    root %v
+
+Compare it with what a witness, a time-stamping authority or an earlier bundle says.`, printable(head.Origin), head.Size, head.Root)
+	} else {
+		para("THE SEALS ARE NOT SIGNED. Hashes find damage, but not what was made anew by somebody who could write to the store.")
+	}
+	para("1. Verify everything\n--------------------")
+	para("Take the verifier, daybook, from its release, never from whoever gave you this bundle. KEY.pub is a key file whose fingerprint you compared.")
+	if signed {
+		script("daybook verify store --partial --key KEY.pub")
+		para("A single seal, without the rest of the bundle:")
+		script("daybook verify --proof " + p.firstProof() + " --key KEY.pub")
+	} else {
+		script("daybook verify store --partial")
+	}
+	para("2. Files and sums, with sha256sum alone\n---------------------------------------")
+	para("Each note lists the SHA-256 of its seal's files. Every line must end in OK; files that are not in this bundle are passed over.")
+	script(stepSums)
+	if signed {
+		para("3. Signatures, with openssl alone\n---------------------------------")
+		para("Each note is signed. Every line must say: Signature Verified Successfully.")
+		script(stepSignatures)
+		para("The name of each key file must be what its key gives, and its fingerprint one that you compared:")
+		script(stepKeys)
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// firstProof names the proof of the first seal that the log has.
+func (p *plan) firstProof() string {
+	for _, c := range p.chosen {
+		if c.number <= uint64(len(p.logged[c.trail])) {
+			return "'" + c.proof + "'"
+		}
+	}
+	return "'" + p.chosen[0].proof + "'"
+}
+
+func (p *plan) days() string {
+	from, to := "the first", "the newest"
+	if p.options.From != 0 {
+		from = p.options.From.String()
+	}
+	if p.options.To != 0 {
+		to = p.options.To.String()
+	}
+	return from + " to " + to + " (UTC)"
+}
+
+// maxNamed is how many names of a kind README.txt has.
+const maxNamed = 50
+
+func (p *plan) trailNames() string {
+	var names []string
+	for _, t := range p.trails {
+		names = append(names, printable(t))
+	}
+	return list(names)
+}
+
+func (p *plan) formatNames() string {
+	if len(p.options.Formats) == 0 {
+		return "all"
+	}
+	return list(p.options.Formats)
+}
+
+func (p *plan) gone() string {
+	if len(p.summary.Gone) == 0 {
+		return "nothing of these days and formats"
+	}
+	return fmt.Sprintf("%d files whose retention has ended or whose erasure is in the log: %s", len(p.summary.Gone), list(p.summary.Gone))
+}
+
+func list(names []string) string {
+	if len(names) > maxNamed {
+		return strings.Join(names[:maxNamed], ", ") + fmt.Sprintf(" and %d more", len(names)-maxNamed)
+	}
+	return strings.Join(names, ", ")
+}
+
+// printable keeps a name from being more than a name.
+func printable(s string) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprintf("%q", s), `\"`, `"`), `"`)
+}
