@@ -134,6 +134,16 @@ func TestCheckerErrors(t *testing.T) {
 	}
 }
 
+func TestCheckerFindsAMarkWithoutCause(t *testing.T) {
+	for _, mark := range []string{` ctl="1"`, ` infoBytes="160"`, ` infoBytes="160" ctl="1"`} {
+		events := formatstest.Typical(1)
+		altered := bytes.Replace(render(t, events, nil), []byte("][origin "), []byte(mark+"][origin "), 1)
+		if err := formatstest.Check(open, altered, events); !errors.As(err, new(*formats.Mismatch)) {
+			t.Errorf("%s: %v", mark, err)
+		}
+	}
+}
+
 var parameter = regexp.MustCompile(` \w+="((?:[^"\\]|\\.)*)"`)
 
 // What is cut or left out where the line is full is so to the character.
@@ -150,6 +160,9 @@ func TestCheckerFindsOtherCuts(t *testing.T) {
 					continue
 				}
 				found++
+				if !rendered(t, []byte(file), events) {
+					t.Errorf("%+v: the limits that are taken for possible do not all give %.3000s", o, file)
+				}
 				for _, at := range parameter.FindAllStringSubmatchIndex(file[:strings.Index(file, "][origin ")], -1) {
 					// The last character of the value taken away, one more put there, the parameter taken away.
 					for _, other := range []string{file[:max(at[2], at[3]-1)] + file[at[3]:], file[:at[3]] + "v" + file[at[3]:], file[:at[0]] + file[at[1]:]} {
@@ -188,7 +201,8 @@ func rendered(t *testing.T, file []byte, events []event.Event) bool {
 		}
 	}
 	// The file is the same under every limit that the Checker takes for possible.
-	for _, o.InfoLimit = range []int{c.Limit().Low, c.Limit().Low + (c.Limit().High-c.Limit().Low)/2, c.Limit().High} {
+	low, high := c.Limit().Low, min(c.Limit().High, 1<<40)
+	for _, o.InfoLimit = range []int{low, low + (high-low)/2, high} {
 		if !bytes.Equal(render(t, events, o), file) {
 			return false
 		}
@@ -212,6 +226,8 @@ func FuzzChecker(f *testing.F) {
 			w := render(t, events, o)
 			if err := formatstest.Check(open, w, events); err != nil {
 				t.Errorf("%q is refused: %v", w, err)
+			} else if !rendered(t, w, events) {
+				t.Errorf("the limits that are taken for possible do not all give %q", w)
 			}
 		}
 		if formatstest.Check(open, file, events) == nil && !rendered(t, file, events) {
