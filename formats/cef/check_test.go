@@ -65,7 +65,7 @@ func TestCheckerFindsEveryField(t *testing.T) {
 func TestCheckerErrors(t *testing.T) {
 	var e event.Event
 	for f, text := range map[event.Field]string{
-		event.ID: "e1", event.Type: "api.read", event.Action: "get", event.Outcome: event.Success, event.IP: "192.0.2.1", event.ActorID: "u=1", event.Info: `{"a":"bcdef"}`,
+		event.ID: "e1", event.Type: "api.read", event.Action: "get", event.Outcome: event.Success, event.IP: "192.0.2.1", event.ActorID: "u=1", event.ActorRole: "a\r\nb", event.Info: `{"a":"bcdef"}`,
 	} {
 		e.Set(f, text)
 	}
@@ -85,6 +85,7 @@ func TestCheckerErrors(t *testing.T) {
 		{" outcome=success", " outcome=", `row 1: outcome is "", the evidence says "success"`},
 		{" src=", " c6a2=", `row 1: key is "c6a2", the evidence says "src"`},
 		{" src=192.0.2.1", " suid=u\\=1 src=192.0.2.1", `row 1: key is "suid", the evidence says "src"`},
+		{`a\nb`, `a\r\nb`, `row 1: spriv is "a\r\nb", the evidence says "a\r\nb"`}, // both line ends are one \n
 		{`suid=u\=1`, `suid=u=1`, "row 1: an equals sign without a backslash in suid"},
 		{`suid=u\=1`, `suid=u\-1`, `row 1: unknown escape \- in suid`},
 		{`{"a":"bcdef"}`, `{"a":"bcdef"}\`, "row 1: cs3 ends in a backslash"},
@@ -194,6 +195,8 @@ func FuzzChecker(f *testing.F) {
 			w := render(t, events, o)
 			if err := formatstest.Check(open, w, events); err != nil {
 				t.Errorf("%q is refused: %v", w, err)
+			} else if !rendered(t, w, events) {
+				t.Errorf("the limits that are taken for possible do not all give %q", w)
 			}
 		}
 		if formatstest.Check(open, file, events) == nil && !rendered(t, file, events) {
