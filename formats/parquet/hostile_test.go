@@ -312,9 +312,9 @@ func TestLyingFooters(t *testing.T) {
 
 // TestHostileThrift puts structures in the footer's place that cost far more memory than they have bytes, or that do not end.
 func TestHostileThrift(t *testing.T) {
-	deep := bytes.Repeat([]byte{0x1c}, 1<<20)                                                               // a structure in a structure in …
+	deep := bytes.Repeat([]byte{0x1c}, 1<<20)                                                                           // a structure in a structure in …
 	wide := slices.Concat([]byte{0x15, 2, 0x19, 0xfc, 0x80, 0x80, 0x80, 2}, make([]byte, 4<<20), []byte{0x29, 0x0c, 0}) // 4 Mi elements of the schema, a byte each
-	groups := slices.Concat([]byte{0x49, 0xfc, 0x80, 0x80, 0x80, 2}, make([]byte, 4<<20), []byte{0})        // as many row groups
+	groups := slices.Concat([]byte{0x49, 0xfc, 0x80, 0x80, 0x80, 2}, make([]byte, 4<<20), []byte{0})                    // as many row groups
 	columns := slices.Concat([]byte{0x49, 0x1c, 0x19, 0xfc, 0x80, 0x80, 0x80, 2}, make([]byte, 4<<20), []byte{0, 0})
 	lists := bytes.Repeat([]byte{0x19, 0x19}, 1<<20)
 	for name, footer := range map[string][]byte{
