@@ -158,6 +158,9 @@ func (b *writer) write(report *verify.Report) error {
 
 // proofs writes the proof of each seal of the days that the log has.
 func (b *writer) proofs() error {
+	if b.plan.prover == nil {
+		return nil // the seals are not signed, and nothing can be proven of them
+	}
 	for _, s := range b.plan.chosen {
 		p, err := b.plan.prover.Seal(b.ctx, s.trail, s.number)
 		if errors.Is(err, sink.ErrNotExist) {
