@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/torchwood"
 	modtlog "golang.org/x/mod/sumdb/tlog"
 
 	"daybook/batch/seal"
@@ -274,6 +275,18 @@ func TestLogDamagedMemory(t *testing.T) {
 			}
 		}
 	}
+	// What is left of a damaged memory still tells another history from its own.
+	mine, theirs := newMachine(t, sinktest.NewMemory(t, nil), key), newMachine(t, sinktest.NewMemory(t, nil), key)
+	mine.opts.Origin, theirs.opts.Origin = "daybook/x", "daybook/x"
+	mine.publish(mine.mustOpen(), "acme", 2)
+	theirs.publish(theirs.mustOpen(), "evil", 5)
+	if err := os.Remove(filepath.Join(mine.dir, "tile", "0", "000.p", "3")); err != nil {
+		t.Fatal(err)
+	}
+	mine.store = theirs.store
+	_, forkedErr := mine.open()
+	wantHint(t, "damaged, and another history", forkedErr, tlog.ErrForked)
+
 	// Both checkpoints damaged: nothing vouches for what the store says.
 	store := sinktest.NewMemory(t, nil)
 	m := newMachine(t, store, key)
@@ -402,6 +415,64 @@ func TestLogAheadAndForked(t *testing.T) {
 		if _, err = empty.open(); err == nil || errors.Is(err, tlog.ErrAhead) {
 			t.Errorf("%s, without memory: %v", what, err)
 		}
+	}
+}
+
+// A step is taken for one of the log only if its entries make its root, and the key in force signed that.
+func TestLogForgedStep(t *testing.T) {
+	ctx := context.Background()
+	key, thief := newKey(t), newKey(t)
+	store := sinktest.NewMemory(t, nil)
+	m := newMachine(t, store, key)
+	m.publish(m.mustOpen(), "acme", 2)
+	good := m.publish(m.mustOpen(), "acme", 3)
+	entry, _, err := tlog.NewReader(store, good.Checkpoint).Inclusion(ctx, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := sealLeaf("acme", 3, key)
+	other.Seal.Manifest = seal.Sum(nil)
+	forgedEntry, err := other.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(c tlog.Checkpoint, k seal.Signer, entries ...[]byte) []byte {
+		signed, err := tlog.SignCheckpoint(c, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var data []byte
+		for _, e := range append([][]byte{signed}, entries...) {
+			if data, err = torchwood.AppendTileEntry(data, e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return data
+	}
+	renamed, wrong := good.Checkpoint, good.Checkpoint
+	renamed.Origin = "daybook/other"
+	wrong.Root = seal.Sum(nil)
+	for what, data := range map[string][]byte{
+		"as it was":         step(good.Checkpoint, key, entry),
+		"by another key":    step(good.Checkpoint, thief, entry),
+		"another log's":     step(renamed, key, entry),
+		"another root":      step(wrong, key, entry),
+		"another entry":     step(good.Checkpoint, key, forgedEntry),
+		"an entry too many": step(good.Checkpoint, key, entry, entry),
+		"no entry":          step(good.Checkpoint, key),
+		"a byte behind":     append(step(good.Checkpoint, key, entry), 0),
+	} {
+		s := store.Clone(t)
+		s.Erase(tlog.CheckpointKey(4))
+		s.Replace(tlog.NextKey(3), data)
+		l, err := newMachine(t, s, key).open()
+		if what == "as it was" {
+			if err != nil || l.Head().Size != 4 {
+				t.Errorf("%s: %v", what, err)
+			}
+			continue
+		}
+		wantHint(t, what, err, tlog.ErrForked)
 	}
 }
 
