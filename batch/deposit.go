@@ -101,17 +101,21 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 	if err != nil {
 		return nil, err
 	}
-	note, err := seal.Note(j.Manifest, r.Key)
+	note, err := signNote(j.Manifest, r.Key)
 	if err != nil {
 		return nil, err
 	}
 	lock := r.controlLock()
-	public := r.Key.PublicPEM()
+	if r.Key != nil {
+		public := r.Key.Public()
+		if err := putSmall(ctx, r.Store, seal.KeyKey(public.ID()), "application/x-pem-file", public.PEM(), lock); err != nil {
+			return nil, err
+		}
+	}
 	for _, o := range []struct {
 		key, contentType string
 		data             []byte
 	}{
-		{seal.KeyKey(r.Key.ID()), "application/x-pem-file", public},
 		{seal.ManifestKey(trail, m.Seal), "application/json", j.Manifest},
 		{seal.NoteKey(trail, m.Seal), "text/plain; charset=utf-8", note},
 	} {
@@ -126,6 +130,14 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 		return nil, err
 	}
 	return m, r.state.dropJournal(trail)
+}
+
+// signNote returns the note of a manifest; unsigned where there is no key.
+func signNote(manifest []byte, signer seal.Signer) ([]byte, error) {
+	if signer == nil {
+		return seal.UnsignedNote(manifest)
+	}
+	return seal.Note(manifest, signer)
 }
 
 // controlLock is the lock of manifests, notes and keys: as long as the longest class, since they are needed to check every file. It runs from now, since a

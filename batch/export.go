@@ -38,7 +38,12 @@ type Report struct {
 	QuarantineIndex string                   `json:"quarantine_index,omitempty"`
 	InputBytes      int64                    `json:"input_bytes"`
 	OutputBytes     int64                    `json:"output_bytes"`
-	Elapsed         time.Duration            `json:"elapsed_ns"`
+	// Head is the newest checkpoint of the store's log; absent if seals are not signed. Anchors are the places that are to have it.
+	Head    *Head         `json:"head,omitempty"`
+	Anchors []AnchorState `json:"anchors,omitempty"`
+	// UntoldGaps were declared, and are of no day that this run sealed.
+	UntoldGaps []seal.Gap    `json:"untold_gaps,omitempty"`
+	Elapsed    time.Duration `json:"elapsed_ns"`
 }
 
 // Whole reports whether all of the input could be read.
@@ -115,6 +120,10 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 	if err := r.state.carry(left); err != nil {
 		return report, err
 	}
+	if err := r.publish(ctx, report); err != nil {
+		return report, err
+	}
+	report.UntoldGaps = r.untold()
 	report.Elapsed = time.Since(started)
 	return report, report.check()
 }

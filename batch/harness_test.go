@@ -52,6 +52,12 @@ func newInstallation(t *testing.T) *installation {
 	return &installation{dir, key, hmac}
 }
 
+// twin is another machine with the same keys: a store's log is signed by one key.
+func (i *installation) twin(t *testing.T) *installation {
+	t.Helper()
+	return &installation{t.TempDir(), i.key, i.hmac}
+}
+
 // loseData removes what the installation remembers, but for its keys.
 func (i *installation) loseData(t *testing.T) {
 	t.Helper()
@@ -67,7 +73,7 @@ func memory(t *testing.T) *sinktest.Memory {
 func (i *installation) settings(store sink.Store) batch.Settings {
 	gz := batch.Compression{Kind: seal.Gzip, Level: 2}
 	return batch.Settings{
-		Store: store, Data: filepath.Join(i.dir, "data"), Key: i.key,
+		Store: store, Data: filepath.Join(i.dir, "data"), Key: i.key, Origin: "log.example/test",
 		Trails:  []batch.Trail{{Name: "audit", Formats: formats.All(), MaxSplit: 10_000}},
 		Classes: []batch.Class{{Name: "standard", Match: []string{"*"}, Mode: sink.Compliance, Retain: 24 * time.Hour}},
 		Rendering: batch.Rendering{
@@ -198,7 +204,7 @@ func audit(t *testing.T, store *sinktest.Memory, trail string, keys ...seal.Publ
 		auditFiles(t, store, m, found)
 	}
 	for _, key := range store.Keys() {
-		if versions := store.Versions(key); len(versions) != 1 {
+		if versions := store.History(key); len(versions) != 1 {
 			t.Errorf("%s has %d versions", key, len(versions))
 		}
 	}
@@ -209,7 +215,7 @@ func auditFiles(t *testing.T, store *sinktest.Memory, m *seal.Manifest, found ma
 	t.Helper()
 	rows := map[string]int64{}
 	for _, f := range m.Files {
-		versions := store.Versions(f.Key)
+		versions := store.History(f.Key)
 		if v := versions[len(versions)-1]; v.ID != f.Version || v.Lock.Mode != f.LockMode || !v.Lock.RetainUntil.Equal(f.RetainUntil) {
 			t.Errorf("%s: the manifest has version %s %s until %v, the store %s %v", f.Key, f.Version, f.LockMode, f.RetainUntil, v.ID, v.Lock)
 		}
@@ -296,7 +302,7 @@ func mustHold(t *testing.T, store *sinktest.Memory, i *installation, want []stri
 func dataFiles(store *sinktest.Memory) map[string]seal.Hash {
 	files := map[string]seal.Hash{}
 	for _, key := range store.Keys() {
-		if !strings.HasPrefix(key, "seals/") && !strings.HasPrefix(key, "keys/") {
+		if !strings.HasPrefix(key, "seals/") && !strings.HasPrefix(key, "keys/") && !strings.HasPrefix(key, "log/") {
 			files[key] = seal.Sum(store.Bytes(key))
 		}
 	}

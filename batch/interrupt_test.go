@@ -6,11 +6,12 @@ import (
 	"sync"
 
 	"daybook/sink"
+	"daybook/sink/sinktest"
 )
 
 // interrupt does something once, before the first Put of a key that contains on.
 type interrupt struct {
-	sink.Store
+	*sinktest.Memory
 	on   string
 	do   func()
 	once sync.Once
@@ -20,5 +21,5 @@ func (s *interrupt) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	if strings.Contains(o.Key, s.on) {
 		s.once.Do(s.do)
 	}
-	return s.Store.Put(ctx, o)
+	return s.Memory.Put(ctx, o)
 }

@@ -98,11 +98,19 @@ func (l *ledger) rehearse(draft seal.Manifest) error {
 
 // manifest reads the manifest of a seal that the ledger has.
 func (l *ledger) manifest(n uint64) (*seal.Manifest, error) {
+	data, err := l.manifestBytes(n)
+	if err != nil {
+		return nil, err
+	}
+	return seal.ParseManifest(data)
+}
+
+func (l *ledger) manifestBytes(n uint64) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(l.sealDir(n), manifestName))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	return seal.ParseManifest(data)
+	return data, nil
 }
 
 // checkStore checks that the store is the one that the ledger is of, by its newest seal. In another one nothing of what is known here would be sealed.
@@ -173,6 +181,13 @@ func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Sign
 
 // checkNote checks that a note is of that manifest, and signed by the key that it names. The key is the store's own copy: this finds damage, not fraud.
 func checkNote(ctx context.Context, store sink.Store, m *seal.Manifest, data, note []byte) error {
+	if m.Key == seal.NoKey {
+		text, err := seal.UnsignedNote(data)
+		if err == nil && !bytes.Equal(text, note) {
+			err = fmt.Errorf("%w: it is of another manifest", seal.ErrNote)
+		}
+		return err
+	}
 	pem, err := fetch(ctx, store, seal.KeyKey(m.Key))
 	if err != nil {
 		return err
@@ -193,7 +208,11 @@ func checkNote(ctx context.Context, store sink.Store, m *seal.Manifest, data, no
 
 // adopt completes a seal that lacks its note.
 func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, data []byte, signer seal.Signer, lock sink.Lock) ([]byte, error) {
-	if signer == nil || signer.Public().ID() != m.Key {
+	id := seal.NoKey
+	if signer != nil {
+		id = signer.Public().ID()
+	}
+	if id != m.Key {
 		return nil, &sink.HintError{
 			Err:  fmt.Errorf("the manifest is there but its note is not, and it is to be signed by key %s", m.Key),
 			Hint: "run this again on the machine that was making this seal, or with its --key",
@@ -208,7 +227,7 @@ func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, 
 			return nil, fmt.Errorf("%s: %w", f.Key, sink.ErrConflict)
 		}
 	}
-	note, err := seal.Note(data, signer)
+	note, err := signNote(data, signer)
 	if err != nil {
 		return nil, err
 	}

@@ -60,8 +60,9 @@ func TestSuspectEventsThatComeAgainAreKnownToARoll(t *testing.T) {
 // Another machine takes our seal's number, and we are stopped before we have put our files again.
 func TestAStaleManifestInTheJournalIsMadeAnew(t *testing.T) {
 	mem := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return now }, AllowConflict: true})
-	a, b := newInstallation(t), newInstallation(t)
-	between := &interrupt{Store: mem, on: "seals/", do: func() {
+	a := newInstallation(t)
+	b := a.twin(t)
+	between := &interrupt{Memory: mem, on: "seals/", do: func() {
 		mustExport(t, b, b.settings(mem), writeLines(t, records("y", 9, 5)...))
 		mem.FailKey("get", "seals/audit/00000002", sinktest.Fault{Err: sinktest.ErrUnavailable})
 	}}
@@ -71,7 +72,7 @@ func TestAStaleManifestInTheJournalIsMadeAnew(t *testing.T) {
 	}
 	mem.Heal()
 	mustExport(t, a, a.settings(mem), path)
-	if found := audit(t, mem, "audit", a.key.Public(), b.key.Public()); len(found) != 10 {
+	if found := audit(t, mem, "audit", a.key.Public()); len(found) != 10 {
 		t.Errorf("the evidence has %d events", len(found))
 	}
 }
@@ -97,7 +98,7 @@ func TestASealIsFinishedAfterItsRetention(t *testing.T) {
 		mustHold(t, store, i, ids(lines...))
 		least := manifestOf(t, store, 1).SealedAt.Add(24 * time.Hour)
 		for _, key := range store.Keys() {
-			if lock := store.Versions(key)[0].Lock; lock.RetainUntil.Before(least) {
+			if lock := store.History(key)[0].Lock; lock.RetainUntil.Before(least) {
 				t.Errorf("step %d: %s is locked %v, but the seal's retention ends %v", n, key, lock, least)
 			}
 		}
@@ -122,7 +123,7 @@ func TestAnAdoptedNoteIsLockedAsLongAsTheLongestClass(t *testing.T) {
 	store.Heal()
 	i.loseData(t)
 	mustExport(t, i, s, path)
-	if lock := store.Versions(seal.NoteKey("audit", 1))[0].Lock; !lock.RetainUntil.Equal(now.Add(72 * time.Hour)) {
+	if lock := store.History(seal.NoteKey("audit", 1))[0].Lock; !lock.RetainUntil.Equal(now.Add(72 * time.Hour)) {
 		t.Errorf("the note is locked %v", lock)
 	}
 }

@@ -10,15 +10,20 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"daybook/batch/anchor"
 	"daybook/batch/seal"
 	"daybook/batch/spool"
+	"daybook/batch/tlog"
 	"daybook/event"
 	"daybook/sink"
 )
@@ -28,8 +33,16 @@ type Settings struct {
 	Store sink.Store
 	// Data is the data folder.
 	Data string
-	// Key signs the seals.
-	Key     seal.Key
+	// Key signs the seals; nil leaves them unsigned, and the store without a log.
+	Key seal.Signer
+	// Origin names the store's log where it begins; blank: a name is made up.
+	Origin string
+	// TakeOver accepts what another machine has added to the log since ours was last here, if it extends what is known here.
+	TakeOver bool
+	// Anchors get each new head of the log.
+	Anchors []anchor.Anchor
+	// Gaps are times for which events may be missing, of which the seals of this run tell.
+	Gaps    []seal.Gap
 	Trails  []Trail
 	Classes []Class
 	Rendering
@@ -107,7 +120,9 @@ type Roller struct {
 	Settings
 	state   *state
 	ledgers []*ledger // one for each trail
+	log     *tlog.Log // nil if seals are not signed
 	resumed []DayResult
+	told    []bool // which of the Gaps a seal has told
 }
 
 // Open takes the data folder, checks the store, learns what is sealed, and finishes what an earlier run had begun.
@@ -133,6 +148,10 @@ func (r *Roller) start(ctx context.Context) error {
 	if err := r.state.dropKeys(r.Now().Add(-r.DedupeWindow)); err != nil {
 		return err
 	}
+	if err := r.openLog(ctx); err != nil {
+		return err
+	}
+	r.told = make([]bool, len(r.Gaps))
 	for _, t := range r.Trails {
 		l, err := openLedger(r.state, t.Name)
 		if err != nil {
@@ -149,7 +168,15 @@ func (r *Roller) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.logSeals(ctx)
+}
+
+// keyID is the ID of the signing key, as manifests name it.
+func (r *Roller) keyID() string {
+	if r.Key == nil {
+		return seal.NoKey
+	}
+	return r.Key.Public().ID()
 }
 
 // Close lets go of the data folder.
@@ -199,9 +226,9 @@ func (r *Roller) resume(ctx context.Context, l *ledger) error {
 		}
 		return r.state.dropJournal(l.trail)
 	}
-	if j.Draft.Key != r.Key.ID() {
+	if j.Draft.Key != r.keyID() {
 		return &sink.HintError{
-			Err:  fmt.Errorf("seal of %v of %s was begun with key %s, not with %s", j.Draft.Day, l.trail, j.Draft.Key, r.Key.ID()),
+			Err:  fmt.Errorf("seal of %v of %s was begun with key %s, not with %s", j.Draft.Day, l.trail, j.Draft.Key, r.keyID()),
 			Hint: "run this again with the --key of that time; its files are staged and wait",
 		}
 	}
@@ -356,7 +383,7 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 	c := &out.counts
 	m := seal.Manifest{
 		Schema: seal.Schema, Trail: t.Name, Org: t.orgName(), Day: seal.Date{Day: day}, Start: day.Start(), End: end, Addendum: addendum,
-		Build: r.Build, Config: r.Config, Key: r.Key.ID(), Files: out.files,
+		Build: r.Build, Config: r.Config, Key: r.keyID(), Files: out.files,
 		Counts: seal.Counts{
 			Read:    c.rows + c.duplicates + tell.Duplicates + tell.Quarantined + tell.NotTracked + tell.Pending,
 			Written: c.rows, Duplicates: c.duplicates + tell.Duplicates, Quarantined: tell.Quarantined, NotTracked: tell.NotTracked, Pending: tell.Pending,
@@ -371,6 +398,44 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 	for name := range c.sources {
 		m.Sources = append(m.Sources, seal.Source{Name: name}) // files tell of no watermark
 	}
+	m.Gaps = r.gapsOf(m.Start, m.End)
+	if clock, ok := r.Store.(sink.Clock); ok {
+		if offset, known := clock.Offset(); known {
+			ms := offset.Milliseconds()
+			m.ClockOffset = &ms
+		}
+	}
 	r.stamp(&m)
 	return m
+}
+
+// gapsOf returns what of the declared gaps lies within a range.
+func (r *Roller) gapsOf(from, to time.Time) []seal.Gap {
+	var list []seal.Gap
+	for i, g := range r.Gaps {
+		if g.From.Before(from) {
+			g.From = from
+		}
+		if g.To.After(to) {
+			g.To = to
+		}
+		if g.From.Before(g.To) {
+			list, r.told[i] = append(list, g), true
+		}
+	}
+	slices.SortFunc(list, func(a, b seal.Gap) int {
+		return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), strings.Compare(a.Reason, b.Reason))
+	})
+	return slices.Compact(list)
+}
+
+// untold are the declared gaps that no seal of this run tells of.
+func (r *Roller) untold() []seal.Gap {
+	var list []seal.Gap
+	for i, g := range r.Gaps {
+		if !r.told[i] {
+			list = append(list, g)
+		}
+	}
+	return list
 }

@@ -271,6 +271,10 @@ func (r *Roller) Roll(ctx context.Context, only *event.Day, keep time.Duration) 
 	if _, err := sp.Expire(r.Now().Add(-keep)); err != nil {
 		return report, err
 	}
+	if err := r.publish(ctx, report); err != nil {
+		return report, err
+	}
+	report.UntoldGaps = r.untold()
 	report.Read = report.Written + report.Duplicates + report.Pending
 	report.Elapsed = time.Since(started)
 	return report, nil
@@ -320,6 +324,10 @@ type Status struct {
 	// Quarantined and NotTracked were counted since the last seal.
 	Quarantined int64 `json:"quarantined"`
 	NotTracked  int64 `json:"not_tracked"`
+	// Head is the newest checkpoint of the store's log that is remembered here; absent if there is none.
+	Head *Head `json:"head,omitempty"`
+	// Anchors are the configured places that are to have it.
+	Anchors []AnchorState `json:"anchors"`
 }
 
 // TrailStatus is what is known of a trail.
@@ -385,6 +393,9 @@ func ReadStatus(s Settings) (status *Status, err error) {
 			return nil, err
 		}
 		status.Trails = append(status.Trails, *t)
+	}
+	if err := r.logStatus(status); err != nil {
+		return nil, err
 	}
 	return status, nil
 }

@@ -24,6 +24,8 @@ var ErrBusy = errors.New("another daybook is at work with this data folder")
 //	journal/TRAIL.json        the seal that is being made, if one is
 //	staging/TRAIL/            its files
 //	carry.json                counts that no seal has told yet
+//	log/                      the store's log as far as it is known here
+//	anchors.json              which anchor has which head of it
 //	runs/                     the sorter's, removed at each start
 //	quarantine/
 //	spool/                    events taken in by `import` that are not sealed yet

@@ -1,0 +1,277 @@
+package batch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"daybook/batch/anchor"
+	"daybook/batch/seal"
+	"daybook/batch/tlog"
+	"daybook/sink"
+)
+
+// The store's log has a leaf for every seal. Which leaves are missing follows from the ledger, so that nothing is remembered between a note and its leaf: a
+// run that is stopped in between leaves a seal that is complete but not in the log ("head unanchored"), and the next one adds it.
+
+func (s *state) logDir() string { return s.path("log") }
+
+// openLog opens the store's log, and checks that it is ours to extend. It writes nothing unless an earlier run was stopped while it published.
+func (r *Roller) openLog(ctx context.Context) error {
+	if r.Key == nil {
+		return r.refuseUnsigned(ctx)
+	}
+	l, err := tlog.Open(ctx, tlog.Options{
+		Store: r.Store, Dir: r.state.logDir(), Signer: r.Key, Origin: r.Origin, Lock: r.controlLock, Now: r.Now, Log: r.Log, TakeOver: r.TakeOver,
+	})
+	if err != nil {
+		return err
+	}
+	r.log = l
+	return nil
+}
+
+// refuseUnsigned keeps a run without a key from adding to a store that is signed: who reads it expects signatures.
+func (r *Roller) refuseUnsigned(ctx context.Context) error {
+	lister, ok := r.Store.(sink.Lister)
+	if !ok {
+		return nil
+	}
+	for e, err := range lister.List(ctx, tlog.Prefix) {
+		if err != nil {
+			return err
+		}
+		return &sink.HintError{
+			Err:  fmt.Errorf("the store has a signed log (%s), and what is to be added is unsigned: %w", e.Key, sink.ErrConflict),
+			Hint: "remove signing: none from the configuration, or use another prefix for unsigned seals",
+		}
+	}
+	return nil
+}
+
+// logSeals adds to the log what is sealed and not in it, and publishes a checkpoint if there was anything: one for the whole run.
+func (r *Roller) logSeals(ctx context.Context) error {
+	if r.log == nil {
+		return nil
+	}
+	added := false
+	for _, l := range r.ledgers {
+		logged := r.log.Logged(l.trail)
+		if logged >= l.next {
+			return &sink.HintError{
+				Err:  fmt.Errorf("the log has seal %d of %s, but the store has no seal after %d: %w", logged, l.trail, l.next-1, sink.ErrConflict),
+				Hint: "somebody removed sealed days: `daybook verify` says what is missing",
+			}
+		}
+		for n := logged + 1; n < l.next; n++ {
+			leaf, err := l.leaf(n, r.Now())
+			if err != nil {
+				return err
+			}
+			if err := r.log.Add(leaf); err != nil {
+				return err
+			}
+			added = true
+		}
+	}
+	if !added {
+		return nil
+	}
+	_, err := r.log.Publish(ctx)
+	return err
+}
+
+// leaf is the log's leaf of a seal.
+func (l *ledger) leaf(n uint64, now time.Time) (*tlog.Leaf, error) {
+	data, err := l.manifestBytes(n)
+	if err != nil {
+		return nil, err
+	}
+	m, err := seal.ParseManifest(data)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: seal %d of %s: %w", n, l.trail, err)
+	}
+	return &tlog.Leaf{
+		Schema: tlog.Schema, Type: tlog.TypeSeal, Time: now.UTC().Truncate(time.Second),
+		Seal: &tlog.SealLeaf{Trail: m.Trail, Seal: m.Seal, Day: m.Day, Addendum: m.Addendum, Manifest: seal.Sum(data), Key: m.Key},
+	}, nil
+}
+
+// publish ends a run: what it sealed goes into the log, and the log's head to the anchors.
+func (r *Roller) publish(ctx context.Context, report *Report) error {
+	if r.log == nil {
+		return nil
+	}
+	if err := r.logSeals(ctx); err != nil {
+		return fmt.Errorf("the days are sealed, but not in the store's log: %w", err)
+	}
+	head := r.log.Head()
+	if head.Size == 0 {
+		return nil // nothing was ever sealed here
+	}
+	report.Head = &Head{Origin: head.Origin, Size: head.Size, Root: head.Root, Checkpoint: tlog.CheckpointKey(head.Size)}
+	var err error
+	report.Anchors, err = r.anchorHead(ctx)
+	return err
+}
+
+// Head is the newest checkpoint of the store's log.
+type Head struct {
+	Origin string    `json:"origin"`
+	Size   int64     `json:"size"`
+	Root   seal.Hash `json:"root"`
+	// Checkpoint is its key in the store.
+	Checkpoint string `json:"checkpoint"`
+}
+
+// AnchorState is how far the log is anchored at one place.
+type AnchorState struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	// Size is that of the newest checkpoint that the place has, 0 if it has none; By says who took it, and At when.
+	Size int64     `json:"size"`
+	By   string    `json:"by,omitempty"`
+	At   time.Time `json:"at,omitzero"`
+	// Error is why it does not have the newest, and Since when it does not.
+	Error string    `json:"error,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+}
+
+func (s *state) anchorsPath() string { return s.path("anchors.json") }
+
+func (s *state) readAnchors() (map[string]AnchorState, error) {
+	states := map[string]AnchorState{}
+	data, err := os.ReadFile(s.anchorsPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return states, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &states)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %s: %w", s.anchorsPath(), err)
+	}
+	return states, nil
+}
+
+func (s *state) writeAnchors(states map[string]AnchorState) error {
+	data, err := json.Marshal(states)
+	if err == nil {
+		err = writeFile(s.anchorsPath(), data)
+	}
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return nil
+}
+
+// anchorHead gives the log's head to each anchor that does not have it. An anchor that cannot be reached fails nothing: the seal stands at a lower level, and
+// the next run tries again with the head of then, which covers all before it.
+func (r *Roller) anchorHead(ctx context.Context) ([]AnchorState, error) {
+	if len(r.Anchors) == 0 {
+		return nil, nil
+	}
+	states, err := r.state.readAnchors()
+	if err != nil {
+		return nil, err
+	}
+	head := r.log.Head()
+	var list []AnchorState
+	for _, a := range r.Anchors {
+		s := states[a.Name()]
+		s.Name, s.Kind = a.Name(), a.Kind()
+		if s.Size != head.Size {
+			r.submit(ctx, a, head, &s)
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+		}
+		states[s.Name] = s
+		list = append(list, s)
+	}
+	return list, r.state.writeAnchors(states)
+}
+
+// logStatus tells where the log stands, and which anchors know of it.
+func (r *Roller) logStatus(status *Status) error {
+	head, err := tlog.Remembered(r.state.logDir())
+	if err != nil {
+		return err
+	}
+	if head.Size > 0 {
+		status.Head = &Head{Origin: head.Origin, Size: head.Size, Root: head.Root, Checkpoint: tlog.CheckpointKey(head.Size)}
+	}
+	states, err := r.state.readAnchors()
+	if err != nil {
+		return err
+	}
+	status.Anchors = []AnchorState{}
+	for _, a := range r.Anchors {
+		s := states[a.Name()]
+		s.Name, s.Kind = a.Name(), a.Kind()
+		status.Anchors = append(status.Anchors, s)
+	}
+	return nil
+}
+
+func (r *Roller) submit(ctx context.Context, a anchor.Anchor, head tlog.Head, s *AnchorState) {
+	receipt, err := a.Submit(ctx, anchor.Submission{Origin: head.Origin, Size: head.Size, Checkpoint: head.Signed, Prove: r.log.Prove})
+	if err == nil && receipt.Ext != "" {
+		key := tlog.AnchorKey(head.Size, a.Name(), receipt.Ext)
+		err = putSmall(ctx, r.Store, key, "application/octet-stream", receipt.Data, r.controlLock())
+		if errors.Is(err, sink.ErrConflict) {
+			err = nil // an earlier run had its receipt put and was stopped then; two differ by their time
+		}
+	}
+	if err != nil {
+		s.Error = err.Error()
+		if s.Since.IsZero() {
+			s.Since = r.Now().UTC()
+		}
+		r.Log.Warn("the checkpoint is not anchored there; the next run tries again", "anchor", a.Name(), "kind", a.Kind(), "error", err)
+		return
+	}
+	s.Size, s.By, s.At, s.Error, s.Since = head.Size, receipt.By, receipt.At.UTC(), "", time.Time{}
+	if s.At.IsZero() {
+		s.At = r.Now().UTC()
+	}
+}
+
+// RotateKey has next sign from now on: the change is a leaf of the log, signed by both keys. What is sealed and not in the log goes there first.
+func (r *Roller) RotateKey(ctx context.Context, next seal.Signer) (*Head, []AnchorState, error) {
+	return r.changeKeys(ctx, func() error { return r.log.Rotate(ctx, next) })
+}
+
+// RevokeKey says that a key that was replaced vouches for nothing from that leaf on.
+func (r *Roller) RevokeKey(ctx context.Context, id string, from int64, reason string) (*Head, []AnchorState, error) {
+	return r.changeKeys(ctx, func() error { return r.log.Revoke(ctx, id, from, reason) })
+}
+
+func (r *Roller) changeKeys(ctx context.Context, change func() error) (*Head, []AnchorState, error) {
+	if r.log == nil {
+		return nil, nil, &sink.HintError{Err: errors.New("seals are not signed here"), Hint: "remove signing: none from the configuration"}
+	}
+	if err := r.logSeals(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := change(); err != nil {
+		return nil, nil, err
+	}
+	var report Report
+	if err := r.publish(ctx, &report); err != nil {
+		return nil, nil, err
+	}
+	return report.Head, report.Anchors, nil
+}
+
+// Keys lists the keys of the store's log, with the leaves that each vouches for.
+func (r *Roller) Keys() []tlog.KeyRange {
+	if r.log == nil {
+		return nil
+	}
+	return r.log.Keyring().Keys()
+}

@@ -1,0 +1,332 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"daybook/batch"
+	"daybook/batch/anchor"
+	"daybook/batch/seal"
+	"daybook/batch/tlog"
+	"daybook/batch/verify"
+	"daybook/sink"
+	"daybook/sink/sinktest"
+)
+
+// mustVerify holds the store against what an auditor with that key sees, and returns the report.
+func mustVerify(t *testing.T, store sink.Store, keys ...seal.PublicKey) *verify.Report {
+	t.Helper()
+	report, err := verify.Run(t.Context(), store, &verify.Options{Keys: keys, Deep: true, Now: func() time.Time { return now.Add(time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.ExitCode() != 0 {
+		var text strings.Builder
+		_ = report.WriteText(&text) // a Builder never fails
+		t.Errorf("verify ends with %d:\n%s", report.ExitCode(), text.String())
+	}
+	return report
+}
+
+// leaves reads the store's log, as "seal audit 1" or "key rotate".
+func leaves(t *testing.T, store sink.Store) []string {
+	t.Helper()
+	_, data, err := tlog.Newest(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := tlog.ParseCheckpoint(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for entry, err := range tlog.NewReader(store, c).Entries(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, _, err := tlog.ParseLeaf(entry.Data)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case l.Seal != nil:
+			list = append(list, fmt.Sprintf("seal %s %d", l.Seal.Trail, l.Seal.Seal))
+		case l.Key != nil:
+			list = append(list, "key "+l.Key.Action)
+		default:
+			list = append(list, string(l.Type))
+		}
+	}
+	return list
+}
+
+func checkpoints(store *sinktest.Memory) (sizes []int64) {
+	for _, key := range store.Keys() {
+		if size, ok := tlog.ParseCheckpointKey(key); ok {
+			sizes = append(sizes, size)
+		}
+	}
+	return sizes
+}
+
+func TestEachSealIsInTheLog(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	report := mustExport(t, i, s, writeLines(t, append(records("x", 9, 5), records("x", 10, 5)...)...))
+	mustExport(t, i, s, writeLines(t, records("y", 10, 5)...))
+	mustExport(t, i, s, writeLines(t, records("y", 10, 5)...)) // nothing new: no checkpoint
+	if diff := cmp.Diff([]string{"key genesis", "seal audit 1", "seal audit 2", "seal audit 3"}, leaves(t, store)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]int64{3, 4}, checkpoints(store)); diff != "" {
+		t.Errorf("one checkpoint a run: %s", diff)
+	}
+	if report.Head == nil || report.Head.Size != 3 || report.Head.Checkpoint != tlog.CheckpointKey(3) || report.Head.Origin != s.Origin {
+		t.Errorf("the report has head %+v", report.Head)
+	}
+	mustVerify(t, store, i.key.Public())
+}
+
+// A seal whose run ended before its leaf is in the log after the next run.
+func TestALeafThatIsMissingIsAdded(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	path := writeLines(t, records("x", 9, 5)...)
+	store.FailKey("put", "log/next/", sinktest.Fault{Err: sinktest.ErrUnavailable})
+	if _, err := i.export(t, s, path); !errors.Is(err, sinktest.ErrUnavailable) || !strings.Contains(err.Error(), "sealed, but not in the store's log") {
+		t.Fatalf("got %v", err)
+	}
+	store.Heal()
+	mustExport(t, i, s, path)
+	if diff := cmp.Diff([]string{"key genesis", "seal audit 1"}, leaves(t, store)); diff != "" {
+		t.Error(diff)
+	}
+	mustVerify(t, store, i.key.Public())
+}
+
+func TestALogThatKnowsMoreThanTheStoreIsRefused(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	mustExport(t, i, i.settings(store), writeLines(t, append(records("x", 9, 5), records("x", 10, 5)...)...))
+	for _, key := range store.Keys() {
+		if strings.HasPrefix(key, "seals/audit/00000002/") {
+			store.Erase(key)
+		}
+	}
+	i.loseData(t) // with it the ledger sees that its newest seal is gone
+	var hint *sink.HintError
+	_, err := i.export(t, i.settings(store), writeLines(t, records("y", 11, 5)...))
+	if !errors.Is(err, sink.ErrConflict) || !errors.As(err, &hint) {
+		t.Errorf("got %v, want a conflict with a hint", err)
+	}
+}
+
+func TestUnsignedSeals(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	s.Key = nil
+	report := mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
+	if report.Head != nil {
+		t.Errorf("an unsigned store has a log: %+v", report.Head)
+	}
+	note := store.Bytes(seal.NoteKey("audit", 1))
+	if _, err := seal.OpenUnsigned(note); err != nil {
+		t.Error(err)
+	}
+	// Another machine takes over what is there.
+	i.loseData(t)
+	mustExport(t, i, s, writeLines(t, records("y", 9, 5)...))
+	for _, key := range store.Keys() {
+		if strings.HasPrefix(key, tlog.Prefix) || strings.HasPrefix(key, "keys/") {
+			t.Errorf("an unsigned store has %s", key)
+		}
+	}
+	first, _, _ := strings.Cut(textOf(t, mustVerify(t, store)), "\n")
+	if !strings.Contains(first, "UNSIGNED") {
+		t.Errorf("verify begins with %q", first)
+	}
+}
+
+func textOf(t *testing.T, r *verify.Report) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestASignedStoreTakesNoUnsignedSeals(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	mustExport(t, i, i.settings(store), writeLines(t, records("x", 9, 5)...))
+	s := i.settings(store)
+	s.Key = nil
+	var hint *sink.HintError
+	if _, err := i.export(t, s, writeLines(t, records("x", 10, 5)...)); !errors.Is(err, sink.ErrConflict) || !errors.As(err, &hint) {
+		t.Errorf("got %v, want a conflict with a hint", err)
+	}
+}
+
+func TestAnotherKeyIsRefused(t *testing.T) {
+	i, other, store := newInstallation(t), newInstallation(t), memory(t)
+	mustExport(t, i, i.settings(store), writeLines(t, records("x", 9, 5)...))
+	before := len(store.Keys())
+	if _, err := other.export(t, other.settings(store), writeLines(t, records("x", 10, 5)...)); !errors.Is(err, tlog.ErrUnknownKey) {
+		t.Errorf("got %v, want ErrUnknownKey", err)
+	}
+	if after := len(store.Keys()); after != before {
+		t.Errorf("%d objects were put", after-before)
+	}
+}
+
+func newKey(t *testing.T) seal.Key {
+	t.Helper()
+	key, err := seal.GenerateKey(filepath.Join(t.TempDir(), "next.key"), "daybook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func change(t *testing.T, s batch.Settings, do func(*batch.Roller) error) error {
+	t.Helper()
+	r, err := batch.Open(t.Context(), s)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(r), r.Close())
+}
+
+func TestAKeyIsReplacedAndRevoked(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	first, next := i.key, newKey(t)
+	s := i.settings(store)
+	mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
+	if err := change(t, s, func(r *batch.Roller) error { _, _, err := r.RotateKey(t.Context(), next); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.export(t, s, writeLines(t, records("x", 10, 5)...)); !errors.Is(err, tlog.ErrKeyRange) {
+		t.Errorf("the key that was replaced: got %v, want ErrKeyRange", err)
+	}
+	s.Key = next
+	mustExport(t, i, s, writeLines(t, records("x", 10, 5)...))
+	mustVerify(t, store, first.Public())
+	mustVerify(t, store, next.Public())
+	if diff := cmp.Diff([]string{"key genesis", "seal audit 1", "key rotate", "seal audit 2"}, leaves(t, store)); diff != "" {
+		t.Error(diff)
+	}
+
+	if err := change(t, s, func(r *batch.Roller) error {
+		_, _, err := r.RevokeKey(t.Context(), first.Public().ID(), 1, "the laptop was stolen")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	report, err := verify.Run(t.Context(), store, &verify.Options{Keys: []seal.PublicKey{next.Public()}, Now: func() time.Time { return now.Add(time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.ExitCode() == 0 {
+		t.Errorf("a seal that a revoked key signed passes:\n%s", textOf(t, report))
+	}
+	// The log goes on all the same.
+	mustExport(t, i, s, writeLines(t, records("x", 11, 5)...))
+}
+
+// place is an anchor that fails on demand.
+type place struct {
+	err   error
+	sizes []int64
+}
+
+func (p *place) Name() string { return "elsewhere" }
+func (p *place) Kind() string { return anchor.KindWitness }
+func (p *place) Submit(ctx context.Context, s anchor.Submission) (anchor.Receipt, error) {
+	if p.err != nil {
+		return anchor.Receipt{}, p.err
+	}
+	old := int64(0)
+	if len(p.sizes) > 0 {
+		old = p.sizes[len(p.sizes)-1]
+	}
+	if _, err := s.Prove(ctx, old); old > 0 && err != nil {
+		return anchor.Receipt{}, err
+	}
+	p.sizes = append(p.sizes, s.Size)
+	return anchor.Receipt{Ext: anchor.ExtCosignature, Data: []byte("— elsewhere AAAA\n"), By: "elsewhere", At: now}, nil
+}
+
+func TestAnAnchorThatIsAwayIsFilledInLater(t *testing.T) {
+	i, store, p := newInstallation(t), memory(t), &place{}
+	s := i.settings(store)
+	s.Anchors = []anchor.Anchor{p}
+	mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
+	p.err = errors.New("connection refused")
+	report := mustExport(t, i, s, writeLines(t, records("x", 10, 5)...))
+	want := []batch.AnchorState{{Name: "elsewhere", Kind: "witness", Size: 2, By: "elsewhere", At: now, Error: "connection refused", Since: now}}
+	if diff := cmp.Diff(want, report.Anchors); diff != "" {
+		t.Errorf("while it is away: %s", diff)
+	}
+	status, err := batch.ReadStatus(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, status.Anchors); diff != "" || status.Head == nil || status.Head.Size != 3 {
+		t.Errorf("status: head %+v, %s", status.Head, diff)
+	}
+	p.err = nil
+	report = mustExport(t, i, s, writeLines(t, records("x", 10, 5)...)) // nothing new, but the anchor
+	want = []batch.AnchorState{{Name: "elsewhere", Kind: "witness", Size: 3, By: "elsewhere", At: now}}
+	if diff := cmp.Diff(want, report.Anchors); diff != "" {
+		t.Errorf("when it is back: %s", diff)
+	}
+	if diff := cmp.Diff([]int64{2, 3}, p.sizes); diff != "" {
+		t.Error(diff)
+	}
+	for _, size := range p.sizes {
+		if store.Bytes(tlog.AnchorKey(size, "elsewhere", anchor.ExtCosignature)) == nil {
+			t.Errorf("the receipt for size %d is not in the store", size)
+		}
+	}
+}
+
+func TestDeclaredGapsStandInTheManifest(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	at := func(hour int) time.Time { return day(9).Add(time.Duration(hour) * time.Hour) }
+	s.Gaps = []seal.Gap{
+		{From: at(20), To: at(28), Reason: "the feed was down"}, {From: at(3), To: at(4), Reason: "the disk was full"}, {From: at(100), To: at(101), Reason: "told of no day"},
+	}
+	report := mustExport(t, i, s, writeLines(t, append(records("x", 9, 5), records("x", 10, 5)...)...))
+	if diff := cmp.Diff([]seal.Gap{{From: at(3), To: at(4), Reason: "the disk was full"}, {From: at(20), To: at(24), Reason: "the feed was down"}}, manifestOf(t, store, 1).Gaps); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]seal.Gap{{From: at(24), To: at(28), Reason: "the feed was down"}}, manifestOf(t, store, 2).Gaps); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(s.Gaps[2:], report.UntoldGaps); diff != "" {
+		t.Error(diff)
+	}
+	if note := string(store.Bytes(seal.NoteKey("audit", 1))); !strings.Contains(note, "the feed was down") {
+		t.Error("the note does not tell of the gap")
+	}
+	mustVerify(t, store, i.key.Public())
+}
+
+func TestTheStoresClockIsTold(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	mustExport(t, i, i.settings(store), writeLines(t, records("x", 9, 5)...))
+	store.SetOffset(-1500 * time.Millisecond)
+	mustExport(t, i, i.settings(store), writeLines(t, records("x", 10, 5)...))
+	if ms := manifestOf(t, store, 2).ClockOffset; ms == nil || *ms != -1500 {
+		t.Errorf("the manifest has clock offset %v", ms)
+	}
+	if ms := manifestOf(t, store, 1).ClockOffset; ms != nil {
+		t.Errorf("a clock that is not known is told as %d", *ms)
+	}
+}
