@@ -385,15 +385,19 @@ func (c *check) begin() error {
 func (c *check) beginParquet() error {
 	m := c.d.m
 	file := formats.File{Trail: m.Trail, Class: c.f.Class, Day: m.Day.Day, Addendum: m.Addendum}
+	// A checker that was not closed keeps its decoders; closing it twice is allowed.
+	c.closers = append(c.closers, func() error { return c.checker.Close() })
 	if at, ok := c.body.ReadCloser.(io.ReaderAt); ok {
 		c.checker = parquet.NewChecker(at, c.f.Size, file)
 		return nil
 	}
+	c.checker = noChecker{}
 	temp, err := c.d.v.temp("parquet-")
 	if err != nil {
+		c.body.err = err // ours, not the file's
 		return err
 	}
-	c.closers = append(c.closers, temp.remove)
+	c.closers = slices.Insert(c.closers, 1, temp.remove)
 	n, err := io.Copy(temp, io.LimitReader(c.body, c.f.Size+1))
 	if err == nil && n != c.f.Size {
 		err = &formats.Malformed{Reason: fmt.Sprintf("it has not %d bytes", c.f.Size)}
@@ -401,6 +405,12 @@ func (c *check) beginParquet() error {
 	c.checker = parquet.NewChecker(temp.File, c.f.Size, file)
 	return err
 }
+
+// noChecker stands for one that was not made.
+type noChecker struct{}
+
+func (noChecker) Check(*event.Event) error { return nil }
+func (noChecker) Close() error             { return nil }
 
 // tempFile is a file that is gone when it is closed.
 type tempFile struct{ *os.File }

@@ -32,7 +32,9 @@ type logState struct {
 	hashes []tlog.Hash
 	// newest[i] is the latest time among the leaves 0 to i and the seals that they name, in seconds.
 	newest []int64
-	// anchored are the roots by size of checkpoints that are in the store and fit.
+	// sizes are those of the checkpoints that there are, or that are being published.
+	sizes []int64
+	// anchored are the files, by size, of checkpoints that are in the store and fit.
 	anchored map[int64][]byte
 
 	holds      []logs.HoldLeaf
@@ -94,7 +96,7 @@ const maxHeads = 8
 // readLog reads the log under its newest checkpoint that fits, and checks all of its objects.
 func (v *verifier) readLog(ctx context.Context) {
 	v.log = newLogState()
-	tried := 0
+	tried, unfit := 0, map[int64]bool{}
 	for _, size := range slices.Backward(v.inv.checkpoints) {
 		if tried == maxHeads || ctx.Err() != nil {
 			break
@@ -103,6 +105,7 @@ func (v *verifier) readLog(ctx context.Context) {
 		about := Finding{Key: key}
 		data, c, ok := v.readCheckpoint(ctx, size)
 		if !ok {
+			unfit[size] = true
 			continue
 		}
 		tried++
@@ -127,8 +130,10 @@ func (v *verifier) readLog(ctx context.Context) {
 		return
 	}
 	l.present = l.size > 0 && len(l.keyring.Keys()) > 0
+	l.sizes = slices.Clone(v.inv.checkpoints)
+	v.finishLog(ctx)
 	v.reportLog()
-	v.checkCheckpoints(ctx)
+	v.checkCheckpoints(ctx, unfit)
 	v.checkTiles(ctx)
 	v.checkNexts(ctx)
 	v.checkPins()
@@ -346,17 +351,16 @@ func (v *verifier) take(l *logState, index int64, leaf *logs.Leaf, about Finding
 			l.trails[s.Trail] = t
 		}
 		due := uint64(len(t.seals)) + 1
-		// Past a leaf that could not be read a seal may be missing here. No more than the log has leaves are believed to be.
-		if s.Seal > due && l.broken && s.Seal-due <= uint64(index) {
-			for ; due < s.Seal; due++ {
-				t.seals = append(t.seals, loggedSeal{index: -1})
-			}
-		}
-		if s.Seal != due {
+		if s.Seal != due && !(l.broken && s.Seal > due) { // past a leaf that could not be read one may be missing
 			about.Trail, about.Seal, about.Code = s.Trail, s.Seal, codeLogTwice
 			about.Expected, about.Found = fmt.Sprintf("seal %d", due), fmt.Sprintf("seal %d", s.Seal)
 			v.add(about)
+		}
+		if s.Seal < due || s.Seal-due > uint64(l.head.Size) { // no more are believed to be missing than the log has leaves
 			return
+		}
+		for ; due < s.Seal; due++ {
+			t.seals = append(t.seals, loggedSeal{index: -1})
 		}
 		t.seals = append(t.seals, loggedSeal{index: index, manifest: s.Manifest, key: s.Key, at: leaf.Time.Unix(), day: s.Day.Day, addendum: s.Addendum})
 	case logs.TypeHold:
@@ -387,33 +391,34 @@ func (v *verifier) reportLog() {
 	}
 }
 
-// checkCheckpoints checks every checkpoint against the leaves and keys of the newest.
-func (v *verifier) checkCheckpoints(ctx context.Context) {
+// checkCheckpoints checks every checkpoint, but for those that were found unfit, against the leaves and keys of the newest.
+func (v *verifier) checkCheckpoints(ctx context.Context, unfit map[int64]bool) {
 	for _, size := range v.inv.checkpoints {
 		if ctx.Err() != nil {
 			return
 		}
 		data, c := v.log.signed, v.log.head
 		if size != v.log.head.Size {
-			var ok bool
-			// One that is beyond the newest that fits was read and told.
-			if size > v.log.head.Size {
-				continue
+			if size > v.log.size || unfit[size] {
+				continue // told
 			}
+			var ok bool
 			if data, c, ok = v.readCheckpoint(ctx, size); !ok {
 				continue
 			}
 		}
-		v.checkCheckpoint(data, c, Finding{Key: logs.CheckpointKey(size)})
+		if v.checkCheckpoint(data, c, Finding{Key: logs.CheckpointKey(size)}) {
+			v.log.anchored[c.Size] = data
+		}
 		v.otherVersions(ctx, size)
 	}
 }
 
-// checkCheckpoint checks one that was parsed.
-func (v *verifier) checkCheckpoint(data []byte, c logs.Checkpoint, about Finding) {
+// checkCheckpoint checks one that was parsed, and reports whether it is one of this history.
+func (v *verifier) checkCheckpoint(data []byte, c logs.Checkpoint, about Finding) bool {
 	l := v.log
 	if !l.present {
-		return
+		return false
 	}
 	key, err := l.keyring.Signer(c.Size)
 	genuine := false
@@ -432,14 +437,14 @@ func (v *verifier) checkCheckpoint(data []byte, c logs.Checkpoint, about Finding
 	case genuine && known && root != c.Root:
 		about.Code, about.Expected, about.Found = codeForked, "root "+root.String(), "root "+c.Root.String()+", with a good signature"
 	case genuine && known:
-		l.anchored[c.Size] = data
-		return
+		return true
 	case genuine || l.broken && errors.Is(err, logs.ErrUnknownKey):
-		return // nothing to compare it with, which is told
+		return false // nothing to compare it with, which is told
 	default:
 		about.Code, about.Expected, about.Found = codeCheckpoint, fmt.Sprintf("%s, %d leaves, root %v, signed by %v", l.keyring.Origin(), c.Size, root, key), err.Error()
 	}
 	v.add(about)
+	return false
 }
 
 // otherVersions looks for a second history in versions that lie over a checkpoint: each is reported as a version, and one with a good signature as a fork.
@@ -512,7 +517,7 @@ func (v *verifier) neededTiles() []tlog.Tile {
 	if len(v.log.hashes) == 0 {
 		return nil
 	}
-	for _, t := range tlog.NewTiles(torchwood.TileHeight, 0, v.log.size) {
+	for _, t := range tlog.NewTiles(torchwood.TileHeight, 0, v.log.head.Size) {
 		if t.L >= 0 {
 			need = append(need, t)
 		}
@@ -535,14 +540,14 @@ func (v *verifier) tileExpected(t tlog.Tile) bool {
 		return true
 	}
 	// A partial tile ends where a checkpoint did, or the part of one that its level can tell.
-	i, _ := slices.BinarySearch(v.inv.checkpoints, end)
-	return i < len(v.inv.checkpoints) && v.inv.checkpoints[i] < end+span
+	i, _ := slices.BinarySearch(v.log.sizes, end)
+	return i < len(v.log.sizes) && v.log.sizes[i] < end+span
 }
 
 // checkBundle checks the entries of a bundle that is not the newest checkpoint's.
 func (v *verifier) checkBundle(ctx context.Context, t tlog.Tile) {
 	l := v.log
-	if t.N*torchwood.TileWidth+int64(t.W) == l.size || t.W == torchwood.TileWidth {
+	if end := t.N*torchwood.TileWidth + int64(t.W); end == l.head.Size || t.W == torchwood.TileWidth && end < l.head.Size {
 		return // replay has
 	}
 	entries, ok := v.bundle(ctx, t)

@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,63 +17,122 @@ import (
 // maxNext is how large the object of a step of the log may be, in bytes.
 const maxNext = 17 << 20
 
-// checkNexts checks what follows each checkpoint: the next checkpoint and its new entries, which the log puts first.
+// step is what follows a checkpoint: the next one and the entries between. The log puts it first.
+type step struct {
+	signed  []byte
+	c       logs.Checkpoint
+	entries [][]byte
+}
+
+var errStep = errors.New("not what follows a checkpoint")
+
+func parseStep(from int64, data []byte) (*step, error) {
+	signed, data, err := torchwood.ReadTileEntry(data)
+	if err != nil {
+		return nil, err
+	}
+	c, err := logs.ParseCheckpoint(signed)
+	if err != nil {
+		return nil, err
+	}
+	s := &step{signed: signed, c: c}
+	for len(data) > 0 && int64(len(s.entries)) <= c.Size-from {
+		var entry []byte
+		if entry, data, err = torchwood.ReadTileEntry(data); err != nil {
+			return nil, err
+		}
+		s.entries = append(s.entries, entry)
+	}
+	if len(s.entries) == 0 || from+int64(len(s.entries)) != c.Size {
+		return nil, fmt.Errorf("%w: other than %d leaves, and a checkpoint of %d", errStep, len(s.entries), c.Size)
+	}
+	return s, nil
+}
+
+// readStep reads what follows a size; nil if there is nothing, or it is at fault, which is told.
+func (v *verifier) readStep(ctx context.Context, from int64) (*step, Finding) {
+	key := logs.NextKey(from)
+	about := Finding{Code: codeLogAltered, Key: key, Expected: fmt.Sprintf("the leaves from %d on, and their checkpoint", from)}
+	at := v.locate(key, Finding{})
+	if !at.there {
+		return nil, about
+	}
+	data, err := v.read(ctx, at, maxNext)
+	if err != nil {
+		v.fault(err, about, codeLogObjectMissing, codeLogAltered)
+		return nil, about
+	}
+	s, err := parseStep(from, data)
+	if err != nil {
+		about.Found = err.Error()
+		v.add(about)
+		return nil, about
+	}
+	return s, about
+}
+
+// finishLog takes in what follows the newest checkpoint: the log's publication was interrupted, or somebody removed the checkpoint but not this.
+func (v *verifier) finishLog(ctx context.Context) {
+	l := v.log
+	for len(l.hashes) > 0 && ctx.Err() == nil {
+		if v.inv.find(logs.NextKey(l.size)) == nil {
+			return
+		}
+		from := l.size
+		s, about := v.readStep(ctx, from)
+		if s == nil {
+			return
+		}
+		for i, entry := range s.entries {
+			index := from + int64(i)
+			l.appendHash(index, tlog.RecordHash(entry))
+			v.leaf(l, index, entry)
+		}
+		if !v.checkCheckpoint(s.signed, s.c, about) {
+			l.broken = true
+			return
+		}
+		l.sizes = append(l.sizes, s.c.Size)
+		about.Code, about.Expected, about.Found = codeLogUnfinished, fmt.Sprintf("the checkpoint of %d leaves", s.c.Size), fmt.Sprintf("that of %d", l.head.Size)
+		v.add(about)
+	}
+}
+
+// checkNexts checks what follows each checkpoint.
 func (v *verifier) checkNexts(ctx context.Context) {
 	l := v.log
-	sizes := append([]int64{0}, v.inv.checkpoints...)
-	for i, size := range sizes {
-		if size >= l.head.Size || len(l.hashes) == 0 {
+	sizes := append([]int64{0}, l.sizes...)
+	for _, size := range sizes {
+		if size >= l.size || len(l.hashes) == 0 {
 			break
 		}
 		if key := logs.NextKey(size); v.inv.find(key) == nil {
-			v.fault(sink.ErrNotExist, Finding{Key: key, Expected: fmt.Sprintf("what follows %d leaves", sizes[i])}, codeLogObjectMissing, codeLogAltered)
+			v.fault(sink.ErrNotExist, Finding{Key: key, Expected: fmt.Sprintf("what follows %d leaves", size)}, codeLogObjectMissing, codeLogAltered)
 		}
 	}
 	for _, from := range v.inv.nexts {
 		if ctx.Err() != nil {
 			return
 		}
-		if _, follows := slices.BinarySearch(sizes, from); !follows {
-			continue // it stays unexplained
-		}
-		key := logs.NextKey(from)
-		at := v.locate(key, Finding{})
-		if !at.there || len(l.hashes) == 0 {
-			continue // told
-		}
-		about := Finding{Key: key, Expected: fmt.Sprintf("the leaves from %d on, and their checkpoint", from)}
-		data, err := v.read(ctx, at, maxNext)
-		if err != nil {
-			v.fault(err, about, codeLogObjectMissing, codeLogAltered)
+		if len(l.hashes) == 0 {
+			v.inv.explain(logs.NextKey(from)) // nothing to compare with, which is told
 			continue
 		}
-		v.checkNext(from, data, about)
+		if _, follows := slices.BinarySearch(sizes, from); !follows || from >= l.head.Size {
+			continue // it stays unexplained, or was looked at
+		}
+		if s, about := v.readStep(ctx, from); s != nil {
+			v.checkStep(from, s, about)
+		}
 	}
 }
 
-func (v *verifier) checkNext(from int64, data []byte, about Finding) {
+func (v *verifier) checkStep(from int64, s *step, about Finding) {
 	l := v.log
-	about.Code = codeLogAltered
-	signed, data, err := torchwood.ReadTileEntry(data)
-	var c logs.Checkpoint
-	if err == nil {
-		c, err = logs.ParseCheckpoint(signed)
-	}
-	if err != nil {
-		about.Found = err.Error()
-		v.add(about)
-		return
-	}
-	index := from
-	for ; len(data) > 0; index++ {
-		var entry []byte
-		if entry, data, err = torchwood.ReadTileEntry(data); err != nil {
-			about.Found = err.Error()
-			v.add(about)
-			return
-		}
+	for i, entry := range s.entries {
+		index := from + int64(i)
 		if index >= l.size {
-			continue
+			break
 		}
 		if hash, want := tlog.RecordHash(entry), l.hashes[tlog.StoredHashIndex(0, index)]; hash != want {
 			about.Expected, about.Found = fmt.Sprintf("leaf %d with hash %x", index, want[:8]), fmt.Sprintf("%x", hash[:8])
@@ -80,27 +140,10 @@ func (v *verifier) checkNext(from int64, data []byte, about Finding) {
 			return
 		}
 	}
-	switch {
-	case index != c.Size || index == from:
-		about.Found = fmt.Sprintf("%d leaves and a checkpoint of %d", index-from, c.Size)
-	case c.Size > l.head.Size:
-		if from < l.head.Size {
-			about.Found = fmt.Sprintf("a checkpoint of %d", c.Size)
-			break
-		}
-		about.Code, about.Expected, about.Found = codeLogUnfinished, fmt.Sprintf("the checkpoint of %d leaves", c.Size), fmt.Sprintf("that of %d", l.head.Size)
-	case !bytes.Equal(signed, l.anchored[c.Size]):
-		// One that is signed and has another root is a second history.
-		if root, _ := l.rootAt(c.Size); root != c.Root {
-			v.checkCheckpoint(signed, c, about)
-			return
-		}
-		if l.anchored[c.Size] == nil {
-			return // the checkpoint is not there, or at fault, which is told
-		}
-		about.Expected, about.Found = "the checkpoint as it is", "another signature"
-	default:
-		return
+	there := l.anchored[s.c.Size]
+	if bytes.Equal(s.signed, there) || !v.checkCheckpoint(s.signed, s.c, about) || there == nil {
+		return // one that is not there, or is at fault, is told
 	}
+	about.Expected, about.Found = "the checkpoint as it is", "another"
 	v.add(about)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -53,7 +54,8 @@ func (f Finding) String() string {
 
 // printable keeps what a hostile store says from moving the cursor of a terminal.
 func printable(s string) string {
-	return strings.Trim(strings.ReplaceAll(fmt.Sprintf("%q", s), `\"`, `"`), `"`)
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
 // Levels say how far the store was verified. There is no single word for it.

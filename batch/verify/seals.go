@@ -349,9 +349,11 @@ func (v *verifier) checkNote(m *seal.Manifest, data, signed []byte, leaf *logged
 		}
 		return
 	}
-	v.keyNeeded(m.Key, about)
-	key, ok := v.keyOf(m.Key, leaf, about)
-	if !ok {
+	key, known := v.keyOf(m.Key, leaf, about)
+	if known || !v.log.present {
+		v.keyNeeded(m.Key, about)
+	}
+	if !known {
 		return // told
 	}
 	n := v.openNote(signed, key, about)

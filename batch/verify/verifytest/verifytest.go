@@ -73,11 +73,16 @@ type trail struct {
 // New returns a builder with a new key, whose log has its first leaf.
 func New(t testing.TB, store sink.Store, mode sink.Mode) *Builder {
 	t.Helper()
-	b := &Builder{Store: store, Mode: mode, Formats: formats.All(), PartRows: 4, t: t, trails: map[string]*trail{}, Clock: Day(1).Start()}
+	b := NewUnsigned(t, store, mode)
 	b.Key = b.NewKey("first")
 	b.PutKey(b.Key)
 	b.Leaf(&logs.Leaf{Type: logs.TypeKey, Key: &logs.KeyLeaf{Action: logs.Genesis, Origin: Origin, Key: b.Key.Public().VerifierKey()}}, b.Key)
 	return b
+}
+
+// NewUnsigned returns a builder of a store without keys and log.
+func NewUnsigned(t testing.TB, store sink.Store, mode sink.Mode) *Builder {
+	return &Builder{Store: store, Mode: mode, Formats: formats.All(), PartRows: 4, t: t, trails: map[string]*trail{}, Clock: Day(1).Start()}
 }
 
 // Day is a day of March 2026.
@@ -224,6 +229,9 @@ type Seal struct {
 	Bytes func([]byte) []byte
 	// Note may change the signed note.
 	Note func([]byte) []byte
+	// Addendum is taken in place of the number that is due, if it is not nil; so is Leaf in place of the seal's leaf.
+	Addendum *int
+	Leaf     func(*logs.SealLeaf)
 	// Unlogged leaves the seal out of the log.
 	Unlogged bool
 	// NoFiles, NoManifest and NoNote leave them out of the store.
@@ -248,6 +256,9 @@ func (b *Builder) Seal(s Seal) *seal.Manifest {
 	}
 	if b.signed() {
 		m.Key = b.Key.ID()
+	}
+	if s.Addendum != nil {
+		m.Addendum = *s.Addendum
 	}
 	b.files(m, s)
 	if s.Manifest != nil {
@@ -277,7 +288,11 @@ func (b *Builder) Seal(s Seal) *seal.Manifest {
 		b.Put(seal.NoteKey(m.Trail, m.Seal), signed, lock)
 	}
 	if b.signed() && !s.Unlogged {
-		b.Leaf(SealLeaf(m, data))
+		leaf := SealLeaf(m, data)
+		if s.Leaf != nil {
+			s.Leaf(leaf.Seal)
+		}
+		b.Leaf(leaf)
 	}
 	return m
 }
