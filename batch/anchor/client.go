@@ -125,7 +125,7 @@ func newDialer() *net.Dialer {
 			return err
 		}
 		// fd00:ec2::254 is where a cloud hands out credentials in IPv6; in IPv4 it is link-local.
-		ip := at.Addr().Unmap().WithZone("")
+		ip := at.Addr().WithZone("")
 		if ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || ip == netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54}) {
 			return fmt.Errorf("%s: no anchor can have this address", ip)
 		}

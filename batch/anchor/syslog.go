@@ -32,7 +32,6 @@ type syslogAnchor struct {
 	base
 	network string // udp, tcp, tls or unix
 	address string
-	host    string // without port
 	where   string // for people
 }
 
@@ -66,7 +65,7 @@ func NewSyslog(name, where string, o *Options) (Anchor, error) {
 		if u.Hostname() == "" || u.Port() == "" || u.Path != "" {
 			return nil, a.wrap(fmt.Errorf("%q: must be %s://host:port", where, u.Scheme))
 		}
-		a.address, a.host = u.Host, u.Hostname()
+		a.address = u.Host
 	case "unix":
 		if u.Host != "" || u.Path == "" {
 			return nil, a.wrap(fmt.Errorf("%q: must be unix:///path", where))
@@ -181,7 +180,7 @@ func (a *syslogAnchor) dial(ctx context.Context) (conn net.Conn, datagram bool, 
 		conn, err = dialer.DialContext(ctx, "udp", a.address)
 		return conn, true, err
 	case "tls":
-		secure := tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: a.opts.RootCAs, ServerName: a.host, MinVersion: tls.VersionTLS12}}
+		secure := tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: a.opts.RootCAs, MinVersion: tls.VersionTLS12}}
 		conn, err = secure.DialContext(ctx, "tcp", a.address)
 		return conn, false, err
 	case "unix":

@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/digitorus/pkcs7"
 	"github.com/digitorus/timestamp"
 
 	"daybook/batch/anchor"
@@ -49,6 +50,7 @@ func (a *authority) pool() *x509.CertPool {
 
 var (
 	oidEKU          = asn1.ObjectIdentifier{2, 5, 29, 37}
+	oidTSTInfo      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
 	oidTimeStamping = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
 )
 
@@ -245,14 +247,25 @@ func TestCheckTimestamp(t *testing.T) {
 	expired := newAuthority(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
 	twin := newAuthority(t, nil)
 	before := *twin
-	twin.reissue(t, func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(1, 0, 0) }) // same issuer and serial number
+	for twin.cert == before.cert || len(twin.cert.Raw) != len(before.cert.Raw) { // a signature's length varies
+		twin.reissue(t, func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(1, 0, 0) }) // same issuer, serial number and key
+	}
 	swapped := bytes.Replace(before.answer(t, query(crypto.SHA256), nil), before.cert.Raw, twin.cert.Raw, 1)
 
+	content := parsed(t, good).Content
+	rewrapped := func(kind, digest asn1.ObjectIdentifier) []byte { return ca.wrap(t, content, kind, digest) }
+	if _, err := anchor.CheckTimestamp(rewrapped(oidTSTInfo, pkcs7.OIDDigestAlgorithmSHA256), checkpoint, ca.pool()); err != nil {
+		t.Fatal(err) // what follows differs from this in one thing
+	}
 	for name, c := range map[string]struct {
 		tsr   []byte
 		roots *x509.CertPool
 		want  error
 	}{
+		"signed as something else":       {rewrapped(pkcs7.OIDData, pkcs7.OIDDigestAlgorithmSHA256), nil, anchor.ErrTimestamp},
+		"signed with SHA-1":              {rewrapped(oidTSTInfo, pkcs7.OIDDigestAlgorithmSHA1), nil, anchor.ErrTimestamp},
+		"its past":                       {ca.answer(t, query(crypto.SHA256), func(s *timestamp.Timestamp) { s.Time = time.Now().AddDate(-2, 0, 0).UTC() }), nil, anchor.ErrExpired},
+		"a token that runs past its end": {[]byte{0x30, 0x0a, 0x30, 0x03, 0x02, 0x01, 0x00, 0x30, 0x03, 0x1f, 0xff, 0xff}, nil, anchor.ErrTimestamp},
 		"another CA":                     {good, stranger.pool(), anchor.ErrUntrusted},
 		"no CA at all":                   {good, x509.NewCertPool(), anchor.ErrUntrusted},
 		"expired":                        {expired.answer(t, query(crypto.SHA256), nil), expired.pool(), anchor.ErrExpired},
@@ -323,6 +336,47 @@ func token(t *testing.T, tsr []byte) []byte {
 		t.Fatal(err)
 	}
 	return s.RawToken
+}
+
+func parsed(t *testing.T, tsr []byte) *pkcs7.PKCS7 {
+	t.Helper()
+	cms, err := pkcs7.Parse(token(t, tsr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cms
+}
+
+// wrap signs the content of a time stamp as being of some kind.
+func (a *authority) wrap(t *testing.T, content []byte, kind, digest asn1.ObjectIdentifier) []byte {
+	t.Helper()
+	type certID struct{ Hash []byte }
+	sum := sha256.Sum256(a.cert.Raw)
+	data, err := pkcs7.NewSignedData(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data.SetDigestAlgorithm(digest)
+	data.SetContentType(kind)
+	err = data.AddSigner(a.cert, a.key, pkcs7.SignerInfoConfig{ExtraSignedAttributes: []pkcs7.Attribute{
+		{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}, Value: struct{ Certs []certID }{[]certID{{sum[:]}}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := data.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type status struct{ Status int }
+	tsr, err := asn1.Marshal(struct {
+		Status status
+		Token  asn1.RawValue
+	}{status{0}, asn1.RawValue{FullBytes: signed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tsr
 }
 
 // nest is n sequences, each within the one before.
