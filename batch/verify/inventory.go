@@ -37,7 +37,9 @@ type inventory struct {
 	objects []object
 	// odd holds all versions of keys that have not just one, newest first.
 	odd map[string][]sink.Entry
-	// complete: the listing came to its end.
+	// err is why the listing did not come to its end.
+	err error
+	// complete: it did.
 	complete bool
 	// versions: the store keeps versions, and so may keep locks.
 	versions bool
@@ -106,6 +108,7 @@ func (v *verifier) takeInventory(ctx context.Context) {
 	for e, err := range v.entries(ctx) {
 		if err != nil {
 			v.add(Finding{Code: codeListFailed, Found: err.Error()})
+			inv.err = err
 			flush()
 			inv.sort()
 			return

@@ -110,7 +110,7 @@ func Run(ctx context.Context, store sink.Store, o *Options) (*Report, error) {
 	}
 	v.takeInventory(ctx)
 	if len(v.inv.objects) == 0 && !v.inv.complete {
-		return nil, fmt.Errorf("%w: %s", ErrAsked, v.report.Findings[0].Found)
+		return nil, fmt.Errorf("list the store: %w", v.inv.err)
 	}
 	v.readRules(ctx)
 	v.readKeys(ctx)
