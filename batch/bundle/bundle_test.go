@@ -272,6 +272,31 @@ func TestBundleOfDamagedStore(t *testing.T) {
 	if _, s := write(t, damaged, options(g)); s.Report.ExitCode() != 1 {
 		t.Errorf("an old checkpoint that was altered: exit code %d", s.Report.ExitCode())
 	}
+	// A manifest of other days, made anew by somebody with the key.
+	last := seal.ManifestKey(verifytest.Acme, 11)
+	m, err := seal.ParseManifest(store.Bytes(last))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Build = "another"
+	forged, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged = store.Clone(t)
+	damaged.Replace(last, forged)
+	o := options(g)
+	o.From, o.To = verifytest.Day(8), verifytest.Day(8)
+	if _, err := bundle.Write(context.Background(), damaged, io.Discard, o); !errors.Is(err, bundle.ErrAltered) || !strings.Contains(err.Error(), last) {
+		t.Errorf("a manifest that was made anew: %v", err)
+	}
+	// Part of the log that is not as it was listed.
+	for key := range store.List(context.Background(), tlog.Prefix) {
+		if _, err := bundle.Write(context.Background(), growing{store, key.Key}, io.Discard, o); err == nil || !strings.Contains(err.Error(), key.Key) {
+			t.Errorf("%s grew: %v", key.Key, err)
+		}
+		break
+	}
 	if _, err := bundle.Write(context.Background(), failing{store}, io.Discard, options(g)); !errors.Is(err, errBroken) {
 		t.Errorf("a store that fails: %v", err)
 	}
@@ -295,6 +320,23 @@ type failing struct{ *sinktest.Memory }
 
 func (failing) Head(context.Context, string, string) (sink.Info, error) {
 	return sink.Info{}, errBroken
+}
+
+// growing is a store one object of which is longer than it says.
+type growing struct {
+	*sinktest.Memory
+	key string
+}
+
+func (s growing) Get(ctx context.Context, key, version string) (io.ReadCloser, error) {
+	body, err := s.Memory.Get(ctx, key, version)
+	if err != nil || key != s.key {
+		return body, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(body, strings.NewReader("more")), body}, nil
 }
 
 // A file whose retention has ended may be gone; the bundle says so.

@@ -3,7 +3,6 @@ package proof
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
@@ -104,6 +103,9 @@ func (c *checker) keys() error {
 	list, files := c.proof.Log.Keys, c.proof.Log.PublicKeys
 	if len(list) == 0 {
 		return errors.New("the first leaf of the log is missing")
+	}
+	if len(list) > maxKeyLeaves {
+		return fmt.Errorf("%d leaves about keys, at most %d are allowed", len(list), maxKeyLeaves)
 	}
 	for _, l := range list {
 		if err := c.chain.apply(l.Index, []byte(l.Entry)); err != nil {
@@ -249,7 +251,10 @@ func (c *checker) event() error {
 // trust finds the key that was given from which the checkpoint's signer follows.
 func (c *checker) trust() error {
 	c.result.KeysGiven = len(c.given.keys) > 0
-	var rotations []KeyResult // to the signer, from the key after the one that is looked at
+	given := map[string]bool{}
+	for _, k := range c.given.keys {
+		given[k.ID()] = true
+	}
 	revoked := false
 	// From the signer back: who holds a later key needs to believe less.
 	for i := c.signer; i >= 0; i-- {
@@ -257,22 +262,21 @@ func (c *checker) trust() error {
 		if i < c.signer && r.RevokedFrom >= 0 && r.RevokedFrom <= r.Last {
 			revoked = true // its signature under the rotation to the next key counts no more, so that neither it nor an older key leads further
 		}
-		if holds(c.given.keys, r.Key) {
-			if revoked {
-				return fmt.Errorf("%w: key %s", ErrKeyRevoked, r.Key.Fingerprint())
-			}
-			key := keyOf(r.Key)
-			c.result.Key, c.result.Rotations = &key, rotations
-			return nil
+		if !given[r.Key.ID()] {
+			continue
 		}
-		rotations = append([]KeyResult{keyOf(r.Key)}, rotations...)
+		if revoked {
+			return fmt.Errorf("%w: key %s", ErrKeyRevoked, r.Key.Fingerprint())
+		}
+		key := keyOf(r.Key)
+		c.result.Key = &key
+		for _, next := range c.chain.keys[i+1 : c.signer+1] {
+			c.result.Rotations = append(c.result.Rotations, keyOf(next.Key))
+		}
+		return nil
 	}
 	if c.result.KeysGiven {
 		return ErrKeyNotYours
 	}
 	return nil
-}
-
-func holds(keys []seal.PublicKey, key seal.PublicKey) bool {
-	return slices.ContainsFunc(keys, func(k seal.PublicKey) bool { return k.ID() == key.ID() })
 }

@@ -24,7 +24,7 @@ func (p *Prover) Event(ctx context.Context, id string, o *Options) (*Proof, erro
 	if o == nil {
 		o = &Options{}
 	}
-	s := search{Prover: p, id: id, needle: append(event.AppendQuoted([]byte(`{"id":`), id), ','), options: o}
+	s := search{Prover: p, id: id, needle: event.AppendQuoted([]byte(`{"id":`), id), options: o}
 	if err := s.run(ctx); err != nil {
 		return nil, err
 	}

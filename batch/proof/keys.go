@@ -16,7 +16,11 @@ type keyChain struct {
 	origin string
 	next   int64 // the smallest index that the next key leaf can have
 	keys   []tlog.KeyRange
+	byID   map[string]int // which of keys
 }
+
+// maxKeyLeaves is how many key leaves a proof may have: each costs two signatures to check.
+const maxKeyLeaves = 10_000
 
 func (c *keyChain) apply(index int64, entry []byte) error {
 	if index < c.next || c.next == 0 && index != 0 {
@@ -49,7 +53,7 @@ func (c *keyChain) applyKey(index int64, l *tlog.KeyLeaf, entry []byte) error {
 	switch l.Action {
 	case tlog.Genesis:
 		c.origin = l.Origin
-		c.keys = append(c.keys, tlog.KeyRange{Key: key, Last: -1, RevokedFrom: -1})
+		c.add(tlog.KeyRange{Key: key, Last: -1, RevokedFrom: -1})
 		return signedBy(entry, key)
 	case tlog.Rotate:
 		before := c.keys[current].Key
@@ -57,7 +61,7 @@ func (c *keyChain) applyKey(index int64, l *tlog.KeyLeaf, entry []byte) error {
 			return fmt.Errorf("%w: %s does not follow the key in force, or was in force before", tlog.ErrLeaf, key.Fingerprint())
 		}
 		c.keys[current].Last = index
-		c.keys = append(c.keys, tlog.KeyRange{Key: key, First: index + 1, Last: -1, RevokedFrom: -1})
+		c.add(tlog.KeyRange{Key: key, First: index + 1, Last: -1, RevokedFrom: -1})
 		return signedBy(entry, before, key)
 	}
 	switch { // a revocation: ParseLeaf knows no other
@@ -84,12 +88,19 @@ func signedBy(entry []byte, keys ...seal.PublicKey) error {
 
 // find returns which key has that ID; -1 if none has.
 func (c *keyChain) find(id string) int {
-	for i, r := range c.keys {
-		if r.Key.ID() == id {
-			return i
-		}
+	if i, ok := c.byID[id]; ok {
+		return i
 	}
 	return -1
+}
+
+// add appends a key that comes into force.
+func (c *keyChain) add(r tlog.KeyRange) {
+	if c.byID == nil {
+		c.byID = map[string]int{}
+	}
+	c.byID[r.Key.ID()] = len(c.keys)
+	c.keys = append(c.keys, r)
 }
 
 // at returns the key with that ID, if its signature counts for the leaf of that index.

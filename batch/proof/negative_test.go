@@ -274,6 +274,7 @@ func TestForgeries(t *testing.T) {
 	sealed := mustMake(t, w, "c-0", nil)
 	stranger, _ := rotated(t)
 	foreign := mustMake(t, stranger, "a-3", nil)
+	neighbour := mustMake(t, w, "o-1", nil) // sealed with the same key
 	one := newWorld(t, "daybook/test")
 	one.seal("audit", firstDay, 0, rows("a", firstDay, 4)...)
 	one.publish()
@@ -304,6 +305,8 @@ func TestForgeries(t *testing.T) {
 		"another seal":                   func(p *proof.Proof) { p.Seal = sealed.Seal },
 		"another seal and its leaf":      func(p *proof.Proof) { p.Seal, p.Log.Seal = sealed.Seal, sealed.Log.Seal },
 		"leaf of another seal":           func(p *proof.Proof) { p.Log.Seal = sealed.Log.Seal },
+		"leaf of another seal, same key": func(p *proof.Proof) { p.Log.Seal = neighbour.Log.Seal },
+		"another seal, same key":         func(p *proof.Proof) { p.Seal, p.Event = neighbour.Seal, neighbour.Event },
 		"leaf of a key":                  func(p *proof.Proof) { p.Log.Seal = p.Log.Keys[0] },
 		"note of a stranger":             func(p *proof.Proof) { p.Seal.Note = foreign.Seal.Note },
 		"note with one more signature":   func(p *proof.Proof) { p.Seal.Note = note(p, newKey(t, "four")) },
@@ -317,6 +320,7 @@ func TestForgeries(t *testing.T) {
 		"keys of another log":            func(p *proof.Proof) { p.Log.Keys, p.Log.PublicKeys = foreign.Log.Keys, foreign.Log.PublicKeys },
 		"a key file of another log":      func(p *proof.Proof) { p.Log.PublicKeys[1] = foreign.Log.PublicKeys[1] },
 		"no keys":                        func(p *proof.Proof) { p.Log.Keys, p.Log.PublicKeys = nil, nil },
+		"too many keys":                  func(p *proof.Proof) { p.Log.Keys = make([]proof.Leaf, 10_001) },
 		"without the genesis":            func(p *proof.Proof) { p.Log.Keys = p.Log.Keys[1:] },
 		"a receipt of an unknown kind":   func(p *proof.Proof) { p.Log.Receipts = []proof.Receipt{{Ext: ".sig"}} },
 		"a thousand receipts":            func(p *proof.Proof) { p.Log.Receipts = make([]proof.Receipt, 1000) },

@@ -262,9 +262,23 @@ func TestDamagedStore(t *testing.T) {
 		damaged := w.store.Clone(t)
 		damaged.FlipBit(key, 8*len(damaged.Bytes(key))/2)
 		_, err := proof.Make(ctx, damaged, "a-3", nil)
-		if err == nil || errors.Is(err, sink.ErrNotExist) || !strings.Contains(err.Error(), key) && name != "note" && name != "hashes" {
+		if err == nil || errors.Is(err, sink.ErrNotExist) || !strings.Contains(err.Error(), key) && name != "note" && name != "hashes" ||
+			name == "manifest" && !strings.Contains(err.Error(), "SHA-256") {
 			t.Errorf("%s altered: %v", name, err)
 		}
+	}
+	size := len(w.store.Bytes(file))
+	for bit := 0; bit < 8*size; bit += 53 {
+		damaged := w.store.Clone(t)
+		damaged.FlipBit(file, bit)
+		if _, err := proof.Make(ctx, damaged, "b-999", nil); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("a file that is looked through, bit %d: %v", bit, err)
+		}
+	}
+	longer := w.store.Clone(t)
+	longer.Replace(file, append(longer.Bytes(file), 0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0)) // a frame that readers skip
+	if _, err := proof.Make(ctx, longer, "b-999", nil); err == nil || !strings.Contains(err.Error(), "longer") {
+		t.Errorf("a longer file: %v", err)
 	}
 	headless := w.store.Clone(t)
 	headless.Erase(tlog.CheckpointKey(10))
