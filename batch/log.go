@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"daybook/batch/anchor"
@@ -228,11 +229,11 @@ func (r *Roller) submit(ctx context.Context, a anchor.Anchor, head tlog.Head, s 
 		}
 	}
 	if err != nil {
-		s.Error = err.Error()
+		s.Error = strings.TrimPrefix(err.Error(), fmt.Sprintf("anchor %s (%s): ", s.Name, s.Kind)) // it stands beside these names
 		if s.Since.IsZero() {
 			s.Since = r.Now().UTC()
 		}
-		r.Log.Warn("the checkpoint is not anchored there; the next run tries again", "anchor", a.Name(), "kind", a.Kind(), "error", err)
+		r.Log.Info("the checkpoint is not anchored there; the next run tries again", "anchor", a.Name(), "kind", a.Kind(), "error", err)
 		return
 	}
 	s.Size, s.By, s.At, s.Error, s.Since = head.Size, receipt.By, receipt.At.UTC(), "", time.Time{}
@@ -268,10 +269,11 @@ func (r *Roller) changeKeys(ctx context.Context, change func() error) (*Head, []
 	return report.Head, report.Anchors, nil
 }
 
-// Keys lists the keys of the store's log, with the leaves that each vouches for.
-func (r *Roller) Keys() []tlog.KeyRange {
-	if r.log == nil {
-		return nil
+// Keys lists the keys of the store's log, with the leaves that each vouches for, and the log's origin; blank if there is no log yet.
+func (r *Roller) Keys() (keys []tlog.KeyRange, origin string) {
+	if r.log == nil || r.log.Head().Size == 0 {
+		return nil, ""
 	}
-	return r.log.Keyring().Keys()
+	ring := r.log.Keyring()
+	return ring.Keys(), ring.Origin()
 }

@@ -45,7 +45,10 @@ func (a *storeAnchor) Submit(ctx context.Context, s Submission) (Receipt, error)
 	if a.lock != nil {
 		object.Lock = a.lock()
 	}
-	_, err = a.store.Put(ctx, object)
+	// It makes a folder that is not there, and refuses a bucket that cannot lock.
+	if err = a.store.Preflight(ctx); err == nil {
+		_, err = a.store.Put(ctx, object)
+	}
 	if errors.Is(err, sink.ErrConflict) {
 		err = a.forked(ctx, object.Key, s)
 	}

@@ -45,7 +45,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or u
 		Args: takes(1, math.MaxInt, "at least one file or folder, or - for standard input"),
 		RunE: a.export,
 	}
-	a.flags.addTo(cmd, "config", "from", "source", "trail", "org", "key", "data", "to", "as-of", "include-open", "json")
+	a.flags.addTo(cmd, "config", "from", "source", "trail", "org", "key", "data", "to", "as-of", "include-open", "gap", "take-over", "json")
 	return cmd
 }
 
@@ -104,9 +104,9 @@ type jsonReport struct {
 	// Store is where the seals are, Data the data folder.
 	Store string `json:"store"`
 	Data  string `json:"data"`
-	// Key is the id of the key that signs, and the name of its file below keys/ in the store.
-	Key         string `json:"key"`
-	Fingerprint string `json:"fingerprint"`
+	// Key is the id of the key that signs, and the name of its file below keys/ in the store; both are absent if seals are not signed.
+	Key         string `json:"key,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // tell prints the report, and returns errQuarantined if not all of the input could be read.
@@ -119,12 +119,19 @@ func (a *app) tell(r *batch.Report, c *config.Config, s batch.Settings) error {
 		r.Days, r.Faults, r.Examples = append([]batch.DayResult{}, r.Days...), append([]intake.FileFault{}, r.Faults...), append([]intake.QuarantineEntry{}, r.Examples...)
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
-		err = enc.Encode(jsonReport{r, c.Store.URL, s.Data, s.Key.ID(), s.Key.Fingerprint()})
+		out := jsonReport{Report: r, Store: c.Store.URL, Data: s.Data}
+		if s.Key != nil {
+			out.Key, out.Fingerprint = s.Key.Public().ID(), s.Key.Public().Fingerprint()
+		}
+		err = enc.Encode(out)
 	} else {
 		err = writeReport(a.stdout, r, c.Store.URL)
 	}
 	if err != nil {
 		return err
+	}
+	for _, g := range r.UntoldGaps {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: no seal tells of the gap from %s to %s: no day of it was sealed now\n", g.From.Format(time.RFC3339), g.To.Format(time.RFC3339))
 	}
 	if r.Whole() {
 		return nil
@@ -151,6 +158,9 @@ func writeReport(w io.Writer, r *batch.Report, store string) error {
 	rate := ""
 	if sec := r.Elapsed.Seconds(); sec > 0 {
 		rate = fmt.Sprintf(" (%s events/s)", humanize.Comma(int64(float64(r.Read)/sec)))
+	}
+	for _, s := range r.Anchors {
+		_, _ = fmt.Fprintf(w, "anchor %s (%s): %s\n", s.Name, s.Kind, anchorText(s, r.Head.Size))
 	}
 	_, err := fmt.Fprintf(w, "total: %s read = %s; %s in, %s out, %.1fs%s\n", humanize.Comma(r.Read), sum(r),
 		humanize.IBytes(uint64(r.InputBytes)), humanize.IBytes(uint64(r.OutputBytes)), r.Elapsed.Seconds(), rate)

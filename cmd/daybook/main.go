@@ -65,8 +65,13 @@ func (a *app) exit(err error) int {
 		hint   *sink.HintError
 		faults *config.Faults
 		misuse usageError
+		ended  verdict
+		broken unreadError
 		way    string
 	)
+	if errors.As(err, &ended) { // told already
+		return ended.code
+	}
 	if errors.As(err, &hint) {
 		way = hint.Hint
 	}
@@ -87,6 +92,8 @@ func (a *app) exit(err error) int {
 		return exitUsage
 	case errors.As(err, &misuse):
 		code = exitUsage
+	case errors.As(err, &broken):
+		code = exitUnread
 	case errors.Is(err, sink.ErrConflict):
 		code = exitConflict
 	}
@@ -119,7 +126,8 @@ type app struct {
 
 func (a *app) rootCommand() *cobra.Command {
 	root := group("daybook", "Close each day's audit events into files that people trust",
-		a.exportCommand(), a.initCommand(), a.importCommand(), a.rollCommand(), a.statusCommand(), a.bucketCommand(), a.configCommand(), a.versionCommand(),
+		a.exportCommand(), a.verifyCommand(), a.proveCommand(), a.bundleCommand(), a.initCommand(), a.importCommand(), a.rollCommand(), a.statusCommand(),
+		a.keygenCommand(), a.keyCommand(), a.witnessCommand(), a.bucketCommand(), a.configCommand(), a.versionCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
 	)
 	root.Long = `Daybook closes each day's audit events into files that people trust: CSV, Parquet, CEF and
@@ -162,7 +170,14 @@ const exitCodes = `The exit codes of daybook:
   1  failed; what was begun is finished by the next run
   2  the command line or the configuration is at fault; nothing was done
   3  done, but some of the input could not be read: records are in quarantine, or files broke off
-  4  the store holds other bytes where ours belong`
+  4  the store holds other bytes where ours belong, or knows more than this machine does
+
+verify has codes of its own:
+
+  0  verified to the level asked
+  1  altered: something is not as it was sealed
+  2  incomplete: the level asked was not reached; or the command line is at fault
+  3  something could not be read`
 
 // usageArgs makes errors about a command's arguments, and about which of its flags go together, usage errors.
 func usageArgs(c *cobra.Command) {

@@ -33,7 +33,8 @@ import (
 type flags struct {
 	config, from, source, trail, org, key, data, to string
 	asOf                                            config.Time
-	includeOpen, json                               bool
+	includeOpen, json, takeOver                     bool
+	gaps                                            []string
 }
 
 // addTo gives a command the flags, of which names says which.
@@ -66,6 +67,10 @@ func (f *flags) addTo(cmd *cobra.Command, names ...string) {
 			set.BoolVar(&f.includeOpen, name, false, "seal days that are not closed yet, too")
 		case "json":
 			set.BoolVar(&f.json, name, false, "report as JSON")
+		case "gap":
+			set.StringArrayVar(&f.gaps, name, nil, "declare that events may be missing: `FROM/TO=REASON`, times as RFC 3339; may be given again")
+		case "take-over":
+			set.BoolVar(&f.takeOver, name, false, "accept what another machine has added to the store's log, after a look at it")
 		}
 	}
 }
@@ -121,12 +126,22 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 	if err != nil {
 		return s, intake.Settings{}, err
 	}
-	var created bool
-	if s.Key, created, err = seal.LoadOrCreateKey(keyPath, keyName); err != nil {
+	if c.Signing != "none" {
+		key, created, err := seal.LoadOrCreateKey(keyPath, keyName)
+		if err != nil {
+			return s, intake.Settings{}, err
+		}
+		if created {
+			ui.say("made a signing key: %s, fingerprint %s (give that to your auditors)", keyPath, key.Fingerprint())
+		}
+		s.Key = key
+	}
+	s.Origin, s.TakeOver = c.Origin, a.flags.takeOver
+	if s.Anchors, err = openAnchors(c, s.Log); err != nil {
 		return s, intake.Settings{}, err
 	}
-	if created {
-		ui.say("made a signing key: %s, fingerprint %s (give that to your auditors)", keyPath, s.Key.Fingerprint())
+	if s.Gaps, err = parseGaps(a.flags.gaps); err != nil {
+		return s, intake.Settings{}, err
 	}
 	hmacKey, err := intake.LoadOrCreateHMACKey(filepath.Join(filepath.Dir(keyPath), "redaction.key"))
 	if err != nil {
@@ -151,6 +166,22 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 		RecordLimit: int(c.Limits.Record), Ratio: int64(c.Limits.Ratio), Workers: s.Workers, Redactor: redactor, Skip: ownFolders(c),
 	}
 	return s, reading, nil
+}
+
+// parseGaps reads what --gap declares.
+func parseGaps(texts []string) ([]seal.Gap, error) {
+	var list []seal.Gap
+	for _, text := range texts {
+		span, reason, ok := strings.Cut(text, "=")
+		from, to, ok2 := strings.Cut(span, "/")
+		start, err1 := time.Parse(time.RFC3339, from)
+		end, err2 := time.Parse(time.RFC3339, to)
+		if !ok || !ok2 || err1 != nil || err2 != nil || strings.TrimSpace(reason) == "" || !start.Before(end) {
+			return nil, usage(fmt.Errorf("--gap %q is no gap", text), "write it as 2026-03-10T04:00:00Z/2026-03-10T06:30:00Z=the reason")
+		}
+		list = append(list, seal.Gap{From: start.UTC(), To: end.UTC(), Reason: strings.TrimSpace(reason)})
+	}
+	return list, nil
 }
 
 // keyName is the name that our signatures bear; the key's hash beside it tells installations apart.

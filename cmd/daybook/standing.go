@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"text/tabwriter"
@@ -69,7 +70,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.roll(cmd, day) },
 	}
-	a.flags.addTo(cmd, "config", "trail", "org", "key", "data", "to", "as-of", "include-open", "json")
+	a.flags.addTo(cmd, "config", "trail", "org", "key", "data", "to", "as-of", "include-open", "gap", "take-over", "json")
 	cmd.Flags().StringVar(&day, "day", "", "seal this `DAY` alone, as YYYY-MM-DD")
 	return cmd
 }
@@ -138,6 +139,9 @@ func (a *app) status(cmd *cobra.Command) error {
 	if s.Classes, err = classes(c); err != nil {
 		return err
 	}
+	if s.Anchors, err = openAnchors(c, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
 	status, err := batch.ReadStatus(s)
 	if err != nil {
 		return err
@@ -169,6 +173,15 @@ func (a *app) writeStatus(s *batch.Status) error {
 			n := emptyRun(trail.Pending[i:])
 			writePending(t, trail.Pending[i:i+n])
 			i += n
+		}
+	}
+	if h := s.Head; h != nil {
+		_, _ = fmt.Fprintf(t, "log\t%s, %d leaves\n", h.Origin, h.Size)
+		for _, anchor := range s.Anchors {
+			_, _ = fmt.Fprintf(t, "anchor\t%s (%s): %s\n", anchor.Name, anchor.Kind, anchorText(anchor, h.Size))
+		}
+		if len(s.Anchors) == 0 {
+			_, _ = fmt.Fprintln(t, "anchor\tnone: nobody outside the store would notice if the log's end were cut off")
 		}
 	}
 	_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", s.Quarantined, s.NotTracked)

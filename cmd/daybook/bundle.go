@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"daybook/batch/bundle"
+	"daybook/batch/verify"
+	"daybook/formats"
+	"daybook/sink"
+)
+
+func (a *app) bundleCommand() *cobra.Command {
+	var configFile, trail, from, to, out string
+	var names []string
+	var f checks
+	var deep bool
+	cmd := &cobra.Command{
+		Use:   "bundle [flags] [URL|DIR]",
+		Short: "Pack days for an auditor who has neither the store nor a network",
+		Long: `Bundle writes a zip with the files of the days, all manifests, notes, keys and the log that are needed to
+check them, a proof for each seal, a report, and a README with the steps for stock tools. Unpacked in
+an empty folder it is a store that daybook verify --partial checks.
+
+The auditor takes the verifier from a release of Daybook, and the key's fingerprint from you: what comes
+in the same parcel proves nothing.
+
+Exit codes: 0 done, 1 failed, 2 usage.`,
+		Example: `  daybook bundle --from 2026-03-01 --to 2026-03-31 -o march.zip ./audit
+  daybook bundle --trail acme --from 2026-03-10 --to 2026-03-10 --formats csv,jsonl -o day.zip s3://audit-logs/prod`,
+		Args: takes(0, 1, "at most one store"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if out == "" {
+				return usage(errors.New("-o is missing"), "say where the zip is to go, e.g. -o march.zip")
+			}
+			given, err := f.load()
+			if err != nil {
+				return err
+			}
+			o := &bundle.Options{Trail: trail, Verify: verify.Options{
+				Keys: given.keys, Policy: given.policy, Checkpoints: given.checkpoints, TimestampRoots: given.roots, Deep: deep, Now: time.Now,
+			}}
+			if o.From, o.To, err = parseDays(from, to); err != nil {
+				return err
+			}
+			for _, name := range names {
+				format, err := formats.Named(name)
+				if err != nil {
+					return usageError{err}
+				}
+				o.Formats = append(o.Formats, format.Name)
+			}
+			store, _, err := a.readStore(configFile, args)
+			if err != nil {
+				return err
+			}
+			ui := a.newCheckDisplay(false)
+			defer ui.close()
+			o.Progress = ui.packed
+			return a.writeBundle(cmd.Context(), store, out, o)
+		},
+	}
+	f.addTo(cmd)
+	set := cmd.Flags()
+	set.BoolVar(&deep, "deep", false, "have the report compare every format with the evidence, row for row")
+	set.StringVarP(&out, "out", "o", "", "the zip `FILE` to write")
+	set.StringVar(&trail, "trail", "", "pack this `TRAIL` alone")
+	set.StringVar(&from, "from", "", "the first `DAY`")
+	set.StringVar(&to, "to", "", "the last `DAY`")
+	set.StringSliceVar(&names, "formats", nil, "pack these `FORMATS` (default: all); the evidence, jsonl, is always packed")
+	set.StringVar(&configFile, "config", "", "the configuration `FILE`, for the store and its credentials")
+	_ = cmd.MarkFlagFilename("out", "zip")
+	return cmd
+}
+
+// writeBundle writes the zip under another name until it is whole.
+func (a *app) writeBundle(ctx context.Context, store sink.Store, out string, o *bundle.Options) (err error) {
+	if _, err := os.Lstat(out); err == nil {
+		return &sink.HintError{Err: &fs.PathError{Op: "create", Path: out, Err: fs.ErrExist}, Hint: "nothing is overwritten: give another name"}
+	}
+	part := temporary(out)
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(part))
+		}
+	}()
+	w := bufio.NewWriterSize(f, 256<<10)
+	summary, err := bundle.Write(ctx, store, w, o)
+	for _, step := range []func() error{w.Flush, f.Sync, f.Close} {
+		if stepErr := step(); err == nil {
+			err = stepErr
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(part, out); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "wrote %s: %d seals, %d files\n", out, summary.Seals, summary.Files)
+	return err
+}
