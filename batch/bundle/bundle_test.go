@@ -211,7 +211,7 @@ func TestBundleIsStable(t *testing.T) {
 // What does not belong to the store stays out.
 func TestBundleLeavesOut(t *testing.T) {
 	store, g := good(t)
-	for _, key := range []string{"log/junk", "log/anchors/999999999999/x.tsr", "seals/stray/00000002/manifest.json", "keys/junk.pem", "csv/junk", "secret"} {
+	for _, key := range []string{"log/junk", "log/next/999999999999", "log/tile/0/999", "log/anchors/999999999999/x.tsr", "seals/stray/00000002/manifest.json", "keys/junk.pem", "csv/junk", "secret"} {
 		store.Overwrite(key, []byte("junk"), sink.Lock{})
 	}
 	data, _ := write(t, store, options(g))

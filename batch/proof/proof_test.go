@@ -219,7 +219,7 @@ func TestFind(t *testing.T) {
 
 // Any id that an event can have is found.
 func TestFindOddIDs(t *testing.T) {
-	w := newWorld(t, "daybook/test")
+	w := newWorld(t, "log.example/odd")
 	ids := []string{"", "\"", "\\", "a\nb", "\u2028", "é", "<&>", "\x00", strings.Repeat("x", 10_000)}
 	var list []string
 	for i, id := range ids {
