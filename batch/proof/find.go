@@ -62,35 +62,43 @@ type search struct {
 	progress       Progress
 }
 
+// evidence is a file that may hold the event.
+type evidence struct {
+	leaf     sealLeaf
+	addendum int
+	file     seal.File
+}
+
 // run looks through the evidence of each seal that may hold the event.
 func (s *search) run(ctx context.Context) error {
-	var candidates []sealLeaf
+	var files []evidence
 	for _, l := range s.seals {
 		o := s.options
 		if o.Trail != "" && l.Trail != o.Trail || o.From != 0 && l.Day.Day < o.From || o.To != 0 && l.Day.Day > o.To {
 			continue
 		}
-		candidates = append(candidates, l)
-	}
-	for _, l := range candidates {
 		m, _, err := s.manifest(ctx, l)
 		if err != nil {
 			return err
 		}
-		for i := range m.Files {
-			if f := &m.Files[i]; f.Format == formats.JSONL.Name && f.Rows > 0 {
+		for _, f := range m.Files {
+			if f.Format == formats.JSONL.Name && f.Rows > 0 {
+				files = append(files, evidence{l, m.Addendum, f})
 				s.progress.Total += f.Size
-				if err := s.file(ctx, l, m, f); err != nil {
-					return err
-				}
 			}
+		}
+	}
+	for i := range files {
+		if err := s.file(ctx, &files[i]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // file looks through one evidence file.
-func (s *search) file(ctx context.Context, l sealLeaf, m *seal.Manifest, f *seal.File) error {
+func (s *search) file(ctx context.Context, in *evidence) error {
+	l, f := in.leaf, &in.file
 	var e event.Event
 	err := s.readRows(ctx, f, func(n int64, row []byte) error {
 		if !bytes.HasPrefix(row, s.needle) {
@@ -100,7 +108,7 @@ func (s *search) file(ctx context.Context, l sealLeaf, m *seal.Manifest, f *seal
 			return fmt.Errorf("row %d: %w", n+1, err)
 		}
 		if source := e.Get(event.Source); s.options.Source == "" || source == s.options.Source {
-			s.hit(hit{Found{l.Trail, l.Day, m.Seal, m.Addendum, string(append([]byte{}, source...)), e.Time, f.Key, n}, l})
+			s.hit(hit{Found{l.Trail, l.Day, l.SealLeaf.Seal, in.addendum, string(append([]byte{}, source...)), e.Time, f.Key, n}, l})
 		}
 		return nil
 	}, func(n int64) {

@@ -103,7 +103,7 @@ func Make(ctx context.Context, store sink.Store, id string, o *Options) (*Proof,
 	return p.Event(ctx, id, o)
 }
 
-// Prover makes proofs of what a store holds. It remembers what the log says, but for nothing that grows with the number of events. Its methods are not safe for
+// Prover makes proofs of what a store holds. It remembers what the log says and, while it searches, the files; nothing that grows with the number of events. Its methods are not safe for
 // concurrent use.
 type Prover struct {
 	store sink.Store

@@ -185,7 +185,12 @@ func TestFind(t *testing.T) {
 		"too late":       {proof.Options{From: firstDay + 2}, ""},
 	} {
 		var progress proof.Progress
-		c.o.Progress = func(p proof.Progress) { progress = p }
+		c.o.Progress = func(p proof.Progress) {
+			if progress.Total != 0 && p.Total != progress.Total {
+				t.Errorf("%s: the total went from %d to %d", name, progress.Total, p.Total)
+			}
+			progress = p
+		}
 		p, err := proof.Make(ctx, w.store, "b-2", &c.o)
 		if c.want == "" {
 			var not *proof.NotFoundError
