@@ -148,9 +148,6 @@ func (r *Roller) start(ctx context.Context) error {
 	if err := r.state.dropKeys(r.Now().Add(-r.DedupeWindow)); err != nil {
 		return err
 	}
-	if err := r.openLog(ctx); err != nil {
-		return err
-	}
 	r.told = make([]bool, len(r.Gaps))
 	for _, t := range r.Trails {
 		l, err := openLedger(r.state, t.Name)
@@ -161,6 +158,12 @@ func (r *Roller) start(ctx context.Context) error {
 		if err := l.checkStore(ctx, r.Store); err != nil {
 			return err
 		}
+	}
+	// Up to here, and there, nothing is written: a store that is not ours to extend is left as it is.
+	if err := r.openLog(ctx); err != nil {
+		return err
+	}
+	for _, l := range r.ledgers {
 		if err := l.refresh(ctx, r.Store, r.Key, r.controlLock()); err != nil {
 			return err
 		}

@@ -560,6 +560,8 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case query.Has("versioning"):
 		status, body = http.StatusOK, "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+	case query.Has("list-type"):
+		status, body = http.StatusOK, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 	case query.Has("object-lock"):
 		status, body = http.StatusOK, "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>"
 	}
@@ -598,6 +600,7 @@ func testBadBuckets(t *testing.T, m *machine) {
 		"no Object Lock": {on("object-lock", 404, "ObjectLockConfigurationNotFoundError"), "Object Lock", "daybook bucket create", false},
 		"no versioning":  {on("versioning", 200, ""), "versioning", "", false},
 		"403":            {always(403, "AccessDenied"), "403 AccessDenied", "let the credential do s3:", false},
+		"403 of a list":  {on("list-type", 403, "AccessDenied"), "403 AccessDenied", "let the credential do s3:ListBucket", false},
 		"403 of a PUT":   {on("PUT", 403, "AccessDenied"), "403 AccessDenied", "let the credential do s3:PutObject", false},
 		"503, then 403": {func(*http.Request) (int, string) {
 			if calls.Add(1) <= 2 {

@@ -25,16 +25,16 @@ func (a *app) bundleCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle [flags] [URL|DIR]",
 		Short: "Pack days for an auditor who has neither the store nor a network",
-		Long: `Bundle writes a zip with the files of the days, all manifests, notes, keys and the log that are needed to
-check them, a proof for each seal, a report, and a README with the steps for stock tools. Unpacked in
-an empty folder it is a store that daybook verify --partial checks.
+		Long: `Bundle writes a zip with the files of the days; all manifests, notes, keys and the log that are
+needed to check them; a proof for each seal; a report; and a README with the steps for stock tools.
+Unpacked in an empty folder, its folder store is one that daybook verify --partial checks.
 
-The auditor takes the verifier from a release of Daybook, and the key's fingerprint from you: what comes
-in the same parcel proves nothing.
+The auditor takes the verifier from a release of Daybook, and the key's fingerprint from you: what
+comes in the same parcel proves nothing.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,
 		Example: `  daybook bundle --from 2026-03-01 --to 2026-03-31 -o march.zip ./audit
-  daybook bundle --trail acme --from 2026-03-10 --to 2026-03-10 --formats csv,jsonl -o day.zip s3://audit-logs/prod`,
+  daybook bundle --trail acme --formats csv,jsonl -o acme.zip s3://audit-logs/prod`,
 		Args: takes(0, 1, "at most one store"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
@@ -74,7 +74,7 @@ Exit codes: 0 done, 1 failed, 2 usage.`,
 	set.StringVar(&trail, "trail", "", "pack this `TRAIL` alone")
 	set.StringVar(&from, "from", "", "the first `DAY`")
 	set.StringVar(&to, "to", "", "the last `DAY`")
-	set.StringSliceVar(&names, "formats", nil, "pack these `FORMATS` (default: all); the evidence, jsonl, is always packed")
+	set.StringSliceVar(&names, "formats", nil, "pack these `FORMATS` alone (default: all)")
 	set.StringVar(&configFile, "config", "", "the configuration `FILE`, for the store and its credentials")
 	_ = cmd.MarkFlagFilename("out", "zip")
 	return cmd

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/schollz/progressbar/v3"
@@ -35,6 +39,47 @@ func (d *display) say(format string, args ...any) {
 	d.end()
 	_, _ = fmt.Fprintf(d.out, "daybook: "+format+"\n", args...)
 }
+
+// warnings is a log for people: what is worth a warning, as the command's other messages look.
+func (a *app) warnings() *slog.Logger { return slog.New(&warner{out: a.stderr}) }
+
+type warner struct {
+	out   io.Writer
+	attrs []slog.Attr
+	mu    sync.Mutex
+}
+
+func (w *warner) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (w *warner) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "daybook: warning: %s", r.Message)
+	separator := " ("
+	write := func(attr slog.Attr) bool {
+		fmt.Fprintf(&b, "%s%s %v", separator, attr.Key, attr.Value)
+		separator = ", "
+		return true
+	}
+	for _, attr := range w.attrs {
+		write(attr)
+	}
+	r.Attrs(write)
+	if separator == ", " {
+		b.WriteString(")")
+	}
+	b.WriteString("\n")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err := io.WriteString(w.out, b.String())
+	return err
+}
+
+func (w *warner) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &warner{out: w.out, attrs: append(slices.Clip(w.attrs), attrs...)}
+}
+
+// WithGroup leaves groups out: none is used.
+func (w *warner) WithGroup(string) slog.Handler { return w }
 
 // progress is told each step of a run.
 func (d *display) progress(p batch.Progress) {

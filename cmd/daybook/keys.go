@@ -114,8 +114,9 @@ that leaf that only this key signed. The ID is the name of the key's file below 
 with or without the dashes of its fingerprint; daybook key list shows the leaves.
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
-		Example: `  daybook key revoke --config daybook.yaml --from 412 --reason "laptop stolen on 3 May" 3f2a9c0177be0d4c52aae1f0`,
-		Args:    takes(1, 1, "the ID of the key"),
+		Example: `  daybook key revoke --config daybook.yaml --from 412 --reason "stolen on 3 May" \
+      3f2a-9c01-77be-0d4c-52aa-e1f0`,
+		Args: takes(1, 1, "the ID of the key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from < 0 || reason == "" {
 				return usage(errors.New("--from or --reason is missing"), "say from which leaf of the log on, and why; `daybook key list` shows the leaves")
@@ -132,8 +133,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 
 	list := &cobra.Command{
 		Use: "list [flags]", Short: "List the keys of the store's log",
-		Long: `List shows each key of the store's log, and the leaves that it vouches for; and the log's verifier key,
-which a witness (daybook witness serve --log) and a policy (daybook verify --policy) name it by.
+		Long: `List shows each key of the store's log, and the leaves that it vouches for; and the log's verifier
+key, by which a witness (daybook witness serve --log) and a policy (verify --policy) name it.
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 		Args: cobra.NoArgs,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"daybook/batch/tlog"
 	"daybook/config"
 	"daybook/sink"
 )
@@ -94,7 +95,7 @@ func (a *app) exit(err error) int {
 		code = exitUsage
 	case errors.As(err, &broken):
 		code = exitUnread
-	case errors.Is(err, sink.ErrConflict):
+	case isConflict(err):
 		code = exitConflict
 	}
 	_, _ = fmt.Fprintf(a.stderr, "daybook: error: %v\n", err)
@@ -102,6 +103,16 @@ func (a *app) exit(err error) int {
 		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: %s\n", way)
 	}
 	return code
+}
+
+// isConflict reports whether the store holds what contradicts this machine.
+func isConflict(err error) bool {
+	for _, conflict := range []error{sink.ErrConflict, tlog.ErrAhead, tlog.ErrForked, tlog.ErrUnknownKey, tlog.ErrKeyRange} {
+		if errors.Is(err, conflict) {
+			return true
+		}
+	}
+	return false
 }
 
 // tellSettings tells all that is wrong with the settings, where each stands, and the way out.

@@ -110,7 +110,7 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch.Settings, intake.Settings, error) {
 	s := batch.Settings{
 		CloseAfter: c.CloseAfter.Std(), IncludeOpen: c.IncludeOpen, Now: time.Now, AsOf: c.AsOf.Time, DedupeWindow: c.Spool.DedupeWindow.Std(), Build: "daybook " + version, Workers: runtime.GOMAXPROCS(0),
-		Progress: ui.progress, Log: slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Progress: ui.progress, Log: a.warnings(),
 	}
 	if s.AsOf.IsZero() {
 		s.AsOf = time.Now()

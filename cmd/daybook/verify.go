@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,10 +114,10 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [flags] [URL|DIR]",
 		Short: "Check a store, or a copied folder, with nothing but a public key",
-		Long: `Verify checks every signature, hash, chain link, Merkle root, count, window and sequence of a store or
-of a folder that was copied from one; in a bucket also locks, versions, delete markers and lifecycle
-rules. With --deep it reads every format back and compares it with the evidence, row for row. It
-needs no data folder, no network but the store's, and writes nothing.
+		Long: `Verify checks every signature, hash, chain link, Merkle root, count, window and sequence of a store
+or of a folder that was copied from one; in a bucket also locks, versions, delete markers and
+lifecycle rules. With --deep it reads every format back and compares it with the evidence, row for
+row. It needs no data folder, no network but the store's, and writes nothing into the store.
 
 It says which level was reached, and never just OK:
   files intact       every file is the one that was sealed
@@ -133,7 +132,7 @@ Exit codes: 0 verified to the level asked, 1 altered, 2 incomplete (the level as
 or the command line is at fault), 3 something could not be read.`,
 		Example: `  daybook verify --key signing.key.pub ./audit
   daybook verify --key signing.key.pub --deep s3://audit-logs/prod
-  daybook verify --key signing.key.pub --policy witnesses.txt --checkpoint last-month.checkpoint ./copy
+  daybook verify --key signing.key.pub --policy witnesses.txt --checkpoint last-month ./copy
   daybook verify --key signing.key.pub --partial --from 2026-03-01 --to 2026-03-31 ./march
   daybook verify --key signing.key.pub --proof event.proof`,
 		Args: takes(0, 1, "at most one store"),
@@ -238,7 +237,7 @@ func (a *app) readStore(configFile string, args []string) (sink.Store, string, e
 	if len(args) > 0 {
 		c.Store.URL = args[0]
 	}
-	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := a.warnings()
 	if !isS3(c.Store.URL) {
 		dir := folderOf(c.Store.URL)
 		info, err := os.Stat(dir)
@@ -297,11 +296,12 @@ func (a *app) proveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prove [flags] EVENT-ID [URL|DIR]",
 		Short: "Make a file that proves that an event was sealed",
-		Long: `Prove finds an event in the evidence and makes one file that shows, without the store: the event as it
-was sealed, its place in the file's Merkle tree, the signed manifest, the store's log and its signed
-checkpoint. daybook verify --proof checks it.
+		Long: `Prove finds an event in the evidence and makes one file that shows, without the store: the event as
+it was sealed, its place in the file's Merkle tree, the signed manifest, the store's log and its
+signed checkpoint. daybook verify --proof checks it.
 
-Where several events have that id, it lists them: choose with --trail, --source, --from, --to or --index.
+Where several events have that id, it lists them: choose with --trail, --source, --from, --to or
+--index.
 
 Exit codes: 0 done, 1 failed or no such event, 2 usage.`,
 		Example: `  daybook prove --out event.proof 84343609-a5b7-44c8-aee1-2f67406a4856 ./audit

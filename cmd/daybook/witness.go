@@ -28,15 +28,17 @@ func (a *app) witnessCommand() *cobra.Command {
 	var f witnessFlags
 	serve := &cobra.Command{
 		Use: "serve [flags]", Short: "Vouch for the logs of others",
-		Long: `Serve runs a C2SP tlog-witness: it remembers the newest checkpoint of each log that it was told of, and
-signs a newer one only if that one extends it. So a log whose end was cut off, or which was
-rewritten, finds no second signature. Run it on another machine than Daybook's, best by another team.
+		Long: `Serve runs a C2SP tlog-witness: it remembers the newest checkpoint of each log that it was told of,
+and signs a newer one only if that one extends it. So a log whose end was cut off, or which was
+rewritten, finds no second signature. Run it on another machine than Daybook's, best by another
+team.
 
 A log is named by its verifier key, which daybook key list prints. The witness prints its own: give
 it to whoever runs the log (anchors: witness and key) and to the auditors (verify --policy).
 
-What it has signed is in its data folder, on stable storage before it answers; keep it as you keep
-the key. Without --tls-cert it speaks HTTP: let it listen to the local machine, or put it behind a proxy.
+What it has signed is in its data folder, on stable storage before it answers; never restore it from
+a copy. Without --tls-cert it speaks HTTP: let it listen to the local machine, or put it behind a
+proxy.
 
 Exit codes: 0 stopped by SIGINT or SIGTERM, 1 failed, 2 usage.`,
 		Example: `  daybook witness serve --name witness.example.org --data /var/lib/witness --listen 127.0.0.1:7380 \
