@@ -88,6 +88,7 @@ var varying = []struct {
 }{
 	{regexp.MustCompile(`\b([0-9a-f]{4}-){5}[0-9a-f]{4}\b`), "FINGERPRINT"},
 	{regexp.MustCompile(`\b([0-9a-f]{64}|[0-9a-f]{24})\b`), "HASH"},
+	{regexp.MustCompile(`(?m)^[A-Za-z0-9+/]{43}=$`), "ROOT"},
 	{regexp.MustCompile(`redacted:[0-9a-f]{8}`), "redacted:TAG"},
 	{regexp.MustCompile(`[0-9.]+ ([KM]i)?B\b`), "SIZE"},
 	{regexp.MustCompile(`[0-9.]+s \([0-9,]+ events/s\)`), "TIME RATE"},
@@ -149,6 +150,8 @@ func TestMatches(t *testing.T) {
 // readme runs the README's commands, one block after the other, in a folder that looks like a fresh clone.
 type readme struct {
 	dir, home string
+	name      string // of the page
+	one       bool   // whether its blocks are one script, with functions that later ones call
 	env       []string
 	replace   *strings.Replacer
 	server    *s3test.Server
@@ -165,25 +168,49 @@ func TestReadme(t *testing.T) {
 			t.Skipf("no %s to run the README's commands with", tool)
 		}
 	}
-	markdown, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	r := newReadme(t)
+	r.page(t, "README.md")
+	if got := strings.Count(r.received(), "\n"); got != 29 {
+		t.Errorf("the SIEM received %d messages, want the 29 of the day", got)
+	}
+}
+
+// TestVerifyPage runs the checks with tools that are not ours.
+func TestVerifyPage(t *testing.T) {
+	for _, tool := range []string{"bash", "sha256sum", "openssl", "jq", "zstd", "base64", "od"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no %s to run the page's commands with: make test installs it", tool)
+		}
+	}
+	r := newReadme(t)
+	r.one = true
+	r.page(t, filepath.Join("docs", "VERIFY.md"))
+}
+
+// page runs the commands of a page, and compares what they print with what the page says that they print.
+func (r *readme) page(t *testing.T, name string) {
+	markdown, err := os.ReadFile(filepath.Join(root(t), name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newReadme(t)
+	r.name = name
+	var all block // of a page whose commands build on each other
 	for _, b := range blocks(t, string(markdown)) {
-		if b.lang == "yaml" {
-			name, ok := strings.CutPrefix(b.lines[0], "# ")
+		switch {
+		case b.lang == "yaml":
+			file, ok := strings.CutPrefix(b.lines[0], "# ")
 			if !ok {
-				t.Fatalf("README.md:%d: a file without a name", b.line)
+				t.Fatalf("%s:%d: a file without a name", name, b.line)
 			}
-			writeFile(t, filepath.Join(r.dir, name), r.replace.Replace(strings.Join(b.lines, "\n")))
-		}
-		if b.lang == "console" {
+			writeFile(t, filepath.Join(r.dir, file), r.replace.Replace(strings.Join(b.lines, "\n")))
+		case b.lang == "console" && r.one:
+			all.lines = append(all.lines, b.lines...)
+		case b.lang == "console":
 			t.Run("line "+strconv.Itoa(b.line), func(t *testing.T) { r.run(t, b) })
 		}
 	}
-	if got := strings.Count(r.received(), "\n"); got != 29 {
-		t.Errorf("the SIEM received %d messages, want the 29 of the day", got)
+	if r.one {
+		r.run(t, all)
 	}
 }
 
@@ -292,7 +319,7 @@ func (r *readme) run(t *testing.T, b block) {
 			t.Fatalf("%s\nbroke off:\n%s", s.command, text)
 		}
 		if text = rest; !matches(s.output, got) {
-			t.Errorf("$ %s\nprints:\n%s\nbut README.md has:\n%s", s.command, got, strings.Join(s.output, "\n"))
+			t.Errorf("$ %s\nprints:\n%s\nbut %s has:\n%s", s.command, got, r.name, strings.Join(s.output, "\n"))
 		}
 	}
 }
