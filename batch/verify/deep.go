@@ -13,9 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"daybook/batch/seal"
 	"daybook/batch/spool"
 	"daybook/event"
@@ -177,15 +174,46 @@ func (d *deepDay) comparePart(ctx context.Context, p *deepPart) {
 			defer c.close()
 		}
 	}
-	tail, suspect := []byte(nil), int64(0)
-	first, last := time.Time{}, time.Time{}
+	lane := startLanes(checks)
+	found := d.readRows(ctx, p, rows, lane)
+	lane.wait()
+	if !rows.whole() {
+		d.failed()
+		return
+	}
+	d.times(p.evidence.File, found.first, found.last)
+	for _, c := range checks {
+		c.end()
+	}
+	d.mu.Lock()
+	d.suspect += found.suspect
+	d.mu.Unlock()
+}
+
+// rowTimes is what the rows of a part say of time.
+type rowTimes struct {
+	first, last time.Time
+	suspect     int64
+}
+
+// readRows goes through the rows of a part, checks their order and times, and hands them to those who compare renderings.
+func (d *deepDay) readRows(ctx context.Context, p *deepPart, rows *evidence, to *lanes) (found rowTimes) {
+	defer to.flush()
+	var tail []byte
 	for rows.next(ctx) {
-		e := &rows.e
+		k := to.room(len(rows.row))
+		e, err := k.add(rows.row)
+		if err != nil {
+			d.add(codeRowInvalid, p.evidence.Key, fmt.Sprintf("row %d as Daybook writes it", rows.n), err.Error())
+			rows.stop()
+			return found
+		}
 		tail = spool.AppendTail(tail[:0], e.Time, e.Get(event.ID), e.ContentHash(rows.row))
 		if p.rows > 0 && bytes.Compare(p.last, tail) >= 0 {
-			d.add(codeRowOrder, p.evidence.Key, fmt.Sprintf("row %d after the one before", p.rows+1), "an earlier one, or the same")
+			d.add(codeRowOrder, p.evidence.Key, fmt.Sprintf("row %d after the one before", rows.n), "an earlier one, or the same")
+			k.drop()
 			rows.stop()
-			break
+			return found
 		}
 		if p.first == nil {
 			p.first = slices.Clone(tail)
@@ -193,33 +221,21 @@ func (d *deepDay) comparePart(ctx context.Context, p *deepPart) {
 		p.last = append(p.last[:0], tail...)
 		p.rows++
 		if e.HasFlag(event.FlagTimeSuspect) {
-			suspect++
+			found.suspect++
 		} else if e.Time.Before(d.m.Start) || !e.Time.Before(d.m.End) {
-			d.add(codeRowTime, p.evidence.Key, fmt.Sprintf("row %d within %s to %s", p.rows, stamp(d.m.Start), stamp(d.m.End)), stamp(e.Time))
+			d.add(codeRowTime, p.evidence.Key, fmt.Sprintf("row %d within %s to %s", rows.n, stamp(d.m.Start), stamp(d.m.End)), stamp(e.Time))
+			k.drop()
 			rows.stop()
-			break
+			return found
 		}
-		if p.rows == 1 || e.Time.Before(first) {
-			first = e.Time
+		if p.rows == 1 || e.Time.Before(found.first) {
+			found.first = e.Time
 		}
-		if e.Time.After(last) {
-			last = e.Time
-		}
-		for _, c := range checks {
-			c.row(e)
+		if e.Time.After(found.last) {
+			found.last = e.Time
 		}
 	}
-	if !rows.whole() {
-		d.failed()
-		return
-	}
-	d.times(p.evidence.File, first, last)
-	for _, c := range checks {
-		c.end()
-	}
-	d.mu.Lock()
-	d.suspect += suspect
-	d.mu.Unlock()
+	return found
 }
 
 // times checks that the first and last event time of a manifest are those of the rows.
@@ -231,18 +247,15 @@ func (d *deepDay) times(f seal.File, first, last time.Time) {
 
 // evidence reads the rows of an evidence file.
 type evidence struct {
-	d    *deepDay
-	f    deepFile
-	src  *source
-	body io.Closer
-	z    *zstd.Decoder
-	in   *jsonl.Reader
-	row  []byte
-	e    event.Event
-	n    int64
-	// quiet: what is wrong is told elsewhere.
-	quiet bool
-	err   error // io.EOF at the end
+	d        *deepDay
+	f        deepFile
+	src      *source
+	body     io.Closer
+	unpacked scratch
+	in       *jsonl.Reader
+	row      []byte
+	n        int64
+	err      error // io.EOF at the end
 }
 
 var errStopped = errors.New("stopped")
@@ -253,19 +266,16 @@ func (d *deepDay) openEvidence(ctx context.Context, f deepFile) (*evidence, erro
 		return nil, err
 	}
 	r := &evidence{d: d, f: f, body: body, src: d.v.newSource(body, f.Size)}
-	r.z, err = newZstd(&chunked{src: r.src, buf: make([]byte, 64<<10)})
+	text, err := r.unpacked.unpack(f.Compression, &chunked{src: r.src, buf: make([]byte, 64<<10)})
 	if err != nil {
-		return nil, errors.Join(err, body.Close())
+		r.close()
+		return nil, err
 	}
-	r.in = jsonl.NewReader(io.LimitReader(r.z, max(f.Size, 1)*maxRatio+minBomb), maxRow)
+	r.in = jsonl.NewReader(io.LimitReader(text, mostRows(f.Size)), maxRow)
 	return r, nil
 }
 
-func newZstd(r io.Reader) (*zstd.Decoder, error) {
-	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-}
-
-// next reads a row into r.row and r.e.
+// next reads a row into r.row.
 func (r *evidence) next(ctx context.Context) bool {
 	if r.err != nil {
 		return false
@@ -282,13 +292,6 @@ func (r *evidence) next(ctx context.Context) bool {
 		return false
 	}
 	r.n++
-	if err := jsonl.ParseRow(r.row, &r.e); err != nil {
-		if !r.quiet {
-			r.d.add(codeRowInvalid, r.f.Key, fmt.Sprintf("row %d as Daybook writes it", r.n), err.Error())
-		}
-		r.err = errStopped
-		return false
-	}
 	return true
 }
 
@@ -300,7 +303,9 @@ func (r *evidence) whole() bool {
 }
 
 func (r *evidence) close() {
-	r.z.Close()
+	if r.unpacked.zstd != nil {
+		r.unpacked.zstd.Close()
+	}
 	_ = r.body.Close() // what was only read
 }
 
@@ -350,23 +355,13 @@ func (c *check) begin() error {
 	if c.f.Format == formats.Parquet.Name {
 		return c.beginParquet()
 	}
-	var text io.Reader
-	switch c.f.Compression {
-	case seal.Gzip:
-		z, err := gzip.NewReader(c.body)
-		if err != nil {
-			return &formats.Malformed{Reason: err.Error()}
-		}
-		text = z
-	case seal.Zstd:
-		z, err := newZstd(c.body)
-		if err != nil {
-			return err
-		}
-		c.closers = append(c.closers, func() error { z.Close(); return nil })
-		text = z
-	default:
-		text = c.body
+	var unpacked scratch
+	text, err := unpacked.unpack(c.f.Compression, c.body)
+	if err != nil {
+		return err
+	}
+	if unpacked.zstd != nil {
+		c.closers = append(c.closers, func() error { unpacked.zstd.Close(); return nil })
 	}
 	switch c.f.Format {
 	case formats.CSV.Name:

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"daybook/batch/seal"
@@ -25,8 +26,6 @@ type fileTask struct {
 	at    located
 	// want is the lock that it must have: the manifest's, or a later extension's.
 	want sink.Lock
-	// read: its bytes are to be read. Otherwise only its lock is checked.
-	read bool
 	gone func(Finding) // says that it is not there
 }
 
@@ -38,7 +37,7 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 	here := map[string]located{}
 	for i := range m.Files {
 		f := &m.Files[i]
-		t := fileTask{file: *f, about: Finding{Key: f.Key, Trail: m.Trail, Seal: m.Seal, Day: &m.Day}, want: sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}, read: wanted}
+		t := fileTask{file: *f, about: Finding{Key: f.Key, Trail: m.Trail, Seal: m.Seal, Day: &m.Day}, want: sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}}
 		if t.want.Mode != sink.None {
 			v.locked = true
 			if extended.After(t.want.RetainUntil) {
@@ -62,7 +61,9 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 		}
 		if !wanted {
 			v.skips++
-		} else if v.o.Deep {
+			continue
+		}
+		if v.o.Deep {
 			here[f.Key] = t.at
 		}
 		v.tasks <- func(ctx context.Context) { v.checkFile(ctx, &t) }
@@ -76,7 +77,7 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 func (w *walk) bareFile(sum seal.SumLine, about Finding) {
 	v := w.v
 	about.Key = sum.Key
-	t := fileTask{file: seal.File{Key: sum.Key, SHA256: sum.SHA256, Size: -1}, about: about, read: true}
+	t := fileTask{file: seal.File{Key: sum.Key, SHA256: sum.SHA256, Size: -1}, about: about}
 	t.gone = func(about Finding) { v.gone(about, t.file, t.want, v.log.erasures[sum.Key], false) }
 	if v.locateFile(&t) {
 		v.tasks <- func(ctx context.Context) { v.checkFile(ctx, &t) }
@@ -155,9 +156,7 @@ func (v *verifier) gone(about Finding, f seal.File, want sink.Lock, e *erasure, 
 	switch {
 	case e != nil && e.SHA256 == f.SHA256:
 		about.Code, about.Expected, about.Found = codeFileErased, "", fmt.Sprintf("erased by %s: %s", e.By, e.Reason)
-	case held: // a hold outlives retention
-		about.Code = codeFileMissing
-	case want.Mode != sink.None && v.now.After(want.RetainUntil):
+	case want.Mode != sink.None && v.now.After(want.RetainUntil) && !held: // a hold outlives retention
 		about.Code, about.Expected, about.Found = codeFileExpired, "", "retained until "+stamp(want.RetainUntil)
 	case v.o.Partial:
 		about.Code, about.Expected = codeAbsent, ""
@@ -189,9 +188,6 @@ func (v *verifier) checkFile(ctx context.Context, t *fileTask) {
 	if v.inv.versions && t.want.Mode != sink.None {
 		v.checkLock(ctx, t.at, t.want, codeLockWeak, t.about)
 	}
-	if !t.read {
-		return
-	}
 	body, err := v.store.Get(ctx, t.at.key, t.at.version)
 	if errors.Is(err, sink.ErrNotExist) {
 		t.gone(t.about)
@@ -208,8 +204,8 @@ func (v *verifier) checkFile(ctx context.Context, t *fileTask) {
 	src := v.newSource(body, t.file.Size)
 	src.sum = s.sum
 	var found *rowsFound
-	if t.file.Format == formats.JSONL.Name && t.file.Compression == seal.Zstd {
-		found = v.rowsOf(src, s, t.file.Size)
+	if t.file.Format == formats.JSONL.Name {
+		found = rowsOf(src, s, &t.file)
 	}
 	if err := src.drain(s.buf); err != nil {
 		if ctx.Err() == nil {
@@ -321,25 +317,44 @@ var (
 )
 
 // rowsOf unpacks evidence and hashes its rows, in constant memory however long they are.
-func (v *verifier) rowsOf(src *source, s *scratch, size int64) *rowsFound {
+func rowsOf(src *source, s *scratch, f *seal.File) *rowsFound {
 	found := &rowsFound{}
 	if s.rows == nil {
 		s.rows = make([]byte, 1+rowBuffer)
 	}
 	in := &chunked{src: src, buf: s.buf}
-	if s.zstd == nil {
-		s.zstd, found.err = newZstd(in)
-	} else {
-		found.err = s.zstd.Reset(in)
+	text, err := s.unpack(f.Compression, in)
+	if err == nil {
+		err = hashRows(text, s.rows, &found.tree, mostRows(f.Size))
 	}
-	if found.err != nil {
-		return found
+	if in.err != nil { // the store's, not the file's: drain meets it again, or the hash differs
+		err = in.err
 	}
-	found.err = hashRows(s.zstd, s.rows, &found.tree, max(size, 1)*maxRatio+minBomb)
-	if in.err != nil { // the store's, not the file's: drain meets it again or the size differs
-		found.err = in.err
-	}
+	found.err = err
 	return found
+}
+
+// mostRows is how many bytes evidence of a size may unpack to.
+func mostRows(size int64) int64 { return min(max(size, 1), 1<<40)*maxRatio + minBomb }
+
+// unpack returns what a compressed file holds. The decoder of zstd, which is costly to make, is used again.
+func (s *scratch) unpack(kind string, r io.Reader) (io.Reader, error) {
+	switch kind {
+	case seal.Gzip:
+		return gzip.NewReader(r)
+	case seal.Uncompressed:
+		return r, nil
+	}
+	if s.zstd != nil {
+		return s.zstd, s.zstd.Reset(r)
+	}
+	var err error
+	s.zstd, err = newZstd(r)
+	return s.zstd, err
+}
+
+func newZstd(r io.Reader) (*zstd.Decoder, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 }
 
 // chunked feeds a decoder from large reads.

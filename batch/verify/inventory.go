@@ -186,6 +186,9 @@ const (
 	noteName     = "SHA256SUMS.note"
 )
 
+// maxSeal is more seals than a trail can have.
+const maxSeal = 1 << 48
+
 // parseSealKey takes apart what follows seals/ in the key of a manifest or note.
 func parseSealKey(rest string) (trail string, n uint64, kind uint8, ok bool) {
 	parts := strings.Split(rest, "/")
@@ -193,7 +196,7 @@ func parseSealKey(rest string) (trail string, n uint64, kind uint8, ok bool) {
 		return "", 0, 0, false
 	}
 	n, err := strconv.ParseUint(parts[1], 10, 64)
-	if err != nil || n == 0 || parts[1] != fmt.Sprintf("%08d", n) {
+	if err != nil || n == 0 || n > maxSeal || parts[1] != fmt.Sprintf("%08d", n) {
 		return "", 0, 0, false
 	}
 	switch parts[2] {
@@ -288,7 +291,12 @@ func (v *verifier) locate(key string, about Finding) located {
 		return at
 	}
 	about.Key = key
-	versions := v.inv.odd[key]
+	versions, remembered := v.inv.odd[key]
+	if !remembered {
+		about.Code, about.Expected, about.Found = codeNewerVersion, "one version", "several"
+		v.add(about)
+		return at
+	}
 	v.reportVersions(versions, "", about)
 	for _, e := range slices.Backward(versions) {
 		if !e.Marker {

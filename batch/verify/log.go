@@ -399,11 +399,15 @@ func (v *verifier) checkCheckpoints(ctx context.Context, unfit map[int64]bool) {
 		}
 		data, c := v.log.signed, v.log.head
 		if size != v.log.head.Size {
-			if size > v.log.size || unfit[size] {
+			if unfit[size] {
 				continue // told
 			}
 			var ok bool
 			if data, c, ok = v.readCheckpoint(ctx, size); !ok {
+				continue
+			}
+			if size > v.log.size {
+				v.checkBeyond(data, c)
 				continue
 			}
 		}
@@ -411,6 +415,17 @@ func (v *verifier) checkCheckpoints(ctx context.Context, unfit map[int64]bool) {
 			v.log.anchored[c.Size] = data
 		}
 		v.otherVersions(ctx, size)
+	}
+}
+
+// checkBeyond checks who signed a checkpoint whose leaves are not all there, which is told.
+func (v *verifier) checkBeyond(data []byte, c logs.Checkpoint) {
+	if !v.log.present {
+		return
+	}
+	key := v.log.keyring.Current()
+	if _, err := logs.OpenCheckpoint(data, key); err != nil {
+		v.add(Finding{Code: codeCheckpoint, Key: logs.CheckpointKey(c.Size), Expected: "a checkpoint signed by " + key.String(), Found: err.Error()})
 	}
 }
 

@@ -111,10 +111,13 @@ func (d *deepDay) rowsOfPart(ctx context.Context, p *deepPart, yield func(row []
 	if err != nil {
 		return errStopped
 	}
-	rows.quiet = true
 	defer rows.close()
+	var e event.Event
 	for rows.next(ctx) {
-		if err := yield(rows.row, &rows.e); err != nil {
+		if err := jsonl.ParseRow(rows.row, &e); err != nil {
+			return errStopped // told where the part was compared
+		}
+		if err := yield(rows.row, &e); err != nil {
 			return err
 		}
 	}

@@ -82,6 +82,8 @@ func (w *walk) trail(ctx context.Context) {
 	}
 	w.previousKnown = true // the first seal follows none
 	w.pendingKnown = true
+	ahead := &readAhead{w: w}
+	defer ahead.wait()
 	next := uint64(1)
 	for i, n := range w.list.numbers {
 		for ; next < n && next <= w.loggedTo(); next++ {
@@ -92,7 +94,7 @@ func (w *walk) trail(ctx context.Context) {
 			w.unknownDays = true
 		}
 		w.flushAbsent()
-		w.seal(ctx, n, w.list.has[i], i == len(w.list.numbers)-1)
+		w.seal(ctx, ahead.next(ctx), i == len(w.list.numbers)-1)
 		next = n + 1
 		if ctx.Err() != nil {
 			return
@@ -175,34 +177,27 @@ func (w *walk) about(n uint64, key string) Finding {
 }
 
 // seal checks one seal.
-func (w *walk) seal(ctx context.Context, n uint64, has uint8, newest bool) {
-	v := w.v
+func (w *walk) seal(ctx context.Context, r *sealRead, newest bool) {
+	v, n := w.v, r.n
 	w.report.Seals++
 	leaf := w.leaf(n)
-	dir := sealDir(w.encoded, n)
-	manifestAt, noteAt := located{key: dir + manifestName}, located{key: dir + noteName}
-	if has&hasManifest != 0 {
-		manifestAt = v.locate(manifestAt.key, w.about(n, ""))
-	}
-	if has&hasNote != 0 {
-		noteAt = v.locate(noteAt.key, w.about(n, ""))
-	}
 	var signed []byte
-	if noteAt.there {
-		data, err := v.read(ctx, noteAt, seal.MaxNote)
-		if err != nil {
-			v.fault(err, w.about(n, noteAt.key), codeNoteMissing, codeNoteSignature)
+	if r.noteAt.there {
+		if r.noteErr != nil {
+			v.fault(r.noteErr, w.about(n, r.noteAt.key), codeNoteMissing, codeNoteSignature)
+		} else {
+			signed = r.note
 		}
-		signed = data
 	}
-	m, data := w.manifest(ctx, n, manifestAt)
+	m := w.manifest(r)
+	data := r.manifest
 	if m == nil {
-		w.withoutManifest(ctx, n, leaf, signed)
+		w.withoutManifest(n, leaf, signed)
 		return
 	}
 	hash := seal.Sum(data)
 	about := Finding{Trail: m.Trail, Seal: n, Day: &m.Day}
-	if w.name == "" {
+	if w.name == "" && seal.EncodeName(m.Trail) == w.encoded {
 		w.name = m.Trail
 	}
 	w.place(m, n, about)
@@ -211,12 +206,12 @@ func (w *walk) seal(ctx context.Context, n uint64, has uint8, newest bool) {
 	switch {
 	case signed != nil:
 		v.checkNote(m, data, signed, leaf, about)
-	case noteAt.there || has&hasNote != 0: // unreadable or hidden, which is told
+	case r.has&hasNote != 0: // unreadable or hidden, which is told
 	case newest && leaf == nil:
-		about.Key, about.Code, about.Expected, about.Found = noteAt.key, codeSealIncomplete, "a signed note", "nothing"
+		about.Key, about.Code, about.Expected, about.Found = r.noteAt.key, codeSealIncomplete, "a signed note", "nothing"
 		v.add(about)
 	default:
-		about.Key = noteAt.key
+		about.Key = r.noteAt.key
 		about.Expected = "a signed note"
 		v.fault(sink.ErrNotExist, about, codeNoteMissing, codeNoteMissing)
 	}
@@ -224,27 +219,26 @@ func (w *walk) seal(ctx context.Context, n uint64, has uint8, newest bool) {
 	w.order(m, about)
 	w.tell(m, about)
 	w.files(m, leaf)
-	v.lockedAsLongAs(m, []located{manifestAt, noteAt})
+	v.lockedAsLongAs(m, []located{r.manifestAt, r.noteAt})
 }
 
-// manifest reads a manifest; nil if it is not one.
-func (w *walk) manifest(ctx context.Context, n uint64, at located) (*seal.Manifest, []byte) {
-	v := w.v
+// manifest takes a manifest apart; nil if it is not one.
+func (w *walk) manifest(r *sealRead) *seal.Manifest {
+	v, n, at, data := w.v, r.n, r.manifestAt, r.manifest
 	about := w.about(n, at.key)
 	about.Expected = "the seal's manifest"
 	if leaf := w.leaf(n); leaf != nil {
 		about.Expected = "SHA-256 " + leaf.manifest.String()
 	}
 	if !at.there {
-		if v.inv.find(at.key) == nil {
+		if r.has&hasManifest == 0 { // a marker is told
 			v.fault(sink.ErrNotExist, about, codeManifestMissing, codeManifestInvalid)
 		}
-		return nil, nil
+		return nil
 	}
-	data, err := v.read(ctx, at, seal.MaxManifest)
-	if err != nil {
-		v.fault(err, about, codeManifestMissing, codeManifestInvalid)
-		return nil, nil
+	if r.manifestErr != nil {
+		v.fault(r.manifestErr, about, codeManifestMissing, codeManifestInvalid)
+		return nil
 	}
 	m, err := seal.ParseManifest(data)
 	if err != nil {
@@ -257,9 +251,9 @@ func (w *walk) manifest(ctx context.Context, n uint64, at located) (*seal.Manife
 			about.Code, about.Expected, about.Found = codeLogMismatch, "SHA-256 "+leaf.manifest.String(), seal.Sum(data).String()
 			v.add(about)
 		}
-		return nil, nil
+		return nil
 	}
-	return m, data
+	return m
 }
 
 // schemaOf reads which schema version an object claims to be of.
@@ -276,7 +270,7 @@ func schemaOf(data []byte) (int64, bool) {
 // place checks that a manifest lies where it belongs.
 func (w *walk) place(m *seal.Manifest, n uint64, about Finding) {
 	about.Key = sealDir(w.encoded, n) + manifestName
-	if seal.EncodeName(m.Trail) != w.encoded || w.name != m.Trail {
+	if w.name != m.Trail {
 		about.Code, about.Expected, about.Found = codeWrongTrail, "trail "+w.label(), "trail "+m.Trail
 		w.v.add(about)
 	}
@@ -551,7 +545,7 @@ func (w *walk) holes() {
 }
 
 // withoutManifest goes on where there is no manifest that could be read: its note, if it is good, lists the files.
-func (w *walk) withoutManifest(ctx context.Context, n uint64, leaf *loggedSeal, signed []byte) {
+func (w *walk) withoutManifest(n uint64, leaf *loggedSeal, signed []byte) {
 	v := w.v
 	w.previousKnown, w.pendingKnown = false, false
 	if leaf != nil {

@@ -80,7 +80,9 @@ type verifier struct {
 
 	inv  *inventory
 	keys map[string]seal.PublicKey // the files under keys/, by ID
-	log  *logState                 // never nil; see there
+	// keysTold are IDs of keys whose file was reported as missing.
+	keysTold map[string]bool
+	log      *logState // never nil; see there
 	// unsigned and signed say which kinds of seals were met.
 	unsigned, signed bool
 
@@ -101,7 +103,7 @@ type verifier struct {
 // Run verifies a store, which must be a sink.Lister. The error is of what was asked, or that nothing could be read at all; whatever is wrong
 // with the store is in the report.
 func Run(ctx context.Context, store sink.Store, o *Options) (*Report, error) {
-	v := &verifier{store: store, keys: map[string]seal.PublicKey{}, keyLocks: map[string]sink.Lock{}}
+	v := &verifier{store: store, keys: map[string]seal.PublicKey{}, keyLocks: map[string]sink.Lock{}, keysTold: map[string]bool{}}
 	if o != nil {
 		v.o = *o
 	}
@@ -232,8 +234,11 @@ func (v *verifier) fault(err error, about Finding, missing, invalid string) {
 }
 
 func (v *verifier) tell(read int64) {
-	n := v.bytes.Add(read)
-	v.o.Progress(Progress{Bytes: n, Total: v.inv.bytes, Files: v.files.Load()})
+	n, total := v.bytes.Add(read), v.inv.bytes
+	if v.o.Deep {
+		total *= 2 // what is compared is read again
+	}
+	v.o.Progress(Progress{Bytes: n, Total: total, Files: v.files.Load()})
 }
 
 // readKeys reads the files under keys/.
@@ -270,9 +275,10 @@ func (v *verifier) keyNeeded(id string, about Finding) {
 		v.inv.explain(about.Key)
 		return
 	}
-	if v.inv.find(about.Key) != nil {
-		return // it is at fault, which is told
+	if v.inv.find(about.Key) != nil || v.keysTold[id] {
+		return // it is at fault, or gone, which is told
 	}
+	v.keysTold[id] = true
 	about.Code, about.Expected, about.Found = codeKeyMissing, "the public key "+id, "nothing"
 	if v.o.Partial {
 		about.Code, about.Expected = codeAbsent, ""

@@ -333,6 +333,7 @@ func TestHostileSizes(t *testing.T) {
 	}
 	s.Overwrite(logs.CheckpointKey(logs.MaxSize), huge, sink.Lock{})
 	s.Overwrite("seals/acme/18446744073709551615/manifest.json", []byte("{}"), sink.Lock{})
+	s.Overwrite("seals/acme/281474976710656/manifest.json", []byte("{}"), sink.Lock{})
 	s.Overwrite("seals/acme/99999999999999999999/manifest.json", []byte("{}"), sink.Lock{})
 	s.Overwrite("log/tile/0/x999/x999/999.p/7", []byte("{}"), sink.Lock{})
 	s.Overwrite("log/next/999999999999", []byte("{}"), sink.Lock{})
