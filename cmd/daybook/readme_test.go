@@ -352,14 +352,14 @@ func TestReportIsDocumented(t *testing.T) {
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "cut.jsonl.gz"), "\x1f\x8b\x08")
-	writeFile(t, filepath.Join(dir, "two.yaml"), "trails: [{name: one, org: acme}, {name: two, org: acme}]\nstore: {url: ./two}\n")
+	writeFile(t, filepath.Join(dir, "two.yaml"), "trails: [{name: one, org: acme}, {name: two, org: acme}]\nstore: {url: ./two}\nanchors: [{name: there, store: ./anchors}, {name: gone, syslog: 'tcp://127.0.0.1:1'}]\n")
 	printed := map[string]bool{}
 	for _, args := range [][]string{
 		{filepath.Join(quickstart, "day"), "--as-of", "2026-03-11"},
 		{filepath.Join(quickstart, "day")},
 		{filepath.Join(quickstart, "late"), filepath.Join(quickstart, "broken")},
 		{"cut.jsonl.gz"},
-		{filepath.Join(quickstart, "day"), "--config", "two.yaml"},
+		{filepath.Join(quickstart, "day"), "--config", "two.yaml", "--gap", "2020-01-01T00:00:00Z/2020-01-01T01:00:00Z=down"},
 	} {
 		cmd := exec.Command("daybook", append([]string{"export", "--json"}, args...)...)
 		cmd.Dir = dir
