@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,13 +70,34 @@ key: %s
 				}
 			}
 			versions := server.Versions(t, "audit", "prod/")
-			if len(versions) != 8 { // five formats, manifest, note and key
+			if len(versions) != 12 { // five formats, manifest, note and key; the log's step, entries, tile and checkpoint
 				t.Errorf("%d objects: %v", len(versions), versions)
 			}
 			for _, v := range versions {
 				if mode, until := server.Lock(t, "audit", v); mode != "COMPLIANCE" || until.Before(before.Add(24*time.Hour-time.Second)) {
 					t.Errorf("%s is locked %q until %v", v.Key, mode, until)
 				}
+			}
+			var report struct {
+				ExitCode int `json:"exit_code"`
+				Levels   struct {
+					Files struct{ Intact, Deep, Locks bool }
+					Chain struct{ Intact, Signed, Logged bool }
+				}
+				Counts struct{ Compared int64 }
+			}
+			if err := json.Unmarshal(daybook("verify", "--json", "--deep", "--config", config, "--key", filepath.Join(dir, "keys", "signing.key.pub")), &report); err != nil {
+				t.Fatal(err)
+			}
+			if l := report.Levels; report.ExitCode != 0 || !l.Files.Intact || !l.Files.Deep || !l.Files.Locks || !l.Chain.Intact || !l.Chain.Signed || !l.Chain.Logged || report.Counts.Compared != 4*2122 {
+				t.Errorf("verify says %+v", report)
+			}
+			// What is in front of a sealed file shows, though nothing of it was lost.
+			server.Hide(t, "audit", versions[0].Key)
+			cmd := exec.Command(binary, "verify", "--config", config)
+			cmd.Env = append(os.Environ(), "TEST_ACCESS_KEY="+server.AccessKey, "TEST_SECRET_KEY="+server.SecretKey)
+			if out, _ := cmd.Output(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "delete-marker") {
+				t.Errorf("with a delete marker in front of %s verify ends with %d:\n%s", versions[0].Key, cmd.ProcessState.ExitCode(), out)
 			}
 		})
 	}
