@@ -1,3 +1,0 @@
-package verify_test
-import ("testing";"time";"os";"fmt";"syscall";"daybook/batch/verify";"daybook/sink/file")
-func TestBenchPeek(t *testing.T){ s,_:=file.New(os.Getenv("VSTORE"),nil); b:=time.Now(); r,err:=verify.Run(t.Context(),s,&verify.Options{Deep:os.Getenv("VDEEP")!=""}); if err!=nil{t.Fatal(err)}; d:=time.Since(b); r.WriteText(os.Stdout); var u syscall.Rusage; syscall.Getrusage(0,&u); fmt.Printf("took %v, %.0f MB/s, rows/s %.0f, compared/s %.0f maxrss %d MB cpu %v\n", d, float64(r.Counts.Bytes)/1e6/d.Seconds(), float64(r.Counts.Rows)/d.Seconds(), float64(r.Counts.Compared)/d.Seconds(), u.Maxrss>>10, time.Duration(u.Utime.Nano())) }
