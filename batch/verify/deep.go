@@ -363,6 +363,7 @@ func (c *check) begin() error {
 	if unpacked.zstd != nil {
 		c.closers = append(c.closers, func() error { unpacked.zstd.Close(); return nil })
 	}
+	text = cutText{text}
 	switch c.f.Format {
 	case formats.CSV.Name:
 		c.checker = csv.NewChecker(text)
@@ -399,6 +400,17 @@ func (c *check) beginParquet() error {
 	}
 	c.checker = parquet.NewChecker(temp.File, c.f.Size, file)
 	return err
+}
+
+// cutText is the text of a rendering. That what it was packed in ends too early is not the end of its rows.
+type cutText struct{ io.Reader }
+
+func (t cutText) Read(p []byte) (int, error) {
+	n, err := t.Reader.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = &formats.Malformed{Reason: "it is cut off"}
+	}
+	return n, err
 }
 
 // noChecker stands for one that was not made.
