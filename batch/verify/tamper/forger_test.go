@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -31,6 +32,8 @@ type forger struct {
 	w *world
 	// o is what the auditor holds.
 	o *verify.Options
+	// at is the object that a finding must name, if it is set.
+	at string
 }
 
 func (f *forger) must(err error) {
@@ -59,8 +62,23 @@ func (f *forger) move(from, to string) {
 	f.t.Helper()
 	data, lock := f.Bytes(from), f.History(from)[0].Lock
 	f.Erase(from)
-	f.Erase(to)
+	if len(f.History(to)) > 0 {
+		f.Erase(to)
+	}
 	f.Overwrite(to, data, lock)
+}
+
+// rekey gives the files of a manifest the names that its trail, day and addendum make.
+func (f *forger) rekey(m *seal.Manifest) {
+	f.t.Helper()
+	for i := range m.Files {
+		name, err := m.Files[i].Name(m)
+		f.must(err)
+		if to := seal.FileKey(name); to != m.Files[i].Key {
+			f.move(m.Files[i].Key, to)
+			m.Files[i].Key, m.Files[i].Version = to, f.History(to)[0].ID
+		}
+	}
 }
 
 // eraseAll removes every object whose key has the prefix.
@@ -155,11 +173,12 @@ type forgery struct {
 	drop func(m *seal.Manifest) bool
 	// entries changes the leaves of the log before they are put under checkpoints.
 	entries func(entries [][]byte) [][]byte
-	// noLog leaves the log as it is.
-	noLog bool
+	// noLog leaves the log as it is, keepAnchors the receipts of the checkpoints that were.
+	noLog, keepAnchors bool
 }
 
-// forge rewrites history from the first seal that changes: manifests are chained, notes signed and the log made anew, all with the right keys.
+// forge rewrites history from the first seal that changes: manifests are chained, notes signed and the log made anew, all with the right keys. What witnesses
+// and time-stamping authorities said of the log as it was is removed.
 func (f *forger) forge(by forgery) {
 	f.t.Helper()
 	type trail struct {
@@ -187,6 +206,9 @@ func (f *forger) forge(by forgery) {
 		sizes[len(sizes)-1] = int64(len(entries))
 	}
 	f.relog(entries, slices.Compact(sizes))
+	if !by.keepAnchors {
+		f.noAnchors()
+	}
 }
 
 // reseal forges one seal, and returns its leaf; nil if it is left out.
@@ -237,7 +259,7 @@ func (f *forger) relog(entries [][]byte, sizes []int64) *verifytest.Builder {
 			f.Erase(key)
 		}
 	}
-	b := verifytest.NewUnsigned(f.t, &behind{f}, sink.Compliance)
+	b := f.builder()
 	b.Key, b.Clock = f.w.first, f.w.base.Start()
 	for i, entry := range entries {
 		b.Entry(entry)
@@ -252,6 +274,11 @@ func (f *forger) relog(entries [][]byte, sizes []int64) *verifytest.Builder {
 		}
 	}
 	return b
+}
+
+// builder writes into the copy, past all that the store would refuse.
+func (f *forger) builder() *verifytest.Builder {
+	return verifytest.NewUnsigned(f.t, &behind{f}, sink.Compliance)
 }
 
 // noAnchors removes what would give him away to an auditor who holds nothing.
@@ -305,10 +332,15 @@ func (f *forger) pack(key string, content []byte) []byte {
 	return content
 }
 
-// edit changes what a file holds, and nothing else.
+// edit changes what a file holds, and nothing else. The file gets another size, as it nearly always would, so that what is found does not hang on luck.
 func (f *forger) edit(key string, change func(content []byte) []byte) {
 	f.t.Helper()
-	f.Replace(key, f.pack(key, change(f.unpack(key))))
+	content := change(f.unpack(key))
+	data := f.pack(key, content)
+	if half := len(content) / 2; len(data) == len(f.Bytes(key)) { // frames and members that follow each other are one file
+		data = append(f.pack(key, content[:half]), f.pack(key, content[half:])...)
+	}
+	f.Replace(key, data)
 }
 
 // claim makes a file's entry in a manifest say what the file is now. rows also counts the rows of evidence and takes their root.
@@ -362,21 +394,29 @@ func (f *forger) render(m *seal.Manifest, class string, part int, events []event
 		if file.Class != class || file.Part != part {
 			continue
 		}
-		m.Counts.Written += (int64(len(events)) - file.Rows) * int64(toInt(format == formats.JSONL))
-		m.Counts.Read += (int64(len(events)) - file.Rows) * int64(toInt(format == formats.JSONL))
+		if format == formats.JSONL {
+			more := int64(len(events)) - file.Rows
+			m.Counts.Written, m.Counts.Read = m.Counts.Written+more, m.Counts.Read+more
+		}
 		file.Rows = int64(len(events))
 		file.First, file.Last = span(events)
 		if len(only) == 0 || slices.Contains(only, format) {
-			content := f.w.Render(format, formats.File{Trail: m.Trail, Class: class, Day: m.Day.Day, Addendum: m.Addendum}, events)
+			content := f.builder().Render(format, formats.File{Trail: m.Trail, Class: class, Day: m.Day.Day, Addendum: m.Addendum}, events)
 			f.Replace(file.Key, f.pack(file.Key, content))
 			f.claim(file, true)
 		}
 	}
 }
 
-func toInt(b bool) int {
-	if b {
-		return 1
+// span returns the first and the last time of events.
+func span(events []event.Event) (first, last time.Time) {
+	for i, e := range events {
+		if i == 0 || e.Time.Before(first) {
+			first = e.Time
+		}
+		if e.Time.After(last) {
+			last = e.Time
+		}
 	}
-	return 0
+	return first, last
 }

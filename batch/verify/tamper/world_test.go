@@ -158,16 +158,14 @@ func (w *world) startWitness(t testing.TB) {
 		t.Fatal(err)
 	}
 	var keys []string
-	policy := ""
 	for _, k := range []seal.Key{w.first, w.second} {
 		named, err := k.Public().Named(verifytest.Origin)
 		if err != nil {
 			t.Fatal(err)
 		}
 		keys = append(keys, named.VerifierKey())
-		policy += "log " + named.VerifierKey() + "\n"
 	}
-	w.policy = fmt.Appendf(nil, "%switness auditor %s\nquorum auditor\n", policy, vkey)
+	w.policy = fmt.Appendf(nil, "log %s\nwitness auditor %s\nquorum auditor\n", keys[1], vkey)
 	handler, err := witness.New(witness.Options{Dir: filepath.Join(dir, "state"), Signer: key, Logs: []witness.Log{{Origin: verifytest.Origin, Keys: keys}}})
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +190,9 @@ func (w *world) anchor(t testing.TB, size int64, anchors ...anchor.Anchor) {
 	for _, a := range anchors {
 		receipt, err := a.Submit(t.Context(), anchor.Submission{
 			Origin: verifytest.Origin, Size: size, Checkpoint: w.checkpoints[size],
-			Prove: func(_ context.Context, old int64) (xtlog.TreeProof, error) { return xtlog.ProveTree(size, old, w.Builder) },
+			Prove: func(_ context.Context, old int64) (xtlog.TreeProof, error) {
+				return xtlog.ProveTree(size, old, w.Builder)
+			},
 		})
 		if err != nil {
 			t.Fatalf("%s: %v", a.Name(), err)
