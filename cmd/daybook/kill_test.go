@@ -107,6 +107,11 @@ key: %s
 		}
 		longest = max(longest, time.Since(started))
 		checkBucket(t, server, prefix, want)
+		verify := exec.Command(binary, "verify", "--deep", "--config", config, "--key", filepath.Join(dir, "keys", "signing.key.pub"))
+		verify.Env = append(os.Environ(), "TEST_ACCESS_KEY="+server.AccessKey, "TEST_SECRET_KEY="+server.SecretKey)
+		if out, err := verify.CombinedOutput(); err != nil {
+			t.Errorf("verify: %v\n%s", err, out)
+		}
 		if t.Failed() {
 			t.Fatalf("after %d kills", killed)
 		}
