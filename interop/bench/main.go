@@ -1,6 +1,6 @@
 // Command bench measures `daybook export` on a day of generated events, and beside it DuckDB doing its part of the same job.
 //
-//	go run ./bench [-events N] [-runs N] [-triple] [-skip-duckdb] [-json] [-dir DIR] [-keep] [-daybook BINARY]
+//	go run ./bench [-events N] [-runs N] [-triple] [-verify GB] [-skip-duckdb] [-skip-export] [-json] [-dir DIR] [-keep] [-daybook BINARY]
 //
 // Daybook reads the files, redacts, sorts, removes redeliveries, and writes five formats and a signed seal. DuckDB reads the same files, sorts, removes
 // redeliveries by id, and writes two of the formats: CSV.gz and Parquet (one after the other, both at once, and with CSV.zst, at which it is faster). Each
@@ -51,7 +51,9 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.bin, "daybook", "", "the daybook binary to measure (default: built from this repository)")
 	flags.BoolVar(&o.keep, "keep", false, "keep the output of the last runs")
 	flags.BoolVar(&o.skipDuckDB, "skip-duckdb", false, "measure Daybook alone")
+	flags.BoolVar(&o.skipExport, "skip-export", false, "measure nothing but -verify")
 	flags.BoolVar(&o.triple, "triple", false, "measure the memory of a day three times as large, too")
+	flags.IntVar(&o.verifyGB, "verify", 0, "measure verify too, on a store of so many `GB`, beside sha256sum")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -62,8 +64,10 @@ func run(ctx context.Context, args []string) error {
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case o.events < 1 || o.runs < 1:
-		return errors.New("-events and -runs must be 1 at least")
+	case o.events < 1 || o.runs < 1 || o.verifyGB < 0:
+		return errors.New("-events and -runs must be 1 at least, -verify not negative")
+	case o.skipExport && (o.verifyGB == 0 || o.triple):
+		return errors.New("-skip-export leaves -verify alone to be measured")
 	}
 	report, err := o.measure(ctx)
 	if err != nil {
@@ -80,7 +84,9 @@ type options struct {
 	dir              string
 	keep             bool
 	skipDuckDB       bool
+	skipExport       bool
 	triple           bool
+	verifyGB         int
 	self, bin, work  string
 	inputs, inputs3x []string
 }
@@ -101,8 +107,11 @@ func (o *options) measure(ctx context.Context) (_ *report, err error) {
 		return nil, err
 	}
 	r := &report{Machine: machine(), Events: o.events, Files: len(o.inputs), InputBytes: sizeOf(o.inputs)}
-	contestants := []*contestant{{Name: daybookName, run: o.daybook}}
-	if !o.skipDuckDB {
+	var contestants []*contestant
+	if !o.skipExport {
+		contestants = append(contestants, &contestant{Name: daybookName, run: o.daybook})
+	}
+	if !o.skipDuckDB && !o.skipExport {
 		for _, v := range duckVariants {
 			contestants = append(contestants, &contestant{Name: v.name, run: func(ctx context.Context, dir string) (usage, error) { return o.duckDB(ctx, v, dir) }})
 		}
@@ -128,7 +137,7 @@ func (o *options) measure(ctx context.Context) (_ *report, err error) {
 		c.Median = medianOf(c.Runs)
 		r.Contestants = append(r.Contestants, *c)
 	}
-	if !o.skipDuckDB {
+	if !o.skipDuckDB && !o.skipExport {
 		if r.Counts, err = o.counts(ctx); err != nil {
 			return nil, err
 		}
@@ -144,6 +153,11 @@ func (o *options) measure(ctx context.Context) (_ *report, err error) {
 		}
 		o.log("three times as many events: %.2f s, %d MB\n", u.Wall, u.PeakRSS>>20)
 		r.Triple = &u
+	}
+	if o.verifyGB > 0 {
+		if err := o.measureVerify(ctx, r); err != nil {
+			return nil, err
+		}
 	}
 	r.judge()
 	return r, nil
