@@ -77,7 +77,7 @@ func Codes() []Code {
 		{codeFuture, Altered, "A seal or a leaf of the log is of the future.", "Check the clock here; if it is right, the exporter's was wrong or the seal was forged."},
 		{codeTimeOrder, Altered, "The times of seals and of the log's leaves do not go forward.", "The exporter's clock was set back, or the seal was back-dated."},
 		{codeGap, Note, "A manifest declares a time for which events may be missing, with the reason.", "Read the reason."},
-		{codeDayUnsealed, Note, "Between the first and the last sealed day of a trail there are days without a seal.", "An export of chosen days leaves such holes; a standing trail does not: ask why."},
+		{codeDayUnsealed, Note, "Between the first and the last sealed day of a trail there are days, or ends of days, without a seal.", "An export of chosen days leaves such holes; a standing trail does not: ask why."},
 		{codeLookAlike, Note, "Two trails have names that look alike.", "Make sure which of them you mean."},
 		{codeUnsigned, Note, "The seals are not signed: whoever can write to the store can make others.", "Nothing but the store's locks protects them. Sign seals."},
 		{codeUnsignedSeal, Altered, "A seal is not signed, in a store whose seals are.", "Do not trust the seal. Ask who runs the exporter."},

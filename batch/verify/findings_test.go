@@ -153,6 +153,12 @@ func damages() []damage {
 			s.Erase(firstCSV)
 			s.Overwrite(firstCSV, data, lock)
 		}},
+		{name: "other versions in a file's place", want: []string{"version-missing"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			data, lock := s.Bytes(firstCSV), s.History(firstCSV)[0].Lock
+			s.Erase(firstCSV)
+			s.Overwrite(firstCSV, data, lock)
+			s.Overwrite(firstCSV, data, lock)
+		}},
 		{name: "a delete marker over a file", want: []string{"delete-marker"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Hide(firstCSV)
 		}},
@@ -170,6 +176,16 @@ func damages() []damage {
 			b.Seal(oneDay(1))
 			day := seal.Date{Day: verifytest.Day(1)}
 			b.Leaf(&logs.Leaf{Type: logs.TypeHold, Hold: &logs.HoldLeaf{Action: logs.HoldPut, Trail: verifytest.Acme, From: day, To: day, Reason: "case 7", By: "counsel"}})
+			b.Publish()
+			s.Erase(firstCSV)
+			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 2, 0) }
+		}},
+		{name: "a file is gone after its time when a hold was released", want: []string{"file-expired"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			b.Seal(oneDay(1))
+			day := seal.Date{Day: verifytest.Day(1)}
+			for _, action := range []string{logs.HoldPut, logs.HoldRelease} {
+				b.Leaf(&logs.Leaf{Type: logs.TypeHold, Hold: &logs.HoldLeaf{Action: action, Trail: verifytest.Acme, From: day, To: day, Reason: "case 7", By: "counsel"}})
+			}
 			b.Publish()
 			s.Erase(firstCSV)
 			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 2, 0) }
@@ -362,6 +378,26 @@ func damages() []damage {
 			key := logs.CheckpointKey(5)
 			s.Replace(key, bytes.Replace(s.Bytes(key), s.Bytes(key)[len(s.Bytes(key))-12:], []byte("AAAAAAAAAAA\n"), 1))
 		}},
+		{name: "a checkpoint that is none", want: []string{"checkpoint-invalid"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			s.Replace(logs.CheckpointKey(5), append(s.Bytes(logs.CheckpointKey(5)), "more\n"...))
+		}},
+		{name: "a checkpoint of a stranger", want: []string{"checkpoint-invalid", "log-object-missing"}, good: func(t *testing.T, s *sinktest.Memory, g *verifytest.Good, _ *verify.Options) {
+			forged, err := logs.SignCheckpoint(logs.Checkpoint{Origin: verifytest.Origin, Size: 30, Root: seal.Sum([]byte("x"))}, g.NewKey("stranger"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Overwrite(logs.CheckpointKey(30), forged, sink.Lock{})
+		}},
+		{name: "what follows a checkpoint", want: []string{"log-altered"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			s.FlipBit(logs.NextKey(5), 8*400)
+		}},
+		{name: "the tail is cut off", want: []string{"log-cut"}, good: func(_ *testing.T, s *sinktest.Memory, g *verifytest.Good, o *verify.Options) {
+			cutTail(s)
+			o.Checkpoints = [][]byte{g.Head}
+		}},
+		{name: "the tail is cut off and nobody holds it", want: []string{"head-unanchored"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			cutTail(s)
+		}},
 		{name: "a second history", want: []string{"log-forked", "newer-version"}, good: func(t *testing.T, s *sinktest.Memory, g *verifytest.Good, _ *verify.Options) {
 			forged, err := logs.SignCheckpoint(logs.Checkpoint{Origin: verifytest.Origin, Size: 5, Root: seal.Sum([]byte("x"))}, g.First)
 			if err != nil {
@@ -503,6 +539,15 @@ func damages() []damage {
 			s.Erase(firstEvidence)
 			o.Deep, o.Partial = true, true
 		}},
+	}
+}
+
+// cutTail removes the newest seal and all that tells of it.
+func cutTail(s *sinktest.Memory) {
+	for _, key := range s.Keys() {
+		if strings.Contains(key, "addendum-0001") || strings.HasPrefix(key, "seals/acme/00000011/") || strings.HasSuffix(key, ".p/23") || key == logs.CheckpointKey(23) || key == logs.NextKey(22) {
+			s.Erase(key)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,8 +98,8 @@ func (v *verifier) lockedAsLongAs(m *seal.Manifest, control []located) {
 	v.keyLocks[m.Key] = stronger(v.keyLocks[m.Key], want)
 }
 
-// checkControlLocks checks the locks of keys and log. A key is needed as long as any seal that it signed; an object of the log as long as those that were in
-// it when it was written.
+// checkControlLocks checks the locks of keys and log. A key is needed as long as any seal that it signed; an object of the log as long as those that
+// it was first put for.
 func (v *verifier) checkControlLocks(ctx context.Context) {
 	if !v.inv.versions {
 		if v.locked {
@@ -113,21 +114,35 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 		}
 	}
 	needed := v.log.locks()
-	upTo := func(size int64) sink.Lock {
-		if size = min(size, int64(len(needed))); size < 1 {
-			return sink.Lock{}
+	// since is what an object of the log needs that was first put with the first checkpoint of at least that size: what the files need of the seals that this
+	// checkpoint was the first to cover. Earlier seals are covered by earlier checkpoints, whose objects stay.
+	since := func(size int64) (lock sink.Lock) {
+		i, _ := slices.BinarySearch(v.log.sizes, size)
+		if i == len(v.log.sizes) {
+			return lock
 		}
-		return needed[size-1]
+		from := int64(0)
+		if i > 0 {
+			from = v.log.sizes[i-1]
+		}
+		for _, l := range needed[min(from, v.log.size):min(v.log.sizes[i], v.log.size)] {
+			lock = stronger(lock, l)
+		}
+		return lock
 	}
 	for _, size := range v.inv.checkpoints {
-		v.control = append(v.control, controlLock{located{key: logs.CheckpointKey(size), there: true}, upTo(size)})
+		if size <= v.log.size {
+			v.control = append(v.control, controlLock{located{key: logs.CheckpointKey(size), there: true}, since(size)})
+		}
 	}
 	for _, from := range v.inv.nexts {
-		v.control = append(v.control, controlLock{located{key: logs.NextKey(from), there: true}, upTo(from + 1)})
+		v.control = append(v.control, controlLock{located{key: logs.NextKey(from), there: true}, since(from + 1)})
 	}
 	for _, t := range v.inv.tiles {
-		end := (t.N*torchwood.TileWidth + int64(t.W)) << (torchwood.TileHeight * max(t.L, 0))
-		v.control = append(v.control, controlLock{located{key: logs.TileKey(t), there: true}, upTo(end)})
+		if level := max(t.L, 0); level <= maxLevel && t.N <= v.log.size {
+			end := (t.N*torchwood.TileWidth + int64(t.W)) << (torchwood.TileHeight * level)
+			v.control = append(v.control, controlLock{located{key: logs.TileKey(t), there: true}, since(end)})
+		}
 	}
 	var workers sync.WaitGroup
 	queue := make(chan controlLock)
@@ -140,7 +155,7 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	}
 	for _, c := range v.control {
 		if c.want.Mode != sink.None && ctx.Err() == nil {
-			if o := v.inv.find(c.at.key); o.state&explained != 0 {
+			if o := v.inv.find(c.at.key); o != nil && o.state&explained != 0 {
 				queue <- c
 			}
 		}
@@ -149,7 +164,7 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	workers.Wait()
 }
 
-// locks returns, for each leaf, the lock that the files of it and all before need.
+// locks returns, for each leaf, the lock that the files of its seal need.
 func (l *logState) locks() []sink.Lock {
 	list := make([]sink.Lock, l.size)
 	for _, t := range l.trails {
@@ -158,9 +173,6 @@ func (l *logState) locks() []sink.Lock {
 				list[s.index] = sink.Lock{Mode: s.mode, RetainUntil: time.Unix(s.retain, 0)}
 			}
 		}
-	}
-	for i := 1; i < len(list); i++ {
-		list[i] = stronger(list[i], list[i-1])
 	}
 	return list
 }

@@ -130,7 +130,11 @@ func (v *verifier) readLog(ctx context.Context) {
 		return
 	}
 	l.present = l.size > 0 && len(l.keyring.Keys()) > 0
-	l.sizes = slices.Clone(v.inv.checkpoints)
+	for _, size := range v.inv.checkpoints {
+		if size <= l.head.Size {
+			l.sizes = append(l.sizes, size)
+		}
+	}
 	v.finishLog(ctx)
 	v.reportLog()
 	v.checkCheckpoints(ctx, unfit)
@@ -540,23 +544,27 @@ func (v *verifier) neededTiles() []tlog.Tile {
 	return need
 }
 
+// maxLevel is the highest level of tiles that a log of logs.MaxSize leaves has.
+const maxLevel = 4
+
 // tileExpected reports whether a tile is one that the log made: a full one under its head, or a partial one of some checkpoint.
 func (v *verifier) tileExpected(t tlog.Tile) bool {
 	level := max(t.L, 0)
-	if t.H != torchwood.TileHeight || level > 6 {
+	if t.H != torchwood.TileHeight || level > maxLevel {
 		return false
 	}
-	span := int64(1) << (torchwood.TileHeight * level) // leaves that a hash of the tile stands for
-	end := (t.N*torchwood.TileWidth + int64(t.W)) * span
-	if t.N > v.log.size || end > v.log.size {
+	// Counted in hashes of the level: what a hostile key says must not overflow.
+	shift := torchwood.TileHeight * level
+	end := t.N*torchwood.TileWidth + int64(t.W)
+	if t.N > v.log.size || end > v.log.size>>shift {
 		return false
 	}
 	if t.W == torchwood.TileWidth {
 		return true
 	}
 	// A partial tile ends where a checkpoint did, or the part of one that its level can tell.
-	i, _ := slices.BinarySearch(v.log.sizes, end)
-	return i < len(v.log.sizes) && v.log.sizes[i] < end+span
+	i, _ := slices.BinarySearch(v.log.sizes, end<<shift)
+	return i < len(v.log.sizes) && v.log.sizes[i]>>shift == end
 }
 
 // checkBundle checks the entries of a bundle that is not the newest checkpoint's.

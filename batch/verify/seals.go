@@ -42,7 +42,7 @@ func (v *verifier) readSeals(ctx context.Context) {
 		names[seal.EncodeName(name)] = true
 	}
 	for _, encoded := range slices.Sorted(maps.Keys(names)) {
-		w := &walk{v: v, encoded: encoded, list: v.inv.trails[encoded], days: map[event.Day]int{}}
+		w := &walk{v: v, encoded: encoded, list: v.inv.trails[encoded], days: map[event.Day]int{}, ends: map[event.Day]time.Time{}}
 		w.trail(ctx)
 	}
 	close(v.tasks)
@@ -65,6 +65,8 @@ type walk struct {
 	pendingKnown  bool
 	sealedAt      time.Time
 	days          map[event.Day]int // how many seals a day has
+	// ends is how far the seals of a day reach.
+	ends map[event.Day]time.Time
 	unknownDays   bool              // a seal is missing of which not even the day is known
 
 	missing, missingTo uint64 // a run of seals that are not there
@@ -478,6 +480,9 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func (w *walk) order(m *seal.Manifest, about Finding) {
 	due := w.days[m.Day.Day]
 	w.days[m.Day.Day]++
+	if m.End.After(w.ends[m.Day.Day]) {
+		w.ends[m.Day.Day] = m.End
+	}
 	// Where seals are missing of which nothing is known, some may be of this day.
 	if m.Addendum == due || w.unknownDays && m.Addendum > due {
 		w.days[m.Day.Day] = m.Addendum + 1
@@ -525,13 +530,16 @@ func gapsOf(m *seal.Manifest) []seal.Gap {
 	return gaps
 }
 
-// holes lists days without a seal between the first and the last.
+// holes lists days, and ends of days, without a seal between the first and the last. The last day may not be over.
 func (w *walk) holes() {
 	if w.v.o.Partial || w.unknownDays || len(w.days) == 0 {
 		return
 	}
 	days := slices.Sorted(maps.Keys(w.days))
 	for i := 1; i < len(days); i++ {
+		if day := days[i-1]; !w.ends[day].IsZero() && w.ends[day].Before(day.End()) {
+			w.v.add(Finding{Code: codeDayUnsealed, Trail: w.label(), Day: &seal.Date{Day: day}, Found: fmt.Sprintf("%s to %s", stamp(w.ends[day]), stamp(day.End()))})
+		}
 		from, to := days[i-1]+1, days[i]-1
 		if from > to {
 			continue

@@ -250,10 +250,10 @@ func TestSplitByProject(t *testing.T) {
 		t.Run(fmt.Sprint(projects), func(t *testing.T) {
 			store := memory(t)
 			b := verifytest.New(t, store, sink.Compliance)
-			b.Split, b.PartRows = true, 7
+			b.Split, b.PartRows = true, 40
 			rows := verifytest.Rows("standard", verifytest.Day(1), 300)
 			for i := range rows {
-				rows[i].Set(event.ProjectID, fmt.Sprintf("p%d", i*i%projects))
+				rows[i].Set(event.ProjectID, fmt.Sprintf("p%d", i%projects))
 			}
 			b.Seal(verifytest.Seal{Trail: verifytest.Acme, Day: verifytest.Day(1), Rows: map[string][]event.Event{"standard": rows}})
 			b.Seal(verifytest.Seal{Trail: verifytest.Acme, Day: verifytest.Day(2)})
@@ -336,6 +336,8 @@ func TestHostileSizes(t *testing.T) {
 	s.Overwrite("seals/acme/281474976710656/manifest.json", []byte("{}"), sink.Lock{})
 	s.Overwrite("seals/acme/99999999999999999999/manifest.json", []byte("{}"), sink.Lock{})
 	s.Overwrite("log/tile/0/x999/x999/999.p/7", []byte("{}"), sink.Lock{})
+	s.Overwrite("log/tile/4/x008/x388/608", []byte("{}"), sink.Lock{}) // its last leaf is beyond 2^63
+	s.Overwrite("log/tile/4/x036/x028/x797/x018/963/000", []byte("{}"), sink.Lock{})
 	s.Overwrite("log/next/999999999999", []byte("{}"), sink.Lock{})
 	r := run(t, s, nil)
 	for _, want := range []string{"log-object-missing", "unlisted-object", "manifest-invalid", "seal-missing"} {
