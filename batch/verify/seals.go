@@ -66,8 +66,8 @@ type walk struct {
 	sealedAt      time.Time
 	days          map[event.Day]int // how many seals a day has
 	// ends is how far the seals of a day reach.
-	ends map[event.Day]time.Time
-	unknownDays   bool              // a seal is missing of which not even the day is known
+	ends        map[event.Day]time.Time
+	unknownDays bool // a seal is missing of which not even the day is known
 
 	missing, missingTo uint64 // a run of seals that are not there
 }
