@@ -294,6 +294,9 @@ func (b *behind) Put(_ context.Context, o sink.Object) (sink.Info, error) {
 	}
 	if len(b.History(o.Key)) > 0 {
 		b.Replace(o.Key, data)
+		if versions := b.History(o.Key); o.Lock.Covers(versions[len(versions)-1].Lock) {
+			b.SetLock(o.Key, o.Lock)
+		}
 	} else {
 		b.Overwrite(o.Key, data, o.Lock)
 	}

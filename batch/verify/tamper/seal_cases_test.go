@@ -175,6 +175,10 @@ func sealCases() []testCase {
 		{25, "Leave a hole between days, or let them overlap", []variant{
 			{does: "A day's range reaches into the next, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, folder: true, do: inManifest(acme, 4, func(m *seal.Manifest) { m.End = m.End.Add(time.Hour) })},
 			{does: "A day's range begins after midnight, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) { m.Start = m.Start.Add(time.Minute) })},
+			{does: "A day's range ends an hour before midnight, and no addendum covers the rest, signed with the right keys.", notes: []string{"day-unsealed"}, folder: true, do: func(f *forger) {
+				inManifest(acme, 4, func(m *seal.Manifest) { m.End = m.End.Add(-time.Hour) })(f)
+				f.at = ""
+			}},
 			{does: "A day's range says that it ends before its last event, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) { m.End = m.End.Add(-23 * time.Hour) })},
 		}},
 		{26, "Let the counts of a seal not add up", []variant{
