@@ -141,7 +141,7 @@ func (v *verifier) cosignature(line string, checkpoint []byte) (by string, at ti
 	if seconds, err := torchwood.CosignatureTimestamp(note.Signature{Name: name, Base64: encoded}); err == nil {
 		at = time.Unix(seconds, 0).UTC()
 	}
-	var known note.Verifiers = note.VerifierList()
+	known := note.VerifierList()
 	if v.policy != nil {
 		known = v.policy
 	}

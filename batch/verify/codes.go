@@ -9,15 +9,15 @@ import (
 type Status string
 
 const (
-	// Altered: what the store holds is not what was sealed. Exit code 1.
+	// Altered says: what the store holds is not what was sealed. Exit code 1.
 	Altered Status = "altered"
-	// Unreadable: something could not be read or understood, so that nothing can be said of it. Exit code 3.
+	// Unreadable says: something could not be read or understood, so that nothing can be said of it. Exit code 3.
 	Unreadable Status = "unreadable"
-	// Incomplete: nothing contradicts, but the level that was asked for is not reached. Exit code 2.
+	// Incomplete says: nothing contradicts, but the level that was asked for is not reached. Exit code 2.
 	Incomplete Status = "incomplete"
-	// Absent: not in this partial copy, and so not checked.
+	// Absent says: not in this partial copy, and so not checked.
 	Absent Status = "absent"
-	// Note: no fault, but an auditor should know.
+	// Note says: no fault, but an auditor should know.
 	Note Status = "note"
 )
 

@@ -168,10 +168,14 @@ func (d *deepDay) comparePart(ctx context.Context, p *deepPart) {
 	}
 	defer rows.close()
 	var checks []*check
+	defer func() {
+		for _, c := range checks {
+			c.close()
+		}
+	}()
 	for _, f := range p.renderings {
 		if c := d.open(ctx, f); c != nil {
 			checks = append(checks, c)
-			defer c.close()
 		}
 	}
 	lane := startLanes(checks)

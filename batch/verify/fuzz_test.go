@@ -54,7 +54,7 @@ func TestHashRowsHasALimit(t *testing.T) {
 
 func FuzzParseStep(f *testing.F) {
 	b := verifytest.New(f, nowhere{}, sink.None)
-	b.Leaf(leafOf(b))
+	b.Leaf(holdLeaf())
 	checkpoint := b.Checkpoint(2)
 	f.Add(int64(0), append(record16(checkpoint), append(record16(b.Leaves[0]), record16(b.Leaves[1])...)...))
 	f.Add(int64(1), append(record16(checkpoint), record16(b.Leaves[1])...))

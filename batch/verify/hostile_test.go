@@ -24,7 +24,7 @@ type nowhere struct{ sink.Store }
 
 func (nowhere) Put(context.Context, sink.Object) (sink.Info, error) { return sink.Info{}, nil }
 
-func leafOf(b *verifytest.Builder) *logs.Leaf {
+func holdLeaf() *logs.Leaf {
 	day := seal.Date{Day: verifytest.Day(1)}
 	return &logs.Leaf{Type: logs.TypeHold, Hold: &logs.HoldLeaf{Action: logs.HoldPut, Trail: "x", From: day, To: day, Reason: "r", By: "b"}}
 }

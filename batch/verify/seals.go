@@ -96,7 +96,7 @@ func (w *walk) trail(ctx context.Context) {
 			w.unknownDays = true
 		}
 		w.flushAbsent()
-		w.seal(ctx, ahead.next(ctx), i == len(w.list.numbers)-1)
+		w.seal(ahead.next(ctx), i == len(w.list.numbers)-1)
 		next = n + 1
 		if ctx.Err() != nil {
 			return
@@ -179,7 +179,7 @@ func (w *walk) about(n uint64, key string) Finding {
 }
 
 // seal checks one seal.
-func (w *walk) seal(ctx context.Context, r *sealRead, newest bool) {
+func (w *walk) seal(r *sealRead, newest bool) {
 	v, n := w.v, r.n
 	w.report.Seals++
 	leaf := w.leaf(n)
