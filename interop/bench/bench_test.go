@@ -24,7 +24,7 @@ func build(t *testing.T) string {
 // TestBench runs the whole of it on a small day, and looks at what is reported, not at how quick it was.
 func TestBench(t *testing.T) {
 	const events = 4000
-	args := []string{"-events", "4000", "-runs", "2", "-triple", "-json", "-dir", t.TempDir()}
+	args := []string{"-events", "4000", "-runs", "2", "-triple", "-verify", "0.003", "-json", "-dir", t.TempDir()}
 	contestants := 4
 	if db, err := duck.Open(); errors.Is(err, duck.ErrUnavailable) {
 		t.Logf("SKIPPED: DuckDB's part: %v", err)
@@ -54,8 +54,15 @@ func TestBench(t *testing.T) {
 			Runs   []usage `json:"runs"`
 			Median usage   `json:"median"`
 		} `json:"contestants"`
-		Counts  map[string][2]int64 `json:"counts"`
-		Triple  *usage              `json:"triple"`
+		Counts       map[string][2]int64 `json:"counts"`
+		Triple       *usage              `json:"triple"`
+		Verification struct {
+			Bytes     int64
+			Events    int64
+			SHA256Sum usage `json:"sha256sum"`
+			Verify    usage
+			Deep      usage
+		} `json:"verification"`
 		Targets []struct {
 			Name  string  `json:"name"`
 			Value float64 `json:"value"`
@@ -86,6 +93,10 @@ func TestBench(t *testing.T) {
 	}
 	if small, large := report.Contestants[0].Median.Sizes["csv"], report.Triple.Sizes["csv"]; large < 2*small {
 		t.Errorf("three times as many events make %d bytes of CSV, one makes %d", large, small)
+	}
+	v := report.Verification
+	if v.Bytes < 3e6 || v.Events < 2*events || v.SHA256Sum.Wall <= 0 || v.Verify.Wall <= 0 || v.Deep.Wall <= 0 || v.Verify.RSS < 1<<20 {
+		t.Errorf("verification: %+v", v)
 	}
 	for _, target := range report.Targets {
 		if target.Value <= 0 {

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	flags.BoolVar(&o.skipDuckDB, "skip-duckdb", false, "measure Daybook alone")
 	flags.BoolVar(&o.skipExport, "skip-export", false, "measure nothing but -verify")
 	flags.BoolVar(&o.triple, "triple", false, "measure the memory of a day three times as large, too")
-	flags.IntVar(&o.verifyGB, "verify", 0, "measure verify too, on a store of so many `GB`, beside sha256sum")
+	flags.Float64Var(&o.verifyGB, "verify", 0, "measure verify too, on a store of so many `GB`, beside sha256sum")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -86,7 +86,7 @@ type options struct {
 	skipDuckDB       bool
 	skipExport       bool
 	triple           bool
-	verifyGB         int
+	verifyGB         float64
 	self, bin, work  string
 	inputs, inputs3x []string
 }

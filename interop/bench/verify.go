@@ -23,7 +23,7 @@ type verification struct {
 func (o *options) measureVerify(ctx context.Context, r *report) error {
 	store := filepath.Join(o.work, "verified")
 	v := &verification{}
-	for n := 0; v.Bytes < int64(o.verifyGB)*1e9; n++ {
+	for n := 0; v.Bytes < int64(o.verifyGB*1e9); n++ {
 		data := store + fmt.Sprintf("-state-%d", n)
 		args := append([]string{"export", "--from", "jsonl", "--org", "acme", "--take-over", "--trail", fmt.Sprintf("trail-%d", n), "--data", data, "--to", store}, o.inputs...)
 		if _, err := o.child(ctx, o.bin, args...); err != nil {
