@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,10 +46,18 @@ type variant struct {
 	// anchored, unless anchored says up to which day it is.
 	unseen   string
 	anchored int
+	// names is the object that a finding must name, if do does not say.
+	names func(w *world) string
 	// folder repeats it in a plain folder.
 	folder bool
-	do     func(f *forger)
+	// do does the damage; or both, which can do it on a real server too; or the lock is weak, from the first there, and afterwards in memory.
+	do   func(f *forger)
+	both func(h hands, w *world)
+	weak *weak
 }
+
+// real reports whether a real server can be damaged in this way.
+func (v variant) real() bool { return v.both != nil || v.weak != nil }
 
 // suite are all cases, in the order of the document.
 func suite() []group {
@@ -61,7 +68,7 @@ func suite() []group {
 		{"The log and its end", logCases()},
 		{"Anchors", anchorCases()},
 		{"Versions, markers, locks and rules of the store", storeCases()},
-		{"Hostile input", hostileCases()},
+		{"Hostile input", append(hostileCases(), noteVectors()...)},
 	}
 }
 
@@ -69,6 +76,7 @@ func TestTamper(t *testing.T) {
 	w := newWorld(t)
 	m := &mirror{dir: t.TempDir()}
 	t.Run("the good store", func(t *testing.T) { testGood(t, w) })
+	t.Run("proofs", func(t *testing.T) { testProofs(t, w) })
 	for _, g := range suite() {
 		for _, c := range g.cases {
 			for i, v := range c.variants {
@@ -97,8 +105,20 @@ func testGood(t *testing.T, w *world) {
 
 func testVariant(t *testing.T, w *world, m *mirror, v variant) {
 	f := &forger{Memory: w.memory.Clone(t), t: t, w: w, o: &verify.Options{}}
-	v.do(f)
+	if v.names != nil {
+		f.at = v.names(w)
+	}
+	switch {
+	case v.do != nil:
+		v.do(f)
+	case v.both != nil:
+		v.both(f, w)
+	default:
+		key := v.weak.key(w)
+		f.SetLock(key, v.weak.lock(f.History(key)[0].Lock))
+	}
 	v.check(t, f, f.verify(f.Memory, v.with))
+	checkReads(f)
 	if v.folder {
 		t.Run("in a folder", func(t *testing.T) {
 			f.t = t
@@ -158,10 +178,10 @@ func (v variant) check(t *testing.T, f *forger, r *verify.Report) {
 		switch finding.Status {
 		case verify.Altered, verify.Incomplete, verify.Unreadable:
 			found[finding.Code] = true
-			named = named || finding.Key == f.at
 		default:
 			notes[finding.Code] = true
 		}
+		named = named || finding.Key == f.at
 	}
 	if diff := cmp.Diff(slices.Sorted(slices.Values(v.says)), slices.Sorted(maps.Keys(found))); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
@@ -253,7 +273,3 @@ func (m *mirror) verify(f *forger, with []string) *verify.Report {
 func lines(content []byte) [][]byte { return slices.Collect(bytes.Lines(content)) }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-
-func has(s string, parts ...string) bool {
-	return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(s, p) })
-}

@@ -72,7 +72,7 @@ var full = shape{10, formats.All()}
 // newWorld makes the good store: two trails of ten days, of which the fifth is empty, an addendum to the third day of acme, two classes, parts, a rotation of
 // the key after the sixth day, and a checkpoint a day, each cosigned by a witness and the last one stamped by a time-stamping authority.
 func newWorld(t testing.TB) *world {
-	base := event.DayOf(time.Now()) - 12
+	base := today() - 12
 	w := &world{base: base, checkpoints: map[int64][]byte{}}
 	w.memory = sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return base.Start() }})
 	w.Builder = verifytest.NewUnsigned(t, w.memory, sink.Compliance)
@@ -86,6 +86,8 @@ func newWorld(t testing.TB) *world {
 	w.now = time.Now().Add(time.Minute)
 	return w
 }
+
+func today() event.Day { return event.DayOf(time.Now()) }
 
 // begin makes keys, and the log's first leaf.
 func (w *world) begin(t testing.TB) {
