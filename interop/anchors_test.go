@@ -211,15 +211,7 @@ func witnessKey(t *testing.T, name string) (key ed25519.PrivateKey, vkey string)
 // startLitewitness starts Torchwood's litewitness, with a key that it gets from an SSH agent, and returns its address and verifier key.
 func startLitewitness(t *testing.T, keys []string) (where, vkey string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "witness") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := t.TempDir()
 	bin, db, socket := filepath.Join(dir, "litewitness"), filepath.Join(dir, "db"), filepath.Join(dir, "agent")
 	goBuild(t, "foreign/litewitness", bin, "filippo.io/torchwood/cmd/litewitness")
 	goBuild(t, "foreign/litewitness", bin+"-db", ".")
@@ -466,8 +458,11 @@ func TestForeignLog(t *testing.T) {
 		put(t, policy, fmt.Appendf(nil, "witness ours %s %s\nquorum ours\n", vkey, where))
 		witnesses[w] = ours{r, vkey, policy}
 	}
+	// Tessera asks again and again, and waits for ever, if it is not given what it wants.
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
 	start := func(folder string, w ours, lines ...string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), bin, "log", filepath.Join(dir, folder), keyFile, w.policy)
+		cmd := exec.CommandContext(ctx, bin, "log", filepath.Join(dir, folder), keyFile, w.policy)
 		cmd.Stdin = strings.NewReader(strings.Join(lines, "\n"))
 		return cmd
 	}
@@ -492,7 +487,7 @@ func TestForeignLog(t *testing.T) {
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
-			t.Fatalf("%v: %s", err, stderr.String())
+			t.Fatalf("%v: the witness answered %d: %s", err, w.taken(), stderr.String())
 		}
 		checkpoints := json.NewDecoder(bytes.NewReader(out))
 		for range run.lines {
