@@ -156,12 +156,23 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	for _, c := range v.control {
 		if c.want.Mode != sink.None && ctx.Err() == nil {
 			if o := v.inv.find(c.at.key); o != nil && o.state&explained != 0 {
+				c.at.version = v.sealedVersion(c.at.key)
 				queue <- c
 			}
 		}
 	}
 	close(queue)
 	workers.Wait()
+}
+
+// sealedVersion is the version of a control object that was sealed, where others or a marker lie over it; blank where there is only one. See locate.
+func (v *verifier) sealedVersion(key string) string {
+	for _, e := range slices.Backward(v.inv.odd[key]) {
+		if !e.Marker {
+			return e.Version
+		}
+	}
+	return ""
 }
 
 // locks returns, for each leaf, the lock that the files of its seal need.

@@ -207,6 +207,7 @@ func (w *walk) seal(r *sealRead, newest bool) {
 	w.inLog(m, n, hash, about)
 	switch {
 	case signed != nil:
+		about.Key = r.noteAt.key // not the one that the manifest makes: it may lie where it does not belong
 		v.checkNote(m, data, signed, leaf, about)
 	case r.has&hasNote != 0: // unreadable or hidden, which is told
 	case newest && leaf == nil:
@@ -336,7 +337,6 @@ func (inv *inventory) hasLog() bool { return len(inv.checkpoints)+len(inv.nexts)
 
 // checkNote checks a note's signature and that it says what the manifest says.
 func (v *verifier) checkNote(m *seal.Manifest, data, signed []byte, leaf *loggedSeal, about Finding) {
-	about.Key = seal.NoteKey(m.Trail, m.Seal)
 	text := seal.NoteText(m, data)
 	if m.Key == unsignedKey {
 		if string(signed) != text {
