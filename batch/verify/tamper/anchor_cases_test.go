@@ -44,7 +44,7 @@ func anchorCases() []testCase {
 				f.at = f.cosignature()
 				line := f.Bytes(f.at)
 				last := len(line) - 20
-				f.Replace(f.at, join(line[:last], []byte{line[last] ^ 1}, line[last+1:])) // the neighbour of a letter is a letter of base64 too
+				f.Replace(f.at, join(line[:last], []byte{line[last] ^ 1}, line[last+1:]))
 			}},
 			{does: "That of an older checkpoint takes its place.", with: policy, says: []string{"cosignature-invalid", "quorum-missing"}, exit: 1, folder: true, do: func(f *forger) {
 				f.at = f.cosignature()
@@ -94,7 +94,7 @@ func anchorCases() []testCase {
 	}
 }
 
-// vectors are what else a note must not be able to do.
+// noteVectors are what else a note must not be able to do.
 func noteVectors() []testCase {
 	return []testCase{
 		{0, "Notes that are not as Daybook writes them", []variant{

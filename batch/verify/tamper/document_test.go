@@ -123,7 +123,7 @@ holds the keys. A witness or a time stamp does the same between your visits; loo
 its own record if that is older than it should be. Verify with ` + "`--deep`" + ` before you rely on a file that is not the evidence itself (JSONL).
 `)
 	for _, g := range suite() {
-		fmt.Fprintf(&b, "\n## %s\n\n| no. | case | what is done | needs | `daybook verify` says | exit | |\n|---|---|---|---|---|---|---|\n", g.title)
+		fmt.Fprintf(&b, "\n## %s\n\n| no. | case | what is done | needs | `daybook verify` says | exit | also in |\n|---|---|---|---|---|---|---|\n", g.title)
 		for _, c := range g.cases {
 			for i, v := range c.variants {
 				number, title := "", ""

@@ -143,7 +143,7 @@ func keyCases() []testCase {
 				_, signature, _ := strings.Cut(string(f.w.head()), "\n\n")
 				f.Replace(f.at, []byte(text+"\n\n"+signature))
 			}},
-			{does: "A whole store of another log by the same key, in which a checkpoint of this one is given.", with: []string{"checkpoint"}, says: []string{"checkpoint-other-log"}, exit: 1, do: func(f *forger) {
+			{does: "The checkpoint that is given is of another log by the same key: the store is not the one that the auditor means.", with: []string{"checkpoint"}, says: []string{"checkpoint-other-log"}, exit: 1, do: func(f *forger) {
 				f.o.Checkpoints = [][]byte{bytes.Replace(f.w.head(), []byte(verifytest.Origin), []byte("example.com/another"), 2)}
 			}},
 		}},
