@@ -1,6 +1,10 @@
 package config
 
 import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"net/url"
 	"reflect"
 	"slices"
@@ -84,8 +88,29 @@ func (v *validator) anchor(at string, a *Anchor, store *Store) {
 	case kind == AnchorSyslog && u.Scheme != "unix" && u.Port() == "":
 		v.fault(at+"."+kind, "e.g. "+allowed.example, "%q names no port", where)
 	case kind == AnchorWitness && a.Key == "":
-		v.fault(at+".key", "ask whoever runs the witness: it is printed at its start", "must be written for a witness: without it anybody could answer")
+		v.fault(at+".key", witnessKeyHint, "must be written for a witness: without it anybody could answer")
+	case kind == AnchorWitness && !isCosignatureKey(a.Key):
+		v.fault(at+".key", witnessKeyHint, "%.60q is not a witness's verifier key: NAME+8 hex digits+base64 that begins with B, copied whole", a.Key)
+	case a.CAFile != "" && (kind == AnchorSyslog && u.Scheme != "tls" || kind == AnchorWitness && u.Scheme == "http"):
+		v.fault(at+".ca_file", "remove it, or write tls:// or https://", "has no effect: %s:// asks for no certificate", u.Scheme)
 	}
+}
+
+const witnessKeyHint = "ask whoever runs the witness: it is printed at its start"
+
+// algorithmCosignature is how the key of a C2SP tlog-cosignature begins (Ed25519, with a time).
+const algorithmCosignature = 4
+
+// isCosignatureKey reports whether text is a C2SP verifier key of a witness. Its sum finds what was copied in part, or wrongly.
+func isCosignatureKey(text string) bool {
+	name, rest, _ := strings.Cut(text, "+")
+	sum, encoded, _ := strings.Cut(rest, "+")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || name == "" || len(key) != 1+ed25519.PublicKeySize || key[0] != algorithmCosignature {
+		return false
+	}
+	want := sha256.Sum256(append([]byte(name+"\n"), key...))
+	return strings.EqualFold(sum, hex.EncodeToString(want[:4]))
 }
 
 func (v *validator) anchorStore(at string, a *Anchor, store *Store) {
@@ -122,7 +147,11 @@ func anchorKind(s string) bool {
 }
 
 // origin checks the name of a log. C2SP's checkpoints and notes allow neither white space nor a plus sign in it.
-func (v *validator) origin(text string) {
+func (v *validator) origin(c *Config) {
+	text := c.Origin
+	if text != "" && c.Signing == "none" {
+		v.fault("origin", "sign, or remove it", "has no effect: an unsigned store has no log")
+	}
 	if len(text) > 200 || strings.ContainsAny(text, "+ ") || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		v.fault("origin", "e.g. audit.example.org/prod: at most 200 printable ASCII characters, no space and no +", "%q is not the name of a log", text)
 	}

@@ -63,7 +63,15 @@ anchors:
   - {name: g, store: s3://anchors/x}
   - {name: h, store: /mnt/x, mode: compliance}
   - {name: i, store: ftp://x}
+  - {name: j, witness: https://w.example.org, key: w.example.org+b80c4e72+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g}
+  - {name: k, witness: https://w.example.org, key: w.example.org+d29105cc+AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g}
+  - {name: l, witness: https://w.example.com, key: w.example.com+b80c4e72+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g}
+  - {name: m, witness: https://w.example.org, key: w.example.org+b80c4e72+BAECAwQF}
+  - {name: n, witness: "http://w", ca_file: x, key: w.example.org+b80c4e72+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g}
+  - {name: o, syslog: "tcp://siem:601", ca_file: x}
+  - {name: p, syslog: "tls://siem:6514", ca_file: x}
 `, []string{
+		"f.yaml:3:9: origin: has no effect: an unsigned store has no log",
 		`f.yaml:3:9: origin: "https://log example" is not the name of a log`,
 		`f.yaml:3:9: origin: "https://log example": the name of a log has no scheme`,
 		"f.yaml:6:3: anchors: an unsigned store has no log, and so no checkpoint to anchor",
@@ -79,6 +87,11 @@ anchors:
 		"f.yaml:13:5: anchors[7].mode: must be written for an S3 store: there is no default",
 		"f.yaml:14:36: anchors[8].mode: a folder cannot lock files: compliance is not to be had",
 		"f.yaml:15:22: anchors[9].store: ftp:// is not a store",
+		`f.yaml:17:52: anchors[11].key: "w.example.org+d29105cc+AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaG" is not a witness's verifier key: NAME+8 hex digits+base64 that begins with B, copied whole`,
+		`f.yaml:18:52: anchors[12].key: "w.example.com+b80c4e72+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaG" is not a witness's verifier key: NAME+8 hex digits+base64 that begins with B, copied whole`,
+		`f.yaml:19:52: anchors[13].key: "w.example.org+b80c4e72+BAECAwQF" is not a witness's verifier key: NAME+8 hex digits+base64 that begins with B, copied whole`,
+		"f.yaml:20:45: anchors[14].ca_file: has no effect: http:// asks for no certificate",
+		"f.yaml:21:50: anchors[15].ca_file: has no effect: tcp:// asks for no certificate",
 	}},
 	{"wrong types", `
 trails: {name: a}

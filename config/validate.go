@@ -57,7 +57,7 @@ func (v *validator) config(c *Config) {
 			v.fault(element("redact.allow_keys", i), "remove it from one of the two", "%q is in redact.keys, too", key)
 		}
 	}
-	v.origin(c.Origin)
+	v.origin(c)
 	v.anchors(c)
 	v.level("formats.csv.level", c.Formats.CSV.Compression, c.Formats.CSV.Level)
 	v.level("formats.cef.level", c.Formats.CEF.Compression, c.Formats.CEF.Level)
