@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"daybook/batch"
 	"daybook/batch/seal"
 	"daybook/batch/tlog"
+	"daybook/config"
 	"daybook/sink"
 )
 
@@ -69,6 +71,9 @@ func (a *app) writeJSON(v any) error {
 	return enc.Encode(v)
 }
 
+// keyFlags are those of the commands about a store's keys.
+var keyFlags = []string{"config", "key", "data", "to", "take-over", "json"}
+
 func (a *app) keyCommand() *cobra.Command {
 	var next string
 	rotate := &cobra.Command{
@@ -99,7 +104,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 			})
 		},
 	}
-	a.flags.addTo(rotate, "config", "key", "data", "to", "take-over", "json")
+	a.flags.addTo(rotate, keyFlags...)
 	rotate.Flags().StringVar(&next, "new", "", "the `PATH` of the key that is to sign from now on")
 
 	var (
@@ -123,11 +128,15 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 			}
 			id := strings.ReplaceAll(args[0], "-", "") // a fingerprint is an ID in groups
 			return a.changeKeys(cmd, func(r *batch.Roller) (*batch.Head, []batch.AnchorState, error) {
-				return r.RevokeKey(cmd.Context(), id, from, reason)
+				head, anchors, err := r.RevokeKey(cmd.Context(), id, from, reason)
+				if errors.Is(err, tlog.ErrUnknownKey) || errors.Is(err, tlog.ErrLeaf) {
+					err = withHint(err, "`daybook key list` shows the keys, the leaves that each vouches for, and which one is in force")
+				}
+				return head, anchors, err
 			}, func(w io.Writer) { _, _ = fmt.Fprintf(w, "key %s vouches for nothing from leaf %d on\n", id, from) })
 		},
 	}
-	a.flags.addTo(revoke, "config", "key", "data", "to", "take-over", "json")
+	a.flags.addTo(revoke, keyFlags...)
 	revoke.Flags().Int64Var(&from, "from", -1, "the first `LEAF` of the log that the key vouches for no more")
 	revoke.Flags().StringVar(&reason, "reason", "", "the `REASON`, which stands in the log for good")
 
@@ -142,14 +151,17 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 			return a.withRoller(cmd, func(r *batch.Roller) error { return a.writeKeys(r) })
 		},
 	}
-	a.flags.addTo(list, "config", "key", "data", "to", "take-over", "json")
+	a.flags.addTo(list, keyFlags...)
 	return group("key", "Replace, revoke and list the keys that sign", rotate, revoke, list)
 }
 
-// withRoller opens the store and its log for a command that seals nothing.
+// withRoller opens the store and its log for a command that seals nothing, with a key that is there: no log could know a new one.
 func (a *app) withRoller(cmd *cobra.Command, do func(*batch.Roller) error) error {
 	c, err := a.load(cmd)
 	if err != nil {
+		return err
+	}
+	if err := requireKey(c); err != nil {
 		return err
 	}
 	ui := a.newDisplay(0)
@@ -163,6 +175,21 @@ func (a *app) withRoller(cmd *cobra.Command, do func(*batch.Roller) error) error
 		return err
 	}
 	return errors.Join(do(roller), roller.Close())
+}
+
+func requireKey(c *config.Config) error {
+	if c.Signing == "none" {
+		return nil
+	}
+	path, err := keyPath(c)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &sink.HintError{Err: err, Hint: "say with --key where the key lies that signs in this store"}
+	}
+	return err
 }
 
 func (a *app) changeKeys(cmd *cobra.Command, change func(*batch.Roller) (*batch.Head, []batch.AnchorState, error), tell func(io.Writer)) error {
@@ -245,6 +272,15 @@ func (a *app) writeKeys(r *batch.Roller) error {
 	}
 	_, err = fmt.Fprintf(a.stdout, "log %s\n", list[len(list)-1].LogVerifierKey)
 	return err
+}
+
+// withHint gives an error a way out, unless it has one.
+func withHint(err error, hint string) error {
+	var has *sink.HintError
+	if errors.As(err, &has) {
+		return err
+	}
+	return &sink.HintError{Err: err, Hint: hint}
 }
 
 // writeHead tells where the log stands and who else knows it.
