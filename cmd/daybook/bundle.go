@@ -32,7 +32,7 @@ Unpacked in an empty folder, its folder store is one that daybook verify --parti
 The auditor takes the verifier from a release of Daybook, and the key's fingerprint from you: what
 comes in the same parcel proves nothing.
 
-Exit codes: 0 done, 1 failed, 2 usage.`,
+Exit codes: 0 done, 1 failed, 2 usage, 3 the store could not be read.`,
 		Example: `  daybook bundle --from 2026-03-01 --to 2026-03-31 -o march.zip ./audit
   daybook bundle --trail acme --formats csv,jsonl -o acme.zip s3://audit-logs/prod`,
 		Args: takes(0, 1, "at most one store"),
@@ -64,7 +64,11 @@ Exit codes: 0 done, 1 failed, 2 usage.`,
 			ui := a.newCheckDisplay(false)
 			defer ui.close()
 			o.Progress = ui.packed
-			return a.writeBundle(cmd.Context(), store, out, o)
+			err = a.writeBundle(cmd.Context(), store, out, o)
+			if errors.Is(err, verify.ErrAsked) {
+				return usage(err, givenHint)
+			}
+			return err
 		},
 	}
 	f.addTo(cmd)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -137,7 +138,7 @@ or the command line is at fault), 3 something could not be read.`,
   daybook verify --key signing.key.pub --proof event.proof`,
 		Args: takes(0, 1, "at most one store"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.proof != "" {
+			if cmd.Flags().Changed("proof") {
 				return a.verifyProof(cmd, args, &f)
 			}
 			return a.verify(cmd, args, &f)
@@ -151,7 +152,7 @@ or the command line is at fault), 3 something could not be read.`,
 	set.StringVar(&f.to, "to", "", "check the files up to this `DAY`")
 	set.BoolVar(&f.deep, "deep", false, "read every format back and compare it with the evidence, row for row")
 	set.BoolVar(&f.partial, "partial", false, "the store is a copy of some days or formats: what is absent is listed, not failed")
-	set.IntVar(&f.workers, "workers", 0, "how many files are read at a time (default: one for each processor)")
+	set.IntVar(&f.workers, "workers", 0, "how many files are read at a time: `N` (default: one for each processor)")
 	set.BoolVar(&f.json, "json", false, "report as JSON")
 	set.StringVar(&f.configFile, "config", "", "the configuration `FILE`, for the store's endpoint and credentials")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
@@ -178,6 +179,9 @@ func parseDays(from, to string) (first, last event.Day, err error) {
 }
 
 func (a *app) verify(cmd *cobra.Command, args []string, f *verifyFlags) error {
+	if f.workers < 0 {
+		return usage(fmt.Errorf("--workers %d is no number of files", f.workers), "leave it out: then it is one for each processor")
+	}
 	given, err := f.load()
 	if err != nil {
 		return err
@@ -197,10 +201,12 @@ func (a *app) verify(cmd *cobra.Command, args []string, f *verifyFlags) error {
 		Deep: f.deep, Partial: f.partial, Workers: f.workers, Now: time.Now, Progress: ui.verified,
 	})
 	ui.close()
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return err
-	}
-	if err != nil {
+	case errors.Is(err, verify.ErrAsked):
+		return usage(err, givenHint)
+	case err != nil:
 		return unread(err)
 	}
 	if f.json {
@@ -216,6 +222,9 @@ func (a *app) verify(cmd *cobra.Command, args []string, f *verifyFlags) error {
 	}
 	return nil
 }
+
+// givenHint is the way out where what the auditor gave cannot be used.
+const givenHint = "--policy takes a C2SP tlog policy (https://c2sp.org/tlog-policy), --checkpoint a file as it lies below log/checkpoints/"
 
 // unreadError is a store or proof of which nothing could be read.
 type unreadError struct{ err error }
@@ -259,35 +268,68 @@ func (a *app) readStore(configFile string, args []string) (sink.Store, string, e
 	return store, c.Store.URL, err
 }
 
+// storeFlags are those of verify that a proof has no use for: none of them may be taken for checked.
+var storeFlags = []string{"trail", "from", "to", "deep", "partial", "workers", "config", "tsa-ca"}
+
 func (a *app) verifyProof(cmd *cobra.Command, args []string, f *verifyFlags) error {
 	if len(args) > 0 {
 		return usage(errors.New("--proof needs no store"), "leave it out: a proof holds all that is needed")
+	}
+	for _, name := range storeFlags {
+		if cmd.Flags().Changed(name) {
+			return usage(fmt.Errorf("--%s says nothing of a proof", name), "leave it out: --proof goes with --key, --policy, --checkpoint and --json")
+		}
+	}
+	if f.proof == "" {
+		return usage(errors.New("--proof names no file"), "name what daybook prove made")
 	}
 	given, err := f.load()
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(f.proof)
+	data, err := readAtMost(f.proof, proof.MaxProof+1) // one byte more is refused
 	if err != nil {
 		return unread(err)
 	}
 	p, err := proof.Parse(data)
-	if err == nil {
-		var result *proof.Result
-		if result, err = p.Check(given.keys, given.policy, given.checkpoints); err == nil {
-			if f.json {
-				err = result.WriteJSON(a.stdout)
-			} else {
-				err = result.WriteText(a.stdout)
-			}
-			if err == nil && result.ExitCode() != exitDone {
-				err = verdict{result.ExitCode()}
-			}
-			return err
-		}
+	if err != nil {
+		return a.refuseProof(f.proof, err)
 	}
-	_, _ = fmt.Fprintf(a.stderr, "daybook: error: %s: %v\n", f.proof, err)
+	result, err := p.Check(given.keys, given.policy, given.checkpoints)
+	if errors.Is(err, proof.ErrProof) {
+		return a.refuseProof(f.proof, err)
+	}
+	if err != nil {
+		return usage(err, givenHint)
+	}
+	if f.json {
+		err = result.WriteJSON(a.stdout)
+	} else {
+		err = result.WriteText(a.stdout)
+	}
+	if err != nil {
+		return err
+	}
+	if code := result.ExitCode(); code != exitDone {
+		return verdict{code}
+	}
+	return nil
+}
+
+// refuseProof tells what is wrong with a proof.
+func (a *app) refuseProof(path string, err error) error {
+	_, _ = fmt.Fprintf(a.stderr, "daybook: error: %s: %v\n", path, err)
 	return verdict{exitAltered}
+}
+
+// readAtMost reads a file up to a bound.
+func readAtMost(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit))
+	return data, errors.Join(err, f.Close())
 }
 
 func (a *app) proveCommand() *cobra.Command {
@@ -303,7 +345,7 @@ signed checkpoint. daybook verify --proof checks it.
 Where several events have that id, it lists them: choose with --trail, --source, --from, --to or
 --index.
 
-Exit codes: 0 done, 1 failed or no such event, 2 usage.`,
+Exit codes: 0 done, 1 failed or no such event, 2 usage, 3 the store could not be read.`,
 		Example: `  daybook prove --out event.proof 84343609-a5b7-44c8-aee1-2f67406a4856 ./audit
   daybook verify --key signing.key.pub --proof event.proof`,
 		Args: takes(1, 2, "an EVENT-ID and at most one store"),
