@@ -22,7 +22,7 @@ func openAnchors(c *config.Config, log *slog.Logger) ([]anchor.Anchor, error) {
 	for i := range c.Anchors {
 		a, err := openAnchor(&c.Anchors[i], enterprise, log)
 		if err != nil {
-			return nil, fmt.Errorf("anchor %s: %w", c.Anchors[i].Name, err)
+			return nil, err
 		}
 		list = append(list, a)
 	}
@@ -35,12 +35,16 @@ func openAnchor(a *config.Anchor, enterprise uint32, log *slog.Logger) (anchor.A
 	if a.CAFile != "" && kind != config.AnchorStore {
 		var err error
 		if roots, err = loadRoots(a.CAFile); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("anchor %s (%s): %w", a.Name, kind, err)
 		}
 	}
 	switch kind {
 	case config.AnchorStore:
-		return openAnchorStore(a, log)
+		store, err := openAnchorStore(a, log)
+		if err != nil {
+			return nil, fmt.Errorf("anchor %s (%s): %w", a.Name, kind, err)
+		}
+		return store, nil
 	case config.AnchorSyslog:
 		return anchor.NewSyslog(a.Name, where, &anchor.Options{RootCAs: roots, Enterprise: enterprise})
 	case config.AnchorTimestamp:

@@ -66,9 +66,9 @@ const (
 )
 
 func (a *app) serveWitness(ctx context.Context, f *witnessFlags) error {
-	for flag, value := range map[string]string{"name": f.name, "data": f.data} {
-		if value == "" {
-			return usage(fmt.Errorf("--%s is missing", flag), "`daybook witness serve --help` shows an example")
+	for _, flag := range []struct{ name, value string }{{"name", f.name}, {"data", f.data}} {
+		if flag.value == "" {
+			return usage(fmt.Errorf("--%s is missing", flag.name), "`daybook witness serve --help` shows an example")
 		}
 	}
 	if len(f.logs) == 0 {
@@ -89,6 +89,9 @@ func (a *app) serveWitness(ctx context.Context, f *witnessFlags) error {
 		return usage(fmt.Errorf("%s is the key of the witness %s, not of %s", f.key, key.Name(), f.name), "a witness keeps its name as long as its key: give that one with --name")
 	}
 	w, err := witness.New(witness.Options{Dir: filepath.Join(f.data, "logs"), Signer: key, Logs: watched(f.logs), Log: log})
+	if errors.Is(err, witness.ErrOptions) { // the rest of them is not the user's
+		return usage(err, "--log takes the verifier key that `daybook key list` prints behind the word log")
+	}
 	if err != nil {
 		return err
 	}
