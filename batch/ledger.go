@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -141,9 +142,18 @@ func (l *ledger) holds(n uint64, manifest []byte) bool {
 // maxSmall bounds what is read of a manifest or note in the store.
 const maxSmall = seal.MaxManifest
 
+// adopter says by whom, and whether, a manifest without a note is signed.
+type adopter struct {
+	signer seal.Signer
+	lock   sink.Lock // of the note
+	// any says that one is adopted though nothing here tells that it is ours: the data folder was lost, or a person has looked at it.
+	any bool
+	log *slog.Logger
+}
+
 // refresh takes over the seals that the store has beyond the ledger's: another machine made them, or the data folder was lost. A manifest without
-// a note was left by a machine that stopped at its commit: if its files are as it says, it is adopted and signed, and its note gets that lock.
-func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Signer, lock sink.Lock) error {
+// a note was left by a machine that stopped at its commit: if it is ours (see adopt) and its files are as it says, it is signed.
+func (l *ledger) refresh(ctx context.Context, store sink.Store, a adopter) error {
 	for {
 		data, err := fetch(ctx, store, seal.ManifestKey(l.trail, l.next))
 		if errors.Is(err, sink.ErrNotExist) {
@@ -161,7 +171,7 @@ func (l *ledger) refresh(ctx context.Context, store sink.Store, signer seal.Sign
 		}
 		note, err := fetch(ctx, store, seal.NoteKey(l.trail, l.next))
 		if errors.Is(err, sink.ErrNotExist) {
-			note, err = l.adopt(ctx, store, m, data, signer, lock)
+			note, err = l.adopt(ctx, store, m, data, a)
 		}
 		if err == nil {
 			err = checkNote(ctx, store, m, data, note)
@@ -206,16 +216,35 @@ func checkNote(ctx context.Context, store sink.Store, m *seal.Manifest, data, no
 	return nil
 }
 
-// adopt completes a seal that lacks its note.
-func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, data []byte, signer seal.Signer, lock sink.Lock) ([]byte, error) {
+// adopt completes a seal that lacks its note. Nothing in the store shows who made a manifest: whoever may put objects there could have us sign what never happened.
+// So it is signed if it is the one of our journal, or if a.any says so.
+func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, data []byte, a adopter) ([]byte, error) {
 	id := seal.NoKey
-	if signer != nil {
-		id = signer.Public().ID()
+	if a.signer != nil {
+		id = a.signer.Public().ID()
 	}
 	if id != m.Key {
 		return nil, &sink.HintError{
 			Err:  fmt.Errorf("the manifest is there but its note is not, and it is to be signed by key %s", m.Key),
 			Hint: "run this again on the machine that was making this seal, or with its --key",
+		}
+	}
+	if a.signer != nil {
+		j, err := l.state.readJournal(l.trail)
+		if err != nil {
+			return nil, err
+		}
+		ours := j != nil && bytes.Equal(j.Manifest, data)
+		if !ours && !a.any {
+			return nil, &sink.HintError{
+				Err: fmt.Errorf("the manifest is there but its note is not, and this machine did not make it: %w", sink.ErrConflict),
+				Hint: "if another machine of yours is making this seal, or was stopped, let that one finish; if you know the manifest to be yours, run this again with --take-over, " +
+					"which signs it; if not, somebody else writes to the store",
+			}
+		}
+		if !ours {
+			a.log.Warn("a manifest without a note was found in the store, and is signed though nothing here tells that it is ours: compare it with what was sealed",
+				"trail", m.Trail, "seal", m.Seal, "day", m.Day.String(), "events", m.Counts.Written)
 		}
 	}
 	for _, f := range m.Files {
@@ -227,11 +256,11 @@ func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, 
 			return nil, fmt.Errorf("%s: %w", f.Key, sink.ErrConflict)
 		}
 	}
-	note, err := signNote(data, signer)
+	note, err := signNote(data, a.signer)
 	if err != nil {
 		return nil, err
 	}
-	return note, putSmall(ctx, store, seal.NoteKey(l.trail, m.Seal), "text/plain; charset=utf-8", note, lock)
+	return note, putSmall(ctx, store, seal.NoteKey(l.trail, m.Seal), "text/plain; charset=utf-8", note, a.lock)
 }
 
 func fetch(ctx context.Context, store sink.Store, key string) ([]byte, error) {

@@ -123,6 +123,7 @@ type Roller struct {
 	log     *tlog.Log // nil if seals are not signed
 	resumed []DayResult
 	told    []bool // which of the Gaps a seal has told
+	lost    bool   // nothing was remembered here of what is sealed
 }
 
 // Open takes the data folder, checks the store, learns what is sealed, and finishes what an earlier run had begun.
@@ -159,19 +160,30 @@ func (r *Roller) start(ctx context.Context) error {
 			return err
 		}
 	}
+	remembered, err := tlog.Remembered(r.state.logDir())
+	r.lost = err == nil && remembered.Size == 0
+	for _, l := range r.ledgers {
+		r.lost = r.lost && l.next == 1
+	}
 	// Up to here, and there, nothing is written: a store that is not ours to extend is left as it is.
 	if err := r.openLog(ctx); err != nil {
 		return err
 	}
 	for _, l := range r.ledgers {
-		if err := l.refresh(ctx, r.Store, r.Key, r.controlLock()); err != nil {
+		if err := l.refresh(ctx, r.Store, r.adopter()); err != nil {
 			return err
 		}
 		if err := r.resume(ctx, l); err != nil {
 			return err
 		}
 	}
+	r.lost = false // from here on this process remembers
 	return r.logSeals(ctx)
+}
+
+// adopter says which manifests without a note are signed: any, where nothing is remembered here (design, D12) or --take-over was given.
+func (r *Roller) adopter() adopter {
+	return adopter{signer: r.Key, lock: r.controlLock(), any: r.lost || r.TakeOver, log: r.Log}
 }
 
 // keyID is the ID of the signing key, as manifests name it.
@@ -281,7 +293,7 @@ func (r *Roller) commit(ctx context.Context, l *ledger, j *journal) (*seal.Manif
 		if err == nil || !errors.Is(err, sink.ErrConflict) {
 			return m, err
 		}
-		if refreshErr := l.refresh(ctx, r.Store, r.Key, r.controlLock()); refreshErr != nil {
+		if refreshErr := l.refresh(ctx, r.Store, r.adopter()); refreshErr != nil {
 			return nil, errors.Join(err, refreshErr)
 		}
 		if l.next == before {
