@@ -26,7 +26,7 @@ func rerender(format formats.Format) func(f *forger) {
 			if m.Trail == acme && m.Seal == 2 {
 				events := f.events(f.w.file(formats.JSONL, acme, standard, 2, 1))
 				events[1].Set(event.ActorID, "somebody-else")
-				f.render(m, standard, 1, events, format)
+				f.render(m, events, format)
 			}
 		}})
 	}
@@ -38,7 +38,7 @@ func grow(format formats.Format, sealed bool, change func(data []byte) []byte) f
 		f.at = f.w.file(format, acme, standard, 2, 1)
 		f.Replace(f.at, change(bytes.Clone(f.Bytes(f.at))))
 		if sealed {
-			f.forge(forgery{manifest: f.claims(acme, 2, false)})
+			f.forge(forgery{manifest: f.claims(2, false)})
 		}
 	}
 }
@@ -56,7 +56,7 @@ func fileCases() []testCase {
 			{does: "One bit of a row of the evidence, before it was packed and hashed: everything else is signed with the right key.", says: []string{"evidence-root"}, exit: 1, do: func(f *forger) {
 				f.at = f.w.file(evidence, acme, standard, 2, 1)
 				f.edit(f.at, func(c []byte) []byte { return bytes.Replace(c, []byte("user-of-acme"), []byte("user-of-acmd"), 1) })
-				f.forge(forgery{manifest: f.claims(acme, 2, false)})
+				f.forge(forgery{manifest: f.claims(2, false)})
 			}},
 		}},
 		{2, "Change a rendering, leave the evidence as it is", []variant{

@@ -140,12 +140,12 @@ func (f *forger) key(index int64) seal.Key {
 // rotation is the leaf by which the second key took over.
 func (f *forger) rotation() int64 { return f.w.sizes[rotatedAfter-1] - 1 }
 
-// index is the leaf of a seal in the good log.
-func (f *forger) index(trail string, n uint64) int {
+// index is the leaf of a seal of acme in the good log.
+func (f *forger) index(n uint64) int {
 	f.t.Helper()
-	i := slices.IndexFunc(f.leaves(), func(l *tlog.Leaf) bool { return l.Seal != nil && l.Seal.Trail == trail && l.Seal.Seal == n })
+	i := slices.IndexFunc(f.leaves(), func(l *tlog.Leaf) bool { return l.Seal != nil && l.Seal.Trail == acme && l.Seal.Seal == n })
 	if i < 0 {
-		f.t.Fatalf("seal %d of %s is not in the log", n, trail)
+		f.t.Fatalf("seal %d is not in the log", n)
 	}
 	return i
 }
@@ -373,10 +373,10 @@ func (f *forger) events(key string) []event.Event {
 	return list
 }
 
-// claims returns a change of manifests that makes the one of a seal say what its files are now.
-func (f *forger) claims(trail string, n uint64, rows bool) func(m *seal.Manifest) {
+// claims returns a change of manifests that makes the one of a seal of acme say what its files are now.
+func (f *forger) claims(n uint64, rows bool) func(m *seal.Manifest) {
 	return func(m *seal.Manifest) {
-		if m.Trail != trail || m.Seal != n {
+		if m.Trail != acme || m.Seal != n {
 			return
 		}
 		for i := range m.Files {
@@ -387,14 +387,14 @@ func (f *forger) claims(trail string, n uint64, rows bool) func(m *seal.Manifest
 	}
 }
 
-// render writes a part of a seal anew in all formats, or in those given, from other events, so that all of them agree, and makes the manifest agree as well.
-func (f *forger) render(m *seal.Manifest, class string, part int, events []event.Event, only ...formats.Format) {
+// render writes the first part of the standard class of a seal anew in all formats, or in those given, from other events, so that all of them agree, and makes the manifest agree as well.
+func (f *forger) render(m *seal.Manifest, events []event.Event, only ...formats.Format) {
 	f.t.Helper()
 	for i := range m.Files {
 		file := &m.Files[i]
 		format, err := formats.Named(file.Format)
 		f.must(err)
-		if file.Class != class || file.Part != part {
+		if file.Class != standard || file.Part != 1 {
 			continue
 		}
 		if format == formats.JSONL {
@@ -404,7 +404,7 @@ func (f *forger) render(m *seal.Manifest, class string, part int, events []event
 		file.Rows = int64(len(events))
 		file.First, file.Last = span(events)
 		if len(only) == 0 || slices.Contains(only, format) {
-			content := f.builder().Render(format, formats.File{Trail: m.Trail, Class: class, Day: m.Day.Day, Addendum: m.Addendum}, events)
+			content := f.builder().Render(format, formats.File{Trail: m.Trail, Class: standard, Day: m.Day.Day, Addendum: m.Addendum}, events)
 			f.Replace(file.Key, f.pack(file.Key, content))
 			f.claim(file, true)
 		}

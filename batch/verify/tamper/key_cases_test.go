@@ -19,7 +19,7 @@ func history(f *forger) {
 	f.forge(forgery{manifest: func(m *seal.Manifest) {
 		if m.Trail == acme && m.Seal == 4 {
 			events := f.events(f.w.file(formats.JSONL, acme, standard, 4, 1))
-			f.render(m, standard, 1, slices.Delete(events, 1, 2))
+			f.render(m, slices.Delete(events, 1, 2))
 		}
 	}})
 }
@@ -104,14 +104,14 @@ func keyCases() []testCase {
 				f.Replace(f.at, data)
 			}},
 			{does: "A seal that comes before the retired key was revoked from: the present key revokes it from there on.", says: []string{"key-revoked"}, exit: 1, do: func(f *forger) {
-				f.forge(forgery{entries: func(e [][]byte) [][]byte { return append(e, f.revokes(f.w.first, int64(f.index(acme, 4)))) }})
+				f.forge(forgery{entries: func(e [][]byte) [][]byte { return append(e, f.revokes(f.w.first, int64(f.index(4)))) }})
 				f.at = seal.NoteKey(acme, 5)
 			}},
 			{does: "Only the retired key was stolen: the log is cut before the rotation, and goes on with the stolen key; the present key is given.", with: []string{"key"}, says: []string{"key-not-yours"}, exit: 1, do: goOnWithRetired},
 			{does: "The same; a checkpoint is given.", with: []string{"checkpoint"}, says: []string{"log-cut"}, exit: 1, do: goOnWithRetired},
 			{does: "The same, and nothing is given.", notes: []string{"head-unanchored"}, unseen: "the present key, a checkpoint, witness or time stamp", do: goOnWithRetired},
 			{does: "The key that is given is of the store, but was revoked.", with: []string{"key"}, says: []string{"key-revoked", "key-yours-revoked"}, exit: 1, do: func(f *forger) {
-				f.forge(forgery{entries: func(e [][]byte) [][]byte { return append(e, f.revokes(f.w.first, int64(f.index(acme, 4)))) }})
+				f.forge(forgery{entries: func(e [][]byte) [][]byte { return append(e, f.revokes(f.w.first, int64(f.index(4)))) }})
 				f.o.Keys = []seal.PublicKey{f.w.first.Public()}
 			}},
 		}},
@@ -155,7 +155,7 @@ func historyWithAnchors(f *forger) {
 		if m.Trail == acme && m.Seal == 4 {
 			events := f.events(f.w.file(formats.JSONL, acme, standard, 4, 1))
 			events[0].Set(event.ActorID, "somebody-else")
-			f.render(m, standard, 1, events)
+			f.render(m, events)
 		}
 	}})
 }

@@ -30,7 +30,7 @@ func tile(level int, size int64) string {
 func (f *forger) longer() *verifytest.Builder {
 	f.t.Helper()
 	entries := slices.Clone(f.w.Leaves)
-	i := f.index(acme, 4)
+	i := f.index(4)
 	l, _, err := tlog.ParseLeaf(entries[i])
 	f.must(err)
 	l.Seal.Manifest = seal.Sum([]byte("another manifest"))
@@ -120,7 +120,7 @@ func logCases() []testCase {
 			}},
 			{does: "A seal is taken out of the log, signed with the right keys.", says: []string{"log-seal-order", "seal-not-in-log"}, exit: 1, do: func(f *forger) {
 				f.forge(forgery{entries: func(e [][]byte) [][]byte {
-					i := f.index(acme, 9)
+					i := f.index(9)
 					return slices.Delete(e, i, i+1)
 				}})
 			}},

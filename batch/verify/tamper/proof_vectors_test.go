@@ -89,29 +89,38 @@ func testProofs(t *testing.T, w *world) {
 	earlier.cutLog(10)
 	id := func(day int) string { return "acme-" + standard + "-" + w.day(day).String() + "-0000" }
 	other := "acme-" + standard + "-" + w.day(2).String() + "-0001"
-	prove := func(t *testing.T, store *sinktest.Memory, id string) *proof.Proof {
+	prove := func(store *sinktest.Memory, id string) []byte {
 		t.Helper()
 		p, err := proof.Make(t.Context(), store, id, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		return p.Encode()
+	}
+	parse := func(t *testing.T, data []byte) *proof.Proof {
+		t.Helper()
+		p, err := proof.Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
 		return p
 	}
+	good, event, sealed, before := prove(w.memory, id(2)), prove(w.memory, other), prove(w.memory, id(3)), prove(earlier.Memory, id(2))
 	keys := []seal.PublicKey{w.second.Public()}
-	if r, err := prove(t, w.memory, id(2)).Check(keys, w.policy, [][]byte{w.head()}); err != nil || r.ExitCode() != 0 || !r.Pinned {
+	if r, err := parse(t, good).Check(keys, w.policy, [][]byte{w.head()}); err != nil || r.ExitCode() != 0 || !r.Pinned {
 		t.Fatalf("the good proof: %v, %+v", err, r)
 	}
 	for _, v := range proofVectors() {
 		t.Run(v.does, func(t *testing.T) {
-			p := prove(t, w.memory, id(2))
-			v.forge(&forger{Memory: w.memory, t: t, w: w}, p, prove(t, w.memory, other), prove(t, w.memory, id(3)), prove(t, earlier.Memory, id(2)))
+			p := parse(t, good)
+			v.forge(&forger{Memory: w.memory, t: t, w: w}, p, parse(t, event), parse(t, sealed), parse(t, before))
 			if r, err := p.Check(nil, nil, nil); !errors.Is(err, proof.ErrProof) {
 				t.Errorf("the forged proof was taken: %v, %+v", err, r)
 			}
 		})
 	}
 	t.Run("not yours", func(t *testing.T) {
-		p := prove(t, w.memory, id(2))
+		p := parse(t, good)
 		stranger := (&forger{Memory: w.memory, t: t, w: w}).newKey("stranger").Public()
 		if _, err := p.Check([]seal.PublicKey{stranger}, nil, nil); !errors.Is(err, proof.ErrKeyNotYours) {
 			t.Errorf("with another key: %v", err)

@@ -16,7 +16,7 @@ func inEvidence(claim, rows bool, change func(rows [][]byte) [][]byte) func(f *f
 		f.at = f.w.file(formats.JSONL, acme, standard, 2, 1)
 		f.edit(f.at, func(c []byte) []byte { return join(change(lines(c))...) })
 		if claim {
-			f.forge(forgery{manifest: f.claims(acme, 2, rows)})
+			f.forge(forgery{manifest: f.claims(2, rows)})
 		}
 	}
 }
@@ -27,7 +27,7 @@ func everywhere(only []formats.Format, change func(f *forger, events []event.Eve
 		f.at = f.w.file(formats.JSONL, acme, standard, 2, 1)
 		f.forge(forgery{manifest: func(m *seal.Manifest) {
 			if m.Trail == acme && m.Seal == 2 {
-				f.render(m, standard, 1, change(f, f.events(f.at)), only...)
+				f.render(m, change(f, f.events(f.at)), only...)
 			}
 		}})
 	}
@@ -113,7 +113,7 @@ func rowCases() []testCase {
 					}
 					events := f.events(f.at)
 					first, last := span(events)
-					f.render(m, standard, 1, slices.Insert(events, 0, f.events(f.w.file(formats.JSONL, acme, standard, 1, 1))[0]))
+					f.render(m, slices.Insert(events, 0, f.events(f.w.file(formats.JSONL, acme, standard, 1, 1))[0]))
 					for i := range m.Files {
 						if m.Files[i].Class == standard && m.Files[i].Part == 1 {
 							m.Files[i].First, m.Files[i].Last = first, last

@@ -9,12 +9,12 @@ import (
 	"daybook/formats"
 )
 
-// inManifest forges one manifest with the right keys, and all that follows from it.
-func inManifest(trail string, n uint64, change func(m *seal.Manifest)) func(f *forger) {
+// inManifest forges one manifest of acme with the right keys, and all that follows from it.
+func inManifest(n uint64, change func(m *seal.Manifest)) func(f *forger) {
 	return func(f *forger) {
-		f.at = seal.ManifestKey(trail, n)
+		f.at = seal.ManifestKey(acme, n)
 		f.forge(forgery{manifest: func(m *seal.Manifest) {
-			if m.Trail == trail && m.Seal == n {
+			if m.Trail == acme && m.Seal == n {
 				change(m)
 			}
 		}})
@@ -120,9 +120,9 @@ func sealCases() []testCase {
 				f.exchange(seal.ManifestKey(beta, 8), seal.ManifestKey(beta, 9))
 				f.exchange(seal.NoteKey(beta, 8), seal.NoteKey(beta, 9))
 			}},
-			{does: "A manifest names another one before it, signed with the right keys.", says: []string{"chain-broken"}, exit: 1, folder: true, do: inManifest(acme, 4, func(m *seal.Manifest) { m.Previous = seal.Sum([]byte("another")) })},
+			{does: "A manifest names another one before it, signed with the right keys.", says: []string{"chain-broken"}, exit: 1, folder: true, do: inManifest(4, func(m *seal.Manifest) { m.Previous = seal.Sum([]byte("another")) })},
 			{does: "An addendum without its day's own seal, signed with the right keys.", says: []string{"addendum-order"}, exit: 1, folder: true, do: func(f *forger) {
-				inManifest(acme, 4, func(m *seal.Manifest) {
+				inManifest(4, func(m *seal.Manifest) {
 					m.Addendum = 1
 					f.rekey(m)
 				})(f)
@@ -137,7 +137,7 @@ func sealCases() []testCase {
 				}})
 			}},
 			{does: "A day has two seals of its own, signed with the right keys.", says: []string{"addendum-order", "file-listed-twice"}, exit: 1, folder: true, do: func(f *forger) {
-				inManifest(acme, lastSeal, func(m *seal.Manifest) {
+				inManifest(lastSeal, func(m *seal.Manifest) {
 					for _, file := range m.Files {
 						f.Erase(file.Key)
 					}
@@ -149,14 +149,14 @@ func sealCases() []testCase {
 				f.forge(forgery{entries: func(e [][]byte) [][]byte { return append(e, e[len(e)-1]) }})
 			}},
 			{does: "An addendum gets another number, signed with the right keys.", says: []string{"addendum-order"}, exit: 1, do: func(f *forger) {
-				inManifest(acme, lastSeal, func(m *seal.Manifest) {
+				inManifest(lastSeal, func(m *seal.Manifest) {
 					m.Addendum = 2
 					f.rekey(m)
 				})(f)
 			}},
 		}},
 		{24, "Lose or make events between two seals", []variant{
-			{does: "A seal carries over events that the one before did not leave, signed with the right keys.", says: []string{"counts-carried"}, exit: 1, folder: true, do: inManifest(acme, 4, func(m *seal.Manifest) {
+			{does: "A seal carries over events that the one before did not leave, signed with the right keys.", says: []string{"counts-carried"}, exit: 1, folder: true, do: inManifest(4, func(m *seal.Manifest) {
 				m.Counts.Carried, m.Counts.Read = 2, m.Counts.Read-2
 			})},
 			{does: "A seal leaves more events than the next one carries over, signed with the right keys.", says: []string{"counts-carried"}, exit: 1, do: func(f *forger) {
@@ -173,26 +173,26 @@ func sealCases() []testCase {
 			}},
 		}},
 		{25, "Leave a hole between days, or let them overlap", []variant{
-			{does: "A day's range reaches into the next, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, folder: true, do: inManifest(acme, 4, func(m *seal.Manifest) { m.End = m.End.Add(time.Hour) })},
-			{does: "A day's range begins after midnight, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) { m.Start = m.Start.Add(time.Minute) })},
+			{does: "A day's range reaches into the next, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, folder: true, do: inManifest(4, func(m *seal.Manifest) { m.End = m.End.Add(time.Hour) })},
+			{does: "A day's range begins after midnight, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(4, func(m *seal.Manifest) { m.Start = m.Start.Add(time.Minute) })},
 			{does: "A day's range ends an hour before midnight, and no addendum covers the rest, signed with the right keys.", notes: []string{"day-unsealed"}, folder: true, do: func(f *forger) {
-				inManifest(acme, 4, func(m *seal.Manifest) { m.End = m.End.Add(-time.Hour) })(f)
+				inManifest(4, func(m *seal.Manifest) { m.End = m.End.Add(-time.Hour) })(f)
 				f.at = ""
 			}},
-			{does: "A day's range says that it ends before its last event, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) { m.End = m.End.Add(-23 * time.Hour) })},
+			{does: "A day's range says that it ends before its last event, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(4, func(m *seal.Manifest) { m.End = m.End.Add(-23 * time.Hour) })},
 		}},
 		{26, "Let the counts of a seal not add up", []variant{
-			{does: "An event more was read than was written, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, folder: true, do: inManifest(acme, 4, func(m *seal.Manifest) { m.Counts.Read++ })},
-			{does: "More were written than the evidence has rows, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) { m.Counts.Read, m.Counts.Written = m.Counts.Read+1, m.Counts.Written+1 })},
-			{does: "A format has fewer rows than the evidence, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) { m.Files[0].Rows-- })},
-			{does: "Times of suspect events that there are none of, signed with the right keys.", with: []string{"deep"}, says: []string{"suspect-count"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) { m.Counts.TimeSuspect = 1 })},
-			{does: "Records in quarantine without their hashes, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) {
+			{does: "An event more was read than was written, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, folder: true, do: inManifest(4, func(m *seal.Manifest) { m.Counts.Read++ })},
+			{does: "More were written than the evidence has rows, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(4, func(m *seal.Manifest) { m.Counts.Read, m.Counts.Written = m.Counts.Read+1, m.Counts.Written+1 })},
+			{does: "A format has fewer rows than the evidence, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(4, func(m *seal.Manifest) { m.Files[0].Rows-- })},
+			{does: "Times of suspect events that there are none of, signed with the right keys.", with: []string{"deep"}, says: []string{"suspect-count"}, exit: 1, do: inManifest(4, func(m *seal.Manifest) { m.Counts.TimeSuspect = 1 })},
+			{does: "Records in quarantine without their hashes, signed with the right keys.", says: []string{"manifest-invalid"}, exit: 1, do: inManifest(4, func(m *seal.Manifest) {
 				m.Counts.Read, m.Counts.Quarantined = m.Counts.Read+1, 1
 			})},
 		}},
 		{31, "Lie about the time of a seal", []variant{
-			{does: "Sealed before its newest event, signed with the right keys.", says: []string{"sealed-too-early", "time-order"}, exit: 1, folder: true, do: inManifest(acme, 4, func(m *seal.Manifest) { m.SealedAt = m.Start })},
-			{does: "Sealed in the future, signed with the right keys.", says: []string{"time-in-future", "time-order"}, exit: 1, do: inManifest(acme, 4, func(m *seal.Manifest) { m.SealedAt = m.SealedAt.AddDate(0, 1, 0) })},
+			{does: "Sealed before its newest event, signed with the right keys.", says: []string{"sealed-too-early", "time-order"}, exit: 1, folder: true, do: inManifest(4, func(m *seal.Manifest) { m.SealedAt = m.Start })},
+			{does: "Sealed in the future, signed with the right keys.", says: []string{"time-in-future", "time-order"}, exit: 1, do: inManifest(4, func(m *seal.Manifest) { m.SealedAt = m.SealedAt.AddDate(0, 1, 0) })},
 			{does: "A leaf of the log is of the future, signed with the right keys.", says: []string{"time-in-future"}, exit: 1, do: func(f *forger) {
 				f.forge(forgery{entries: func(e [][]byte) [][]byte {
 					l, _, err := tlog.ParseLeaf(e[len(e)-1])
@@ -205,7 +205,7 @@ func sealCases() []testCase {
 			}},
 			{does: "The leaves of the log go back in time, signed with the right keys.", says: []string{"time-order"}, exit: 1, do: func(f *forger) {
 				f.forge(forgery{entries: func(e [][]byte) [][]byte {
-					i := f.index(acme, 4)
+					i := f.index(4)
 					l, _, err := tlog.ParseLeaf(e[i])
 					f.must(err)
 					l.Time = l.Time.AddDate(0, 0, -2)
@@ -215,7 +215,7 @@ func sealCases() []testCase {
 				}})
 			}},
 			{does: "The first and last event time of a file are not those of its rows, signed with the right keys.", with: []string{"deep"}, says: []string{"times-untrue"}, exit: 1, do: func(f *forger) {
-				inManifest(acme, 4, func(m *seal.Manifest) {
+				inManifest(4, func(m *seal.Manifest) {
 					for i := range m.Files {
 						m.Files[i].Last = m.Files[i].Last.Add(time.Microsecond)
 					}

@@ -58,9 +58,6 @@ func (w *world) day(n int) event.Day { return w.base + event.Day(n-1) }
 func (w *world) size() int64         { return w.sizes[len(w.sizes)-1] }
 func (w *world) head() []byte        { return w.checkpoints[w.size()] }
 
-// before is the size of the log before the seals of a day.
-func (w *world) before(day int) int64 { return w.sizes[day-2] }
-
 // shape says how much a store holds.
 type shape struct {
 	days    int
