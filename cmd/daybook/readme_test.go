@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"daybook/batch/verify"
 	"daybook/sink/s3test"
 )
 
@@ -324,17 +326,18 @@ func (r *readme) run(t *testing.T, b block) {
 	}
 }
 
-// TestReportIsDocumented compares the fields of `export --json` with those that the README describes.
-func TestReportIsDocumented(t *testing.T) {
+// documentedFields are the names in the tables of a section of the README: what a table calls a field, and the fields of it that it names.
+func documentedFields(t *testing.T, heading string) map[string]bool {
+	t.Helper()
 	markdown, err := os.ReadFile(filepath.Join(root(t), "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, ok := strings.Cut(string(markdown), "\n## For machines\n")
+	_, section, ok := strings.Cut(string(markdown), heading)
 	if !ok {
-		t.Fatal("README.md has no section For machines")
+		t.Fatalf("README.md has no section %q", heading)
 	}
-	section, _, _ = strings.Cut(section, "\n## ")
+	section, _, _ = strings.Cut(section, "\n##")
 	documented := map[string]bool{}
 	name := regexp.MustCompile("`([a-z_0-9]+)`")
 	for line := range strings.Lines(section) {
@@ -348,7 +351,36 @@ func TestReportIsDocumented(t *testing.T) {
 			}
 		}
 	}
+	return documented
+}
 
+// TestVerificationIsDocumented compares the fields of `verify --json` with those that the README describes.
+func TestVerificationIsDocumented(t *testing.T) {
+	fields := map[string]bool{}
+	jsonFields(reflect.TypeFor[verify.Report](), fields)
+	if diff := cmp.Diff(fields, documentedFields(t, "\n### The report of `daybook verify --json`\n")); diff != "" {
+		t.Errorf("fields (-printed +documented):\n%s", diff)
+	}
+}
+
+// jsonFields adds the names that a type has in JSON, and those of what lies in it.
+func jsonFields(typ reflect.Type, fields map[string]bool) {
+	switch typ.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		jsonFields(typ.Elem(), fields)
+	case reflect.Struct:
+		for f := range typ.Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+				fields[name] = true
+				jsonFields(f.Type, fields)
+			}
+		}
+	}
+}
+
+// TestReportIsDocumented compares the fields of `export --json` with those that the README describes.
+func TestReportIsDocumented(t *testing.T) {
+	documented := documentedFields(t, "\n## For machines\n")
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "cut.jsonl.gz"), "\x1f\x8b\x08")
