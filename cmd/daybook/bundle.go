@@ -80,7 +80,13 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the store could not be read.`,
 	set.StringVar(&to, "to", "", "the last `DAY`")
 	set.StringSliceVar(&names, "formats", nil, "pack these `FORMATS` alone (default: all)")
 	set.StringVar(&configFile, "config", "", "the configuration `FILE`, for the store and its credentials")
-	_ = cmd.MarkFlagFilename("out", "zip")
+	var known []string
+	for _, format := range formats.All() {
+		known = append(known, format.Name)
+	}
+	_ = cmd.MarkFlagFilename("out", "zip") // this and the next two fail only for a flag that is not there
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	_ = cmd.RegisterFlagCompletionFunc("formats", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -98,7 +98,11 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 				return err
 			}
 			return a.changeKeys(cmd, func(r *batch.Roller) (*batch.Head, []batch.AnchorState, error) {
-				return r.RotateKey(cmd.Context(), key)
+				head, anchors, err := r.RotateKey(cmd.Context(), key)
+				if errors.Is(err, tlog.ErrLeaf) {
+					err = withHint(err, "a key that was replaced never comes back: make a new one with `daybook keygen`")
+				}
+				return head, anchors, err
 			}, func(w io.Writer) {
 				_, _ = fmt.Fprintf(w, "from now on %s signs (%s): put `key: %s` into the configuration, or give it with --key\n", key.Fingerprint(), next, next)
 			})

@@ -376,6 +376,7 @@ Exit codes: 0 done, 1 failed or no such event, 2 usage, 3 the store could not be
 	set.StringVar(&to, "to", "", "look up to this `DAY`")
 	set.IntVar(&index, "index", 0, "the `N`-th of several events that have the id, from 1")
 	set.StringVar(&configFile, "config", "", "the configuration `FILE`, for the store and its credentials")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
 	return cmd
 }
 
