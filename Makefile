@@ -20,7 +20,7 @@ in = for module in $(1); do (cd "$$module" && $(2)) || { echo "failed in $$modul
 
 # Tests find the servers, and what lists a binary's modules, through these variables; without them they skip what needs one.
 servers = minio=$$(tools/build minio); versitygw=$$(tools/build versitygw); cyclonedx=$$(tools/build cyclonedx-gomod); \
-	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_CYCLONEDX=$$cyclonedx
+	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_CYCLONEDX=$$cyclonedx DAYBOOK_TEST_THOROUGH=1
 
 # Runs a module's tests under the race detector, and reports results, failures and skips. $(1) is the module, $(2) more flags.
 gotest = report=$$PWD/dist/testreport; CGO_ENABLED=1 go test -C $(1) -race -timeout 30m $(2) -json ./... 2>&1 | "$$report"
