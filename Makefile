@@ -18,7 +18,8 @@ MODULES := $(CODE) $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
 # Runs a command in each module, and stops at the first that fails.
 in = for module in $(1); do (cd "$$module" && $(2)) || { echo "failed in $$module" >&2; exit 1; }; done
 
-# Tests find the servers, and what lists a binary's modules, through these variables; without them they skip what needs one.
+# Tests find the servers, and what lists a binary's modules, through these variables; without them they skip what needs one. THOROUGH has them
+# try every way there is, where plain go test tries some.
 servers = minio=$$(tools/build minio); versitygw=$$(tools/build versitygw); cyclonedx=$$(tools/build cyclonedx-gomod); \
 	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_CYCLONEDX=$$cyclonedx DAYBOOK_TEST_THOROUGH=1
 
