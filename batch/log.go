@@ -73,6 +73,12 @@ func (r *Roller) logSeals(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			if leaf.Seal.Key == seal.NoKey {
+				return &sink.HintError{
+					Err:  fmt.Errorf("seal %d of %s is unsigned, and a signed log cannot vouch for it: %w", n, l.trail, sink.ErrConflict),
+					Hint: "use another prefix for signed seals, or keep signing: none for this one",
+				}
+			}
 			if err := r.log.Add(leaf); err != nil {
 				return err
 			}
@@ -171,7 +177,8 @@ func (s *state) writeAnchors(states map[string]AnchorState) error {
 }
 
 // anchorHead gives the log's head to each anchor that does not have it. An anchor that cannot be reached fails nothing: the seal stands at a lower level, and
-// the next run tries again with the head of then, which covers all before it.
+// the next run tries again with the head of then, which covers all before it. But one that knows another history of the log, or a later one, is why
+// there are anchors: that is an error, after all of them were asked.
 func (r *Roller) anchorHead(ctx context.Context) ([]AnchorState, error) {
 	if len(r.Anchors) == 0 {
 		return nil, nil
@@ -182,11 +189,14 @@ func (r *Roller) anchorHead(ctx context.Context) ([]AnchorState, error) {
 	}
 	head := r.log.Head()
 	var list []AnchorState
+	var contradictions []error
 	for _, a := range r.Anchors {
 		s := states[a.Name()]
 		s.Name, s.Kind = a.Name(), a.Kind()
 		if s.Size != head.Size {
-			r.submit(ctx, a, head, &s)
+			if err := r.submit(ctx, a, head, &s); errors.Is(err, anchor.ErrForked) || errors.Is(err, anchor.ErrAhead) {
+				contradictions = append(contradictions, err)
+			}
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
@@ -194,7 +204,7 @@ func (r *Roller) anchorHead(ctx context.Context) ([]AnchorState, error) {
 		states[s.Name] = s
 		list = append(list, s)
 	}
-	return list, r.state.writeAnchors(states)
+	return list, errors.Join(append(contradictions, r.state.writeAnchors(states))...)
 }
 
 // logStatus tells where the log stands, and which anchors know of it.
@@ -219,7 +229,7 @@ func (r *Roller) logStatus(status *Status) error {
 	return nil
 }
 
-func (r *Roller) submit(ctx context.Context, a anchor.Anchor, head tlog.Head, s *AnchorState) {
+func (r *Roller) submit(ctx context.Context, a anchor.Anchor, head tlog.Head, s *AnchorState) error {
 	receipt, err := a.Submit(ctx, anchor.Submission{Origin: head.Origin, Size: head.Size, Checkpoint: head.Signed, Prove: r.log.Prove})
 	if err == nil && receipt.Ext != "" {
 		key := tlog.AnchorKey(head.Size, a.Name(), receipt.Ext)
@@ -234,12 +244,13 @@ func (r *Roller) submit(ctx context.Context, a anchor.Anchor, head tlog.Head, s 
 			s.Since = r.Now().UTC()
 		}
 		r.Log.Info("the checkpoint is not anchored there; the next run tries again", "anchor", a.Name(), "kind", a.Kind(), "error", err)
-		return
+		return err
 	}
 	s.Size, s.By, s.At, s.Error, s.Since = head.Size, receipt.By, receipt.At.UTC(), "", time.Time{}
 	if s.At.IsZero() {
 		s.At = r.Now().UTC()
 	}
+	return nil
 }
 
 // RotateKey has next sign from now on: the change is a leaf of the log, signed by both keys. What is sealed and not in the log goes there first.

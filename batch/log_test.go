@@ -295,6 +295,45 @@ func TestAnAnchorThatIsAwayIsFilledInLater(t *testing.T) {
 	}
 }
 
+// An anchor that knows another history is what anchors are for: it must not look like one that is away.
+func TestAnAnchorThatKnowsAnotherHistoryEndsTheRun(t *testing.T) {
+	for name, fault := range map[string]error{"forked": anchor.ErrForked, "ahead": anchor.ErrAhead} {
+		i, store, p := newInstallation(t), memory(t), &place{}
+		s := i.settings(store)
+		s.Anchors = []anchor.Anchor{p}
+		mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
+		p.err = &sink.HintError{Err: fmt.Errorf("elsewhere: %w", fault), Hint: "find out who"}
+		var hint *sink.HintError
+		if _, err := i.export(t, s, writeLines(t, records("x", 10, 5)...)); !errors.Is(err, fault) || !errors.As(err, &hint) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		// What came is sealed, and the log has it; status tells what is wrong.
+		if diff := cmp.Diff([]int64{2, 3}, checkpoints(store)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		status, err := batch.ReadStatus(s)
+		if err != nil || len(status.Anchors) != 1 || !strings.Contains(status.Anchors[0].Error, fault.Error()) {
+			t.Errorf("%s: status %+v, %v", name, status, err)
+		}
+	}
+}
+
+func TestAnUnsignedStoreTakesNoSignedSeals(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	s.Key = nil
+	mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
+	var hint *sink.HintError
+	if _, err := i.export(t, i.settings(store), writeLines(t, records("x", 10, 5)...)); !errors.Is(err, sink.ErrConflict) || !errors.As(err, &hint) {
+		t.Errorf("got %v, want a conflict with a hint", err)
+	}
+	for _, key := range store.Keys() {
+		if strings.HasPrefix(key, tlog.Prefix) {
+			t.Errorf("%s was put", key)
+		}
+	}
+}
+
 func TestDeclaredGapsStandInTheManifest(t *testing.T) {
 	i, store := newInstallation(t), memory(t)
 	s := i.settings(store)

@@ -184,7 +184,8 @@ func (k *Keyring) Signer(size int64) (seal.PublicKey, error) {
 	return seal.PublicKey{}, fmt.Errorf("%w: none is in force at leaf %d", ErrUnknownKey, size)
 }
 
-func (k *Keyring) clone() *Keyring {
+// Clone returns a keyring that goes on from here by itself.
+func (k *Keyring) Clone() *Keyring {
 	c := *k
 	c.keys = slices.Clone(k.keys)
 	return &c
@@ -198,12 +199,12 @@ type state struct {
 
 func newState() *state { return &state{&Keyring{}, map[string]uint64{}} }
 
-func (s *state) clone() *state { return &state{s.keys.clone(), maps.Clone(s.logged)} }
+func (s *state) clone() *state { return &state{s.keys.Clone(), maps.Clone(s.logged)} }
 
 // apply takes the next leaf. A trail's seals come in order, without a hole.
 func (s *state) apply(entry []byte) (*Leaf, error) {
 	index := s.keys.size
-	next := s.keys.clone()
+	next := s.keys.Clone()
 	l, err := next.Apply(index, entry)
 	if err != nil {
 		return nil, err

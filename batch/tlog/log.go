@@ -585,7 +585,7 @@ func (l *Log) Logged(trail string) uint64 { return l.tip.logged[trail] }
 func (l *Log) Head() Head { return l.published }
 
 // Keyring returns the log's keys, what was added included.
-func (l *Log) Keyring() *Keyring { return l.tip.keys.clone() }
+func (l *Log) Keyring() *Keyring { return l.tip.keys.Clone() }
 
 // Prove returns the proof that the published log begins with the one of that size. See tlog.CheckTree.
 func (l *Log) Prove(ctx context.Context, old int64) (tlog.TreeProof, error) {

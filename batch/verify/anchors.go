@@ -48,7 +48,11 @@ func (v *verifier) checkAnchors(ctx context.Context) {
 			continue
 		}
 		if ext == logs.CosignatureExt {
-			cosigs[size] = append(cosigs[size], v.cosignatures(key, size, data, checkpoint)...)
+			for _, line := range v.cosignatures(key, size, data, checkpoint) {
+				if !slices.Contains(cosigs[size], line) { // copies under other names must not become more than a note can bear
+					cosigs[size] = append(cosigs[size], line)
+				}
+			}
 		} else if v.timestamp(key, size, data, checkpoint) {
 			stamped = max(stamped, size)
 		}
@@ -70,9 +74,13 @@ func (v *verifier) checkAnchors(ctx context.Context) {
 	if v.o.TimestampRoots != nil && stamped < size {
 		v.add(Finding{Code: codeTimestampMissing, Key: logs.CheckpointKey(v.log.head.Size), Expected: "a time stamp that your certificates vouch for", Found: upTo(stamped)})
 	}
-	head.Anchored = v.log.present && max(quorum, stamped, pinned) >= size
+	cosigned := quorum
+	if len(cosigs[quorum]) == 0 {
+		cosigned = 0 // a policy that asks for nothing is met by anything, and vouches for nothing
+	}
+	head.Anchored = v.log.present && max(cosigned, stamped, pinned) >= size
 	if v.log.present && !head.Anchored {
-		v.add(Finding{Code: codeHeadUnanchored, Key: logs.CheckpointKey(size), Expected: "an anchor that was checked", Found: upTo(max(quorum, stamped, pinned))})
+		v.add(Finding{Code: codeHeadUnanchored, Key: logs.CheckpointKey(size), Expected: "an anchor that was checked", Found: upTo(max(cosigned, stamped, pinned))})
 	}
 	slices.SortFunc(head.Anchors, func(a, b Anchor) int { return int(min(max(b.Size-a.Size, -1), 1)) })
 	head.Anchors = head.Anchors[:min(len(head.Anchors), maxFindings)]
@@ -120,7 +128,7 @@ func (v *verifier) cosignatures(key string, size int64, data, checkpoint []byte)
 			v.anchorTime(key, size, at)
 		case errors.As(err, &unknown) || errors.As(err, &unverified):
 			about.Code, about.Found = codeCosigUnknown, "a cosignature by "+by
-			v.report.Levels.Head.Anchors = append(v.report.Levels.Head.Anchors, Anchor{Kind: "witness", By: by, At: at, Size: size})
+			v.claimed(Anchor{Kind: "witness", By: cut(strings.Clone(by)), At: at, Size: size})
 			v.add(about)
 		default:
 			about.Code, about.Found = codeCosigInvalid, err.Error()
@@ -128,6 +136,13 @@ func (v *verifier) cosignatures(key string, size int64, data, checkpoint []byte)
 		}
 	}
 	return good
+}
+
+// claimed lists an anchor that nobody vouches for: anybody can put any number of them.
+func (v *verifier) claimed(a Anchor) {
+	if head := &v.report.Levels.Head; len(head.Anchors) < maxFindings {
+		head.Anchors = append(head.Anchors, a)
+	}
 }
 
 // cosignature checks one signature line under a checkpoint.
@@ -176,7 +191,12 @@ func (v *verifier) timestamp(key string, size int64, data, checkpoint []byte) bo
 		v.add(about)
 		return false
 	}
-	v.report.Levels.Head.Anchors = append(v.report.Levels.Head.Anchors, Anchor{Kind: "timestamp", By: info.Authority, At: info.Time, Size: size, Checked: info.Trusted})
+	a := Anchor{Kind: "timestamp", By: info.Authority, At: info.Time, Size: size, Checked: info.Trusted}
+	if a.Checked {
+		v.report.Levels.Head.Anchors = append(v.report.Levels.Head.Anchors, a)
+	} else {
+		v.claimed(a)
+	}
 	v.anchorTime(key, size, info.Time)
 	if !info.Trusted {
 		about.Code, about.Found = codeTimestampUntrusted, "one by "+info.Authority

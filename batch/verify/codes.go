@@ -33,7 +33,7 @@ type Code struct {
 func Codes() []Code {
 	return []Code{
 		{codeListFailed, Unreadable, "The store's listing ended with an error.", "Check the credential's right to list objects and versions, then verify again. Objects that nothing explains were not looked for."},
-		{codeNothing, Incomplete, "The store holds no seal.", "Check that this is the store you mean. If it is, everything was deleted, or nothing was ever sealed."},
+		{codeNothing, Incomplete, "The store holds no seal, or none of the trail and days that were asked for.", "Check that this is the store, trail and time you mean. If it is, everything was deleted, or nothing was ever sealed."},
 		{codeReadFailed, Unreadable, "An object is there but could not be read.", "Check the network, the disk and the credential, then verify again."},
 		{codeSchemaUnknown, Unreadable, "An object says that it is of a schema version that this verifier does not know.", "Get a newer release of the verifier. If there is none, the object was not written by Daybook."},
 		{codeNotAFile, Altered, "A link, a folder or something else stands where an object should be.", "Daybook puts regular files only. Find out who put it there; take a fresh copy from the original store."},
@@ -89,7 +89,8 @@ func Codes() []Code {
 		{codeKeyRange, Altered, "A seal is signed with a key that was not valid at its place in the log.", "A retired key was used, or a later one: do not trust the seal."},
 		{codeKeyRevoked, Altered, "A seal is signed with a key that was revoked from this place in the log on.", "Whoever stole the key may have made the seal: do not trust it without an anchor that is older than the theft."},
 		{codeKeyNotYours, Altered, "None of the keys that you gave is one of this store's.", "Compare fingerprints over the telephone. If your key is the right one, the store was made by somebody else."},
-		{codeKeyYoursRevoked, Incomplete, "The keys that you gave are of this store, but were revoked.", "Get the store's present key from its owner, not from the store."},
+		{codeKeyNotGiven, Incomplete, "A seal is signed with a key that you did not give, and there is no log here that tells how keys follow each other.", "Take the log into the copy, or give that key, if its owner has told you its fingerprint. Otherwise do not trust the seal."},
+		{codeKeyYoursRevoked, Incomplete, "The keys that you gave are of this store, but they, or keys between them and the present one, were revoked.", "Get the store's present key from its owner, not from the store."},
 
 		{codeLogMissing, Altered, "The store has signed seals but no log.", "Restore log/ from a copy. If the very first export was interrupted, run the exporter again."},
 		{codeCheckpoint, Altered, "A checkpoint is not one that Daybook writes, or is not signed by the key that was in force.", "Restore it from a copy."},
@@ -106,6 +107,7 @@ func Codes() []Code {
 		{codeLogTwice, Altered, "The log tells of one seal twice, or of a trail's seals out of order.", "The log was forged by a holder of its key."},
 		{codePinContradicted, Altered, "The log contradicts a checkpoint that you hold: history was rewritten.", "Keep your checkpoint: it proves it."},
 		{codeLogCut, Altered, "The log is shorter than a checkpoint that you hold, or than an anchor in the store: its end was cut off.", "Keep your checkpoint: it proves it. Restore the store from a copy."},
+		{codePinUnchecked, Incomplete, "A checkpoint that you hold could not be compared: this partial copy has no log.", "Take log/ into the copy."},
 		{codePinOther, Altered, "A checkpoint that you hold is of another log.", "Check that this is the store you mean; if it is, it was made anew."},
 
 		{codeCosigInvalid, Altered, "A witness's cosignature does not fit its checkpoint.", "It was forged, or moved from another checkpoint. Ask the witness for its own record."},
@@ -190,6 +192,7 @@ const (
 	codeKeyRange        = "key-out-of-range"
 	codeKeyRevoked      = "key-revoked"
 	codeKeyNotYours     = "key-not-yours"
+	codeKeyNotGiven     = "key-not-given"
 	codeKeyYoursRevoked = "key-yours-revoked"
 
 	codeLogMissing       = "log-missing"
@@ -208,6 +211,7 @@ const (
 	codePinContradicted  = "checkpoint-contradicted"
 	codeLogCut           = "log-cut"
 	codePinOther         = "checkpoint-other-log"
+	codePinUnchecked     = "checkpoint-unchecked"
 
 	codeCosigInvalid       = "cosignature-invalid"
 	codeCosigUnknown       = "cosignature-unknown"

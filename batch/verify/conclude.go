@@ -26,6 +26,9 @@ func (v *verifier) conclude() {
 		}
 		v.add(f)
 	}
+	if v.unsigned && v.signed && !r.has(codeUnsignedSeal) { // no log has told of it
+		v.add(Finding{Code: codeUnsignedSeal, Expected: "signed seals", Found: "unsigned ones among them"})
+	}
 	if v.unsigned {
 		v.add(Finding{Code: codeUnsigned, Found: "seals without signatures"})
 	}
@@ -37,6 +40,9 @@ func (v *verifier) conclude() {
 	levels.Chain.Logged = v.log.present && !r.has(codeNotLogged, codeNotInLog, codeLogUnfinished)
 	if r.Counts.Seals == 0 {
 		v.add(Finding{Code: codeNothing, Expected: "seals", Found: "none"})
+		levels.Files.Intact = false
+	} else if narrowed := v.o.Trail != "" || v.o.From != 0 || v.o.To != 0; narrowed && !v.asked {
+		v.add(Finding{Code: codeNothing, Trail: v.o.Trail, Expected: "seals of what was asked for", Found: "none"})
 		levels.Files.Intact = false
 	}
 	r.finish()

@@ -33,7 +33,12 @@ type fileTask struct {
 func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 	v := w.v
 	wanted := v.wanted(m.Trail, m.Day.Day)
-	extended := v.log.extendedTo(m.Trail, m.Seal)
+	v.asked = v.asked || wanted
+	held := v.log.held(m)
+	var extended time.Time
+	if own := w.leaf(m.Seal); own != nil && own.extended != 0 && m.Trail == w.name {
+		extended = time.Unix(own.extended, 0).UTC()
+	}
 	here := map[string]located{}
 	for i := range m.Files {
 		f := &m.Files[i]
@@ -54,7 +59,6 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 		} else {
 			e = nil
 		}
-		held := v.log.held(m)
 		t.gone = func(about Finding) { v.gone(about, t.file, t.want, e, held) }
 		if !v.locateFile(&t) {
 			continue

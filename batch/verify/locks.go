@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"daybook/batch/seal"
 	logs "daybook/batch/tlog"
+	"daybook/event"
 	"daybook/sink"
 )
 
@@ -39,35 +41,85 @@ func (s *loggedSeal) lockedTo(lock sink.Lock) {
 	s.mode, s.retain = all.Mode, all.RetainUntil.Unix()
 }
 
-// extendedTo is until when a leaf of the log says that the files of a seal are locked; zero if none does.
-func (l *logState) extendedTo(trail string, n uint64) (until time.Time) {
-	for _, e := range l.extensions {
-		if e.Trail == trail && e.FirstSeal <= n && n <= e.LastSeal && e.RetainUntil.After(until) {
-			until = e.RetainUntil
+// spread says of each seal until when extensions have its files locked. The longest come first, so that a seal is looked at once, however many there are.
+func (l *logState) spread() {
+	list := slices.Clone(l.extensions)
+	slices.SortStableFunc(list, func(a, b extension) int { return b.until.Compare(a.until) })
+	next := map[string][]uint64{} // of a trail, for each seal, the first from there on that is not done
+	for _, e := range list {
+		t := l.trails[e.trail]
+		if t == nil {
+			continue
+		}
+		to := next[e.trail]
+		if to == nil {
+			to = make([]uint64, len(t.seals)+1)
+			for i := range to {
+				to[i] = uint64(i)
+			}
+			next[e.trail] = to
+		}
+		free := func(i uint64) uint64 {
+			for to[i] != i {
+				to[i] = to[to[i]]
+				i = to[i]
+			}
+			return i
+		}
+		end := min(e.last, uint64(len(t.seals)))
+		for i := free(min(e.first-1, end)); i < end; i = free(i) {
+			t.seals[i].extended = e.until.Unix()
+			to[i] = i + 1
 		}
 	}
-	return until
+}
+
+// hold is what a release must name to let go of.
+type hold struct {
+	trail    string
+	from, to event.Day
+	project  string
+}
+
+// span is days, both included.
+type span struct{ from, to event.Day }
+
+// hold takes a leaf about a hold: a release lets go of what was put with just its range.
+func (l *logState) hold(h *logs.HoldLeaf) {
+	key := hold{h.Trail, h.From.Day, h.To.Day, h.Project}
+	switch {
+	case h.Action == logs.HoldPut:
+		l.holds[key]++
+	case l.holds[key] == 1:
+		delete(l.holds, key)
+	case l.holds[key] > 1:
+		l.holds[key]--
+	}
 }
 
 // held reports whether a hold is on files of the seal's day.
 func (l *logState) held(m *seal.Manifest) bool {
-	var on []logs.HoldLeaf
-	for _, h := range l.holds {
-		if h.Trail != m.Trail || m.Day.Day < h.From.Day || m.Day.Day > h.To.Day {
-			continue
+	if l.heldDays == nil {
+		l.heldDays = map[string][]span{}
+		for h := range l.holds {
+			l.heldDays[h.trail] = append(l.heldDays[h.trail], span{h.from, h.to})
 		}
-		if h.Action == logs.HoldPut {
-			on = append(on, h)
-			continue
-		}
-		for i := range on { // a release lets go of what was put with just its range
-			if on[i].From == h.From && on[i].To == h.To && on[i].Project == h.Project {
-				on = append(on[:i], on[i+1:]...)
-				break
+		for trail, spans := range l.heldDays {
+			slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+			merged := spans[:1]
+			for _, s := range spans[1:] {
+				if last := &merged[len(merged)-1]; s.from <= last.to {
+					last.to = max(last.to, s.to)
+				} else {
+					merged = append(merged, s)
+				}
 			}
+			l.heldDays[trail] = merged
 		}
 	}
-	return len(on) > 0
+	spans := l.heldDays[m.Trail]
+	i, found := slices.BinarySearchFunc(spans, m.Day.Day, func(s span, day event.Day) int { return cmp.Compare(s.from, day) })
+	return found || i > 0 && m.Day.Day <= spans[i-1].to
 }
 
 // lockedAsLongAs says that the manifest, note and key of a seal must be locked as long as its files.

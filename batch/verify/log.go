@@ -22,7 +22,9 @@ type logState struct {
 	// present: there is a log, and its entries lie under its newest checkpoint, as far as they could be read.
 	present bool
 	// broken: some of it could not be read or is wrong, so that what it does not have may be among that.
-	broken  bool
+	broken bool
+	// skipped is how many seals are believed to be missing in it.
+	skipped uint64
 	head    logs.Checkpoint
 	signed  []byte // the newest checkpoint's file
 	size    int64  // leaves read
@@ -37,15 +39,18 @@ type logState struct {
 	// anchored are the files, by size, of checkpoints that are in the store and fit.
 	anchored map[int64][]byte
 
-	holds      []logs.HoldLeaf
+	holds      map[hold]int // how often each was put and not released
+	heldDays   map[string][]span
 	extensions []extension
 	erasures   map[string]*erasure // by the file's key
 	reviews    []reference
 }
 
 type extension struct {
-	logs.ExtensionLeaf
-	index int64
+	index       int64
+	trail       string
+	first, last uint64
+	until       time.Time
 }
 
 type erasure struct {
@@ -76,6 +81,7 @@ type loggedSeal struct {
 	mode     sink.Mode
 	day      event.Day
 	addendum int
+	extended int64 // until when a later leaf has its files locked
 }
 
 func (s *loggedSeal) time() time.Time { return time.Unix(s.at, 0) }
@@ -87,7 +93,7 @@ func (l *logState) key(id string) (seal.PublicKey, bool) {
 }
 
 func newLogState() *logState {
-	return &logState{keyring: &logs.Keyring{}, trails: map[string]*loggedTrail{}, erasures: map[string]*erasure{}, anchored: map[int64][]byte{}}
+	return &logState{keyring: &logs.Keyring{}, trails: map[string]*loggedTrail{}, holds: map[hold]int{}, erasures: map[string]*erasure{}, anchored: map[int64][]byte{}}
 }
 
 // maxHeads is how many checkpoints are tried until one is found that the entries lie under.
@@ -136,6 +142,7 @@ func (v *verifier) readLog(ctx context.Context) {
 		}
 	}
 	v.finishLog(ctx)
+	l.spread()
 	v.reportLog()
 	v.checkCheckpoints(ctx, unfit)
 	v.checkTiles(ctx)
@@ -360,19 +367,24 @@ func (v *verifier) take(l *logState, index int64, leaf *logs.Leaf, about Finding
 			about.Expected, about.Found = fmt.Sprintf("seal %d", due), fmt.Sprintf("seal %d", s.Seal)
 			v.add(about)
 		}
-		if s.Seal < due || s.Seal-due > uint64(l.head.Size) { // no more are believed to be missing than the log has leaves
+		// In all no more are believed to be missing than there are leaves: what leaves say of numbers must not become memory.
+		if s.Seal < due || s.Seal-due > uint64(l.size)-l.skipped {
 			return
 		}
 		for ; due < s.Seal; due++ {
+			l.skipped++
 			t.seals = append(t.seals, loggedSeal{index: -1})
 		}
 		t.seals = append(t.seals, loggedSeal{index: index, manifest: s.Manifest, key: s.Key, at: leaf.Time.Unix(), day: s.Day.Day, addendum: s.Addendum})
 	case logs.TypeHold:
-		l.holds = append(l.holds, *leaf.Hold)
+		l.hold(leaf.Hold)
 	case logs.TypeExtension:
-		l.extensions = append(l.extensions, extension{*leaf.Extension, index})
+		e := leaf.Extension
+		l.extensions = append(l.extensions, extension{index, e.Trail, e.FirstSeal, e.LastSeal, e.RetainUntil})
 	case logs.TypeErasure:
-		l.erasures[leaf.Erasure.Key] = &erasure{ErasureLeaf: *leaf.Erasure, index: index}
+		e := *leaf.Erasure
+		e.By, e.Reason = cut(e.By), cut(e.Reason)
+		l.erasures[e.Key] = &erasure{ErasureLeaf: e, index: index}
 	case logs.TypeReview:
 		l.reviews = append(l.reviews, reference{index, leaf.Type, leaf.Review.Trail, leaf.Review.FirstSeal, leaf.Review.LastSeal, leaf.Review.Manifest})
 	case logs.TypeKey: // the keyring's
@@ -621,7 +633,7 @@ func (v *verifier) checkPins() {
 		case v.log.signed == nil:
 			about.Code, about.Found = codeLogCut, "no log"
 			if v.o.Partial {
-				about.Code = codeAbsent
+				about.Code = codePinUnchecked
 			}
 		case p.c.Origin != v.log.head.Origin:
 			about.Code, about.Found = codePinOther, v.log.head.Origin

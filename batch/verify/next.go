@@ -10,12 +10,16 @@ import (
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"daybook/batch/seal"
 	logs "daybook/batch/tlog"
 	"daybook/sink"
 )
 
 // maxNext is how large the object of a step of the log may be, in bytes.
 const maxNext = 17 << 20
+
+// minEntry is fewer bytes than any leaf has.
+const minEntry = 8
 
 // step is what follows a checkpoint: the next one and the entries between. The log puts it first.
 type step struct {
@@ -40,6 +44,9 @@ func parseStep(from int64, data []byte) (*step, error) {
 		var entry []byte
 		if entry, data, err = torchwood.ReadTileEntry(data); err != nil {
 			return nil, err
+		}
+		if len(entry) < minEntry { // millions of blank entries must not become millions of slices
+			return nil, fmt.Errorf("%w: an entry of %d bytes", errStep, len(entry))
 		}
 		s.entries = append(s.entries, entry)
 	}
@@ -83,19 +90,54 @@ func (v *verifier) finishLog(ctx context.Context) {
 		if s == nil {
 			return
 		}
-		for i, entry := range s.entries {
-			index := from + int64(i)
-			l.appendHash(index, tlog.RecordHash(entry))
-			v.leaf(l, index, entry)
-		}
-		if !v.checkCheckpoint(s.signed, s.c, about) {
+		if !v.follows(s, about) {
 			l.broken = true
 			return
+		}
+		for i, entry := range s.entries {
+			v.leaf(l, from+int64(i), entry)
 		}
 		l.sizes = append(l.sizes, s.c.Size)
 		about.Code, about.Expected, about.Found = codeLogUnfinished, fmt.Sprintf("the checkpoint of %d leaves", s.c.Size), fmt.Sprintf("that of %d", l.head.Size)
 		v.add(about)
 	}
+}
+
+// follows reports whether a step goes on from the log, and adds its hashes. None of its leaves is believed before its checkpoint is: anybody who may write to the
+// store can put one that tells of an erasure.
+func (v *verifier) follows(s *step, about Finding) bool {
+	l := v.log
+	keys, before := l.keyring.Clone(), len(l.hashes)
+	for i, entry := range s.entries {
+		index := l.size + int64(i)
+		if _, err := keys.Apply(index, entry); err != nil {
+			about.Code, about.Found = codeLeafInvalid, err.Error()
+			v.add(about)
+			l.hashes = l.hashes[:before]
+			return false
+		}
+		l.appendHash(index, tlog.RecordHash(entry))
+	}
+	key, err := keys.Signer(s.c.Size)
+	if err == nil {
+		_, err = logs.OpenCheckpoint(s.signed, key)
+	}
+	if err == nil && s.c.Origin != keys.Origin() {
+		err = fmt.Errorf("origin %s", s.c.Origin)
+	}
+	root, rootErr := tlog.TreeHash(s.c.Size, l)
+	switch {
+	case err != nil:
+		about.Code, about.Found = codeCheckpoint, err.Error()
+		about.Expected = fmt.Sprintf("%s, %d leaves, signed by %v", keys.Origin(), s.c.Size, key)
+	case rootErr != nil || seal.Hash(root) != s.c.Root:
+		about.Code, about.Expected, about.Found = codeForked, "root "+seal.Hash(root).String(), "root "+s.c.Root.String()+", with a good signature"
+	default:
+		return true
+	}
+	v.add(about)
+	l.hashes = l.hashes[:before]
+	return false
 }
 
 // checkNexts checks what follows each checkpoint.

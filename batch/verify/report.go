@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"daybook/batch/seal"
 )
@@ -190,7 +194,11 @@ func (r *Report) add(f Finding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f.Status = r.statuses[f.Code]
-	f.Expected, f.Found = cut(f.Expected), cut(f.Found)
+	f.Expected, f.Found, f.Trail = cut(f.Expected), cut(f.Found), cut(f.Trail)
+	if f.Day != nil { // it is a manifest's, which must not stay in memory for as long as the finding
+		day := *f.Day
+		f.Day = &day
+	}
 	r.Tally[f.Status]++
 	if r.seen[f.Code]++; r.seen[f.Code] > maxFindings {
 		r.More[f.Code]++
@@ -205,7 +213,7 @@ func cut(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…" // a copy: s may be part of something large
 }
 
 // has reports whether there is a finding of one of these codes.
@@ -242,8 +250,38 @@ func (r *Report) ExitCode() int {
 
 // WriteJSON writes the report as JSON.
 func (r *Report) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(r)
+	if err := enc.Encode(r); err != nil {
+		return err
+	}
+	_, err := w.Write(escape(b.Bytes()))
+	return err
 }
+
+// escape writes what encoding/json leaves as it is and a terminal may obey, such as C1 controls and marks that turn the direction of text, as JSON escapes.
+// They can only stand within strings.
+func escape(data []byte) []byte {
+	if !bytes.ContainsFunc(data, commands) {
+		return data
+	}
+	out := make([]byte, 0, len(data)+len(data)/8)
+	for len(data) > 0 {
+		r, n := utf8.DecodeRune(data)
+		switch {
+		case !commands(r):
+			out = append(out, data[:n]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		data = data[n:]
+	}
+	return out
+}
+
+func commands(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) }

@@ -34,15 +34,18 @@ func (v *verifier) readSeals(ctx context.Context) {
 			}
 		})
 	}
-	names := map[string]bool{}
+	names := map[string]string{} // as they are in keys: the trail's, where the log knows it
 	for encoded := range v.inv.trails {
-		names[encoded] = true
+		names[encoded] = ""
 	}
 	for name := range v.log.trails {
-		names[seal.EncodeName(name)] = true
+		names[seal.EncodeName(name)] = name
 	}
 	for _, encoded := range slices.Sorted(maps.Keys(names)) {
-		w := &walk{v: v, encoded: encoded, list: v.inv.trails[encoded], days: map[event.Day]int{}, ends: map[event.Day]time.Time{}}
+		name := names[encoded]
+		w := &walk{
+			v: v, encoded: encoded, list: v.inv.trails[encoded], name: name, logged: v.log.trails[name], days: map[event.Day]int{}, ends: map[event.Day]time.Time{},
+		}
 		w.trail(ctx)
 	}
 	close(v.tasks)
@@ -74,11 +77,6 @@ type walk struct {
 
 func (w *walk) trail(ctx context.Context) {
 	v := w.v
-	for name, t := range v.log.trails {
-		if seal.EncodeName(name) == w.encoded {
-			w.name, w.logged = name, t
-		}
-	}
 	if w.list == nil {
 		w.list = &sealList{}
 	}
@@ -437,9 +435,10 @@ func (v *verifier) keyOf(id string, leaf *loggedSeal, about Finding) (seal.Publi
 
 // metKey remembers a key that signed something in a store without a log.
 func (v *verifier) metKey(key seal.PublicKey) {
-	if v.log.present || slices.ContainsFunc(v.report.Keys, func(k KeyReport) bool { return k.ID == key.ID() }) {
+	if v.log.present || v.met[key.ID()] {
 		return
 	}
+	v.met[key.ID()] = true
 	v.report.Keys = append(v.report.Keys, KeyReport{Name: key.Name(), ID: key.ID(), Fingerprint: key.Fingerprint(), RevokedFrom: -1, Last: -1})
 	v.report.Levels.Chain.SignedBy = key.Fingerprint()
 }

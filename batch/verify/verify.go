@@ -80,9 +80,12 @@ type verifier struct {
 
 	inv  *inventory
 	keys map[string]seal.PublicKey // the files under keys/, by ID
+	met  map[string]bool           // IDs of keys that signed something in a store without a log
 	// keysTold are IDs of keys whose file was reported as missing.
 	keysTold map[string]bool
 	log      *logState // never nil; see there
+	// asked: some seal is of the trail and days that were asked for.
+	asked bool
 	// unsigned and signed say which kinds of seals were met.
 	unsigned, signed bool
 
@@ -103,7 +106,7 @@ type verifier struct {
 // Run verifies a store, which must be a sink.Lister. The error is of what was asked, or that nothing could be read at all; whatever is wrong
 // with the store is in the report.
 func Run(ctx context.Context, store sink.Store, o *Options) (*Report, error) {
-	v := &verifier{store: store, keys: map[string]seal.PublicKey{}, keyLocks: map[string]sink.Lock{}, keysTold: map[string]bool{}}
+	v := &verifier{store: store, keys: map[string]seal.PublicKey{}, keyLocks: map[string]sink.Lock{}, keysTold: map[string]bool{}, met: map[string]bool{}}
 	if o != nil {
 		v.o = *o
 	}
@@ -293,19 +296,23 @@ func (v *verifier) checkKeysGiven() {
 	for _, k := range v.o.Keys {
 		yours[k.ID()] = true
 	}
-	mine, revoked := 0, 0
-	for i := range v.report.Keys {
-		k := &v.report.Keys[i]
-		if k.Yours = yours[k.ID]; !k.Yours {
+	mine, revoked, others := 0, 0, ""
+	broken := false // the way from here to the key in force is over a key whose word for the next counts no more
+	for i, k := range slices.Backward(v.report.Keys) {
+		broken = broken || k.RevokedFrom >= 0 && k.RevokedFrom <= k.Last
+		if !yours[k.ID] {
+			others = k.Fingerprint
 			continue
 		}
+		v.report.Keys[i].Yours = true
 		mine++
-		if k.RevokedFrom >= 0 {
+		if k.RevokedFrom >= 0 || broken {
 			revoked++
 			continue
 		}
 		chain.VouchedBy = append(chain.VouchedBy, k.Fingerprint)
 	}
+	slices.Reverse(chain.VouchedBy)
 	if len(v.o.Keys) == 0 {
 		return
 	}
@@ -325,6 +332,9 @@ func (v *verifier) checkKeysGiven() {
 		}
 	case mine == revoked:
 		f.Code, f.Found = codeKeyYoursRevoked, "revoked"
+	case !v.log.present && others != "":
+		chain.VouchedBy = nil
+		f.Code, f.Found = codeKeyNotGiven, others
 	default:
 		return
 	}
