@@ -58,8 +58,10 @@ type Summary struct {
 	Seals, Files int
 	Bytes        int64
 	// Gone are files that are not in the store any more, as their retention or the log allows.
-	Gone   []string
-	Report *verify.Report
+	Gone []string
+	// Unproven are the seals that have no proof, as "trail number": the log does not have them yet, or their key was revoked.
+	Unproven []string
+	Report   *verify.Report
 }
 
 var (
@@ -162,10 +164,10 @@ func (b *writer) proofs() error {
 		return nil // the seals are not signed, and nothing can be proven of them
 	}
 	for _, s := range b.plan.chosen {
-		p, err := b.plan.prover.Seal(b.ctx, s.trail, s.number)
-		if errors.Is(err, sink.ErrNotExist) {
-			continue // not in the log yet, which the report says
+		if s.unproven {
+			continue
 		}
+		p, err := b.plan.prover.Seal(b.ctx, s.trail, s.number)
 		if err != nil {
 			return err
 		}

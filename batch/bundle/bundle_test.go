@@ -14,12 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"daybook/batch/bundle"
 	"daybook/batch/proof"
 	"daybook/batch/seal"
 	"daybook/batch/tlog"
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
+	"daybook/event"
 	"daybook/sink"
 	"daybook/sink/file"
 	"daybook/sink/sinktest"
@@ -337,6 +340,34 @@ func (s growing) Get(ctx context.Context, key, version string) (io.ReadCloser, e
 		io.Reader
 		io.Closer
 	}{io.MultiReader(body, strings.NewReader("more")), body}, nil
+}
+
+// What a revoked key signed has no proof; the bundle has all else, and says so.
+func TestBundleAfterARevocation(t *testing.T) {
+	s := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: now, AllowConflict: true})
+	b := verifytest.New(t, s, sink.Compliance)
+	first := b.Key
+	b.Seal(verifytest.Seal{Trail: "acme", Day: verifytest.Day(1), Rows: map[string][]event.Event{"standard": verifytest.Rows("standard", verifytest.Day(1), 3)}})
+	b.Publish()
+	b.Rotate(b.NewKey("daybook"))
+	b.Seal(verifytest.Seal{Trail: "acme", Day: verifytest.Day(2), Rows: map[string][]event.Event{"standard": verifytest.Rows("standard", verifytest.Day(2), 3)}})
+	b.Leaf(&tlog.Leaf{Schema: tlog.Schema, Type: tlog.TypeKey, Time: now(), Key: &tlog.KeyLeaf{Action: tlog.Revoke, Key: first.Public().VerifierKey(), From: 1, Reason: "stolen"}}, b.Key)
+	b.Publish()
+	data, summary := write(t, s, &bundle.Options{Verify: verify.Options{Now: now}})
+	if diff := cmp.Diff([]string{"acme 1"}, summary.Unproven); diff != "" {
+		t.Error(diff)
+	}
+	got := names(t, data)
+	if slices.Contains(got, "proofs/acme/00000001.json") || !slices.Contains(got, "proofs/acme/00000002.json") {
+		t.Errorf("the bundle has %q", got)
+	}
+	readme, err := os.ReadFile(filepath.Join(unpack(t, data, ""), "README.txt"))
+	if err != nil || !bytes.Contains(readme, []byte("acme 1")) || !bytes.Contains(readme, []byte("'proofs/acme/00000002.json'")) {
+		t.Errorf("README.txt: %v\n%s", err, readme)
+	}
+	if !bytes.Contains(readme, []byte("their key was revoked")) {
+		t.Error("README.txt does not say why")
+	}
 }
 
 // A file whose retention has ended may be gone; the bundle says so.

@@ -31,6 +31,8 @@ type chosen struct {
 	trail  string
 	number uint64
 	proof  string // the name of its proof
+	// unproven says that there is no proof of it: it is not in the log yet, or its key was revoked. The report tells why.
+	unproven bool
 }
 
 // plan is what a bundle will have.
@@ -75,6 +77,25 @@ func (p *plan) make(ctx context.Context) error {
 	}
 	p.keys = slices.Sorted(maps.Keys(p.items))
 	slices.SortFunc(p.chosen, func(a, b chosen) int { return strings.Compare(a.proof, b.proof) })
+	return p.findUnproven(ctx)
+}
+
+// findUnproven looks for seals that have no proof.
+func (p *plan) findUnproven(ctx context.Context) error {
+	if p.prover == nil {
+		return nil
+	}
+	for i := range p.chosen {
+		c := &p.chosen[i]
+		_, err := p.prover.Seal(ctx, c.trail, c.number)
+		switch {
+		case errors.Is(err, sink.ErrNotExist), errors.Is(err, tlog.ErrRevoked):
+			c.unproven = true
+			p.summary.Unproven = append(p.summary.Unproven, fmt.Sprintf("%s %d", printable(c.trail), c.number))
+		case err != nil:
+			return err
+		}
+	}
 	return nil
 }
 
@@ -230,7 +251,7 @@ func (p *plan) seal(ctx context.Context, m *seal.Manifest) error {
 	if o.From != 0 && m.Day.Day < o.From || o.To != 0 && m.Day.Day > o.To {
 		return nil
 	}
-	p.chosen = append(p.chosen, chosen{m.Trail, m.Seal, proofName(m.Trail, m.Seal)})
+	p.chosen = append(p.chosen, chosen{m.Trail, m.Seal, proofName(m.Trail, m.Seal), false})
 	p.summary.Seals++
 	if m.SealedAt.After(p.newest) {
 		p.newest = m.SealedAt

@@ -56,8 +56,13 @@ Compare it with what a witness, a time-stamping authority or an earlier bundle s
 	para("Take the verifier, daybook, from its release, never from whoever gave you this bundle. KEY.pub is a key file whose fingerprint you compared.")
 	if signed {
 		script("daybook verify store --partial --key KEY.pub")
-		para("A single seal, without the rest of the bundle:")
-		script("daybook verify --proof " + p.firstProof() + " --key KEY.pub")
+		if first := p.firstProof(); first != "" {
+			para("A single seal, without the rest of the bundle:")
+			script("daybook verify --proof " + first + " --key KEY.pub")
+		}
+		if len(p.summary.Unproven) > 0 {
+			para("Of these seals there is no proof, since the log does not have them yet, or their key was revoked: %s. report.txt says which.", list(p.summary.Unproven))
+		}
 	} else {
 		script("daybook verify store --partial")
 	}
@@ -74,14 +79,14 @@ Compare it with what a witness, a time-stamping authority or an earlier bundle s
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-// firstProof names the proof of the first seal that the log has.
+// firstProof names the first proof that there is; blank if there is none.
 func (p *plan) firstProof() string {
 	for _, c := range p.chosen {
-		if c.number <= uint64(len(p.logged[c.trail])) {
+		if !c.unproven {
 			return "'" + c.proof + "'"
 		}
 	}
-	return "'" + p.chosen[0].proof + "'"
+	return ""
 }
 
 func (p *plan) days() string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,6 +118,14 @@ func (a *app) writeBundle(ctx context.Context, store sink.Store, out string, o *
 	}
 	if err := os.Rename(part, out); err != nil {
 		return err
+	}
+	for what, list := range map[string][]string{
+		"of these seals there is no proof, since they are not in the log yet or their key was revoked": summary.Unproven,
+		"not in the store any more, as their retention or the log allows":                              summary.Gone,
+	} {
+		if len(list) > 0 {
+			_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %s: %s\n", what, strings.Join(list, ", "))
+		}
 	}
 	_, err = fmt.Fprintf(a.stdout, "wrote %s: %d seals, %d files\n", out, summary.Seals, summary.Files)
 	return err

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	flags.BoolVar(&o.skipDuckDB, "skip-duckdb", false, "measure Daybook alone")
 	flags.BoolVar(&o.skipExport, "skip-export", false, "measure nothing but -verify")
 	flags.BoolVar(&o.triple, "triple", false, "measure the memory of a day three times as large, too")
-	flags.Float64Var(&o.verifyGB, "verify", 0, "measure verify too, on a store of so many `GB`, beside sha256sum")
+	flags.Float64Var(&o.verifyGB, "verify", 1, "measure verify, too, on a store of at least so many `GB`, beside sha256sum; 0 leaves it out")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
