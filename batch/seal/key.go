@@ -73,6 +73,9 @@ func GenerateKey(path, name string) (Key, error) {
 func LoadKey(path string) (Key, error) {
 	data, err := keyfile.ReadSecret(path)
 	if err != nil {
+		if _, publicErr := LoadPublicKey(path); publicErr == nil {
+			return Key{}, &sink.HintError{Err: fmt.Errorf("%s: %w: it is a public key", path, ErrKey), Hint: "give the private half, " + strings.TrimSuffix(path, ".pub")}
+		}
 		return Key{}, err
 	}
 	k, err := parseKey(strings.TrimSpace(string(data)))

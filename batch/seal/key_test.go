@@ -141,6 +141,14 @@ func TestLoadOrCreateKeyWritesAMissingPublicFile(t *testing.T) {
 	}
 }
 
+func TestAPublicKeyDoesNotSign(t *testing.T) {
+	_, path := newKey(t)
+	var hint *sink.HintError
+	if _, err := seal.LoadKey(path + ".pub"); !errors.Is(err, seal.ErrKey) || !errors.As(err, &hint) || !strings.HasSuffix(hint.Hint, path) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestKeyNeverPrints(t *testing.T) {
 	k, path := newKey(t)
 	file, err := os.ReadFile(path)

@@ -37,6 +37,9 @@ Exit codes: 0 done, 1 failed, 2 usage.`,
 			if out == "" {
 				return usage(errors.New("--out is missing"), "say where the key is to lie, e.g. --out signing.key")
 			}
+			if !seal.ValidKeyName(name) {
+				return usage(fmt.Errorf("--name %q is no name of a key", name), "it must not be blank, nor hold white space, control characters or a plus sign")
+			}
 			key, err := seal.GenerateKey(out, name)
 			if errors.Is(err, fs.ErrExist) {
 				return &sink.HintError{Err: err, Hint: "a key is never overwritten: give another path"}
