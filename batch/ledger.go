@@ -148,7 +148,9 @@ type adopter struct {
 	lock   sink.Lock // of the note
 	// any says that one is adopted though nothing here tells that it is ours: the data folder was lost, or a person has looked at it.
 	any bool
-	log *slog.Logger
+	// fits reports why the log, in which every seal must be, cannot take that one.
+	fits func(*seal.Manifest) error
+	log  *slog.Logger
 }
 
 // refresh takes over the seals that the store has beyond the ledger's: another machine made them, or the data folder was lost. A manifest without
@@ -175,6 +177,9 @@ func (l *ledger) refresh(ctx context.Context, store sink.Store, a adopter) error
 		}
 		if err == nil {
 			err = checkNote(ctx, store, m, data, note)
+		}
+		if err == nil { // what is once in the ledger stays there
+			err = a.fits(m)
 		}
 		if err != nil {
 			return fmt.Errorf("seal %d of %s: %w", l.next, l.trail, err)

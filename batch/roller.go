@@ -183,7 +183,22 @@ func (r *Roller) start(ctx context.Context) error {
 
 // adopter says which manifests without a note are signed: any, where nothing is remembered here (design, D12) or --take-over was given.
 func (r *Roller) adopter() adopter {
-	return adopter{signer: r.Key, lock: r.controlLock(), any: r.lost || r.TakeOver, log: r.Log}
+	return adopter{signer: r.Key, lock: r.controlLock(), any: r.lost || r.TakeOver, fits: r.fits, log: r.Log}
+}
+
+// fits reports why the log cannot take a seal that was found in the store: it is signed by a key that is not in force, or not at all.
+func (r *Roller) fits(m *seal.Manifest) error {
+	if r.log == nil || m.Seal <= r.log.Logged(m.Trail) {
+		return nil
+	}
+	keys := r.log.Keyring()
+	if err := keys.Check(m.Key, keys.Size()); err != nil {
+		return &sink.HintError{
+			Err:  fmt.Errorf("it is not in the log, and cannot be: %w: %w", err, sink.ErrConflict),
+			Hint: "somebody else sealed it: run `daybook verify`, which tells its objects, and find out who writes to the store",
+		}
+	}
+	return nil
 }
 
 // keyID is the ID of the signing key, as manifests name it.
