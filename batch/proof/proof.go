@@ -32,6 +32,9 @@ const MaxRow = MaxProof
 // ErrProof says that a proof is not one that Daybook wrote, or does not prove what it says.
 var ErrProof = errors.New("not a valid proof")
 
+// ErrSchema says that a proof is of a schema that this program does not know: a newer one may be able to check it.
+var ErrSchema = errors.New("unknown schema version")
+
 // Proof shows that an event, or only a seal, is under a signed checkpoint. The file is JSON, members in the order of the structs, indented by two spaces, one
 // line feed at the end. Texts stand in it as they are in the store, so that `jq -j .seal.note` gives the note's bytes. Frozen for Schema 1:
 //
@@ -153,7 +156,7 @@ func Parse(data []byte) (*Proof, error) {
 		return nil, fmt.Errorf("%w: %w", ErrProof, err)
 	}
 	if version.Schema != Schema {
-		return nil, fmt.Errorf("%w: schema version %d is unknown, only %d is known", ErrProof, version.Schema, Schema)
+		return nil, fmt.Errorf("%w: %w: %d, only %d is known", ErrProof, ErrSchema, version.Schema, Schema)
 	}
 	p := new(Proof)
 	if err := json.Unmarshal(data, p); err != nil {

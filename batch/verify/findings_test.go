@@ -667,7 +667,7 @@ func TestReportAsJSONAndText(t *testing.T) {
 	if parsed.Exit != 1 || len(parsed.Findings) != 2 || parsed.Findings[0].Code != "file-altered" || parsed.Findings[0].Object != firstCSV || parsed.Findings[0].Status != "altered" {
 		t.Errorf("got %+v", parsed)
 	}
-	for _, want := range []string{"ALTERED: 1 findings", "files  not intact", "chain  intact", "head   unanchored", firstCSV} {
+	for _, want := range []string{"ALTERED: 1 finding\n", "files  not intact", "chain  intact", "head   unanchored", firstCSV} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, &text)
 		}

@@ -250,11 +250,18 @@ func (r *Report) ExitCode() int {
 
 // WriteJSON writes the report as JSON.
 func (r *Report) WriteJSON(w io.Writer) error {
+	out := struct {
+		*Report
+		// Lists are never null.
+		Trails   []TrailReport `json:"trails"`
+		Keys     []KeyReport   `json:"keys"`
+		Findings []Finding     `json:"findings"`
+	}{r, append([]TrailReport{}, r.Trails...), append([]KeyReport{}, r.Keys...), append([]Finding{}, r.Findings...)}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
+	if err := enc.Encode(out); err != nil {
 		return err
 	}
 	_, err := w.Write(escape(b.Bytes()))

@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/dustin/go-humanize/english"
 )
 
 // maxShown is how many findings of one code WriteText shows.
@@ -78,9 +80,9 @@ func (r *Report) verdict() string {
 	case 0:
 		return "verified to the level below"
 	case 1:
-		return fmt.Sprintf("ALTERED: %d findings", r.Tally[Altered])
+		return fmt.Sprintf("ALTERED: %s", english.Plural(int(r.Tally[Altered]), "finding", ""))
 	case 3:
-		return fmt.Sprintf("NOT READ: %d objects could not be read or understood", r.Tally[Unreadable])
+		return fmt.Sprintf("NOT READ: %s could not be read or understood", english.Plural(int(r.Tally[Unreadable]), "object", ""))
 	}
 	return "INCOMPLETE: the level that was asked for is not reached"
 }

@@ -318,6 +318,9 @@ func (a *app) verifyProof(cmd *cobra.Command, args []string, f *verifyFlags) err
 
 // refuseProof tells what is wrong with a proof.
 func (a *app) refuseProof(path string, err error) error {
+	if errors.Is(err, proof.ErrSchema) {
+		return unread(&sink.HintError{Err: fmt.Errorf("%s: %w", path, err), Hint: "a newer release of daybook may know it"})
+	}
 	_, _ = fmt.Fprintf(a.stderr, "daybook: error: %s: %v\n", path, err)
 	return verdict{exitAltered}
 }
