@@ -68,28 +68,38 @@ func (r *Roller) logSeals(ctx context.Context) error {
 				Hint: "somebody removed sealed days: `daybook verify` says what is missing",
 			}
 		}
-		for n := logged + 1; n < l.next; n++ {
-			leaf, err := l.leaf(n, r.Now())
-			if err != nil {
-				return err
-			}
-			if leaf.Seal.Key == seal.NoKey {
-				return &sink.HintError{
-					Err:  fmt.Errorf("seal %d of %s is unsigned, and a signed log cannot vouch for it: %w", n, l.trail, sink.ErrConflict),
-					Hint: "use another prefix for signed seals, or keep signing: none for this one",
-				}
-			}
-			if err := r.log.Add(leaf); err != nil {
-				return err
-			}
-			added = true
+		more, err := r.addSeals(l)
+		if err != nil {
+			return err
 		}
+		added = added || more
 	}
 	if !added {
 		return nil
 	}
 	_, err := r.log.Publish(ctx)
 	return err
+}
+
+// addSeals adds to the log what of a ledger is not in it, and says whether there was anything.
+func (r *Roller) addSeals(l *ledger) (added bool, err error) {
+	for n := r.log.Logged(l.trail) + 1; n < l.next; n++ {
+		leaf, err := l.leaf(n, r.Now())
+		if err != nil {
+			return added, err
+		}
+		if leaf.Seal.Key == seal.NoKey {
+			return added, &sink.HintError{
+				Err:  fmt.Errorf("seal %d of %s is unsigned, and a signed log cannot vouch for it: %w", n, l.trail, sink.ErrConflict),
+				Hint: "use another prefix for signed seals, or keep signing: none for this one",
+			}
+		}
+		if err := r.log.Add(leaf); err != nil {
+			return added, err
+		}
+		added = true
+	}
+	return added, nil
 }
 
 // leaf is the log's leaf of a seal.
@@ -255,7 +265,58 @@ func (r *Roller) submit(ctx context.Context, a anchor.Anchor, head tlog.Head, s 
 
 // RotateKey has next sign from now on: the change is a leaf of the log, signed by both keys. What is sealed and not in the log goes there first.
 func (r *Roller) RotateKey(ctx context.Context, next seal.Signer) (*Head, []AnchorState, error) {
-	return r.changeKeys(ctx, func() error { return r.log.Rotate(ctx, next) })
+	return r.changeKeys(ctx, func() error {
+		if err := r.settleOthers(); err != nil {
+			return err
+		}
+		return r.log.Rotate(ctx, next)
+	})
+}
+
+// settleOthers adds to the log what is sealed of trails that are not exported any more, and refuses if a seal of one was begun: after a rotation neither could
+// come to its end, since the key that it was begun with signs nothing any more.
+func (r *Roller) settleOthers() error {
+	ours := map[string]bool{}
+	for _, t := range r.Trails {
+		ours[seal.EncodeName(t.Name)] = true
+	}
+	begun, err := fs.Glob(os.DirFS(r.state.dir), "journal/*.json")
+	if err != nil {
+		return err
+	}
+	for _, path := range begun {
+		if name := strings.TrimSuffix(strings.TrimPrefix(path, "journal/"), ".json"); !ours[name] {
+			return &sink.HintError{
+				Err:  fmt.Errorf("a seal of the trail %s was begun with the key that is to be replaced: %w", name, sink.ErrConflict),
+				Hint: "export that trail once more, which completes the seal; then replace the key",
+			}
+		}
+	}
+	sealed, err := fs.Glob(os.DirFS(r.state.dir), "ledger/*/00000001/"+manifestName)
+	if err != nil {
+		return err
+	}
+	for _, path := range sealed {
+		data, err := os.ReadFile(r.state.path(path))
+		if err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+		m, err := seal.ParseManifest(data)
+		if err != nil {
+			return fmt.Errorf("ledger: %s: %w", path, err)
+		}
+		if ours[seal.EncodeName(m.Trail)] {
+			continue
+		}
+		l, err := openLedger(r.state, m.Trail)
+		if err != nil {
+			return err
+		}
+		if _, err := r.addSeals(l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RevokeKey says that a key that was replaced vouches for nothing from that leaf on.
