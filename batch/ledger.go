@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"daybook/batch/seal"
 	"daybook/event"
@@ -23,6 +24,8 @@ type ledger struct {
 	next  uint64
 	// last is the SHA-256 of the newest manifest.
 	last seal.Hash
+	// sealedAt is the newest seal's time.
+	sealedAt time.Time
 	// suspects are the seals that hold events of suspect time.
 	suspects []uint64
 	state    *state
@@ -64,6 +67,7 @@ func (l *ledger) took(m *seal.Manifest, data []byte) {
 	l.days[m.Day.Day] = append(l.days[m.Day.Day], m.Seal)
 	l.next = m.Seal + 1
 	l.last = seal.Sum(data)
+	l.sealedAt = m.SealedAt
 	if m.Counts.TimeSuspect > 0 {
 		l.suspects = append(l.suspects, m.Seal)
 	}
@@ -131,6 +135,23 @@ func (l *ledger) checkStore(ctx context.Context, store sink.Store) error {
 		}
 	}
 	return err
+}
+
+// clockSkew is by how much the times of two seals may go back: as much as verify takes for two clocks that differ.
+const clockSkew = 15 * time.Minute
+
+// ErrClock says that our clock is behind the newest seal's.
+var ErrClock = errors.New("the clock is behind the newest seal")
+
+// checkClock keeps a seal from being made that is older than the one before it, which no auditor could tell from one that was back-dated.
+func (l *ledger) checkClock(now time.Time) error {
+	if !now.Before(l.sealedAt.Add(-clockSkew)) {
+		return nil
+	}
+	return &sink.HintError{
+		Err:  fmt.Errorf("%w: seal %d of %s was made at %s, and it is %s", ErrClock, l.next-1, l.trail, l.sealedAt.Format(time.RFC3339), now.UTC().Format(time.RFC3339)),
+		Hint: "set the clock; if that seal was made by one that was ahead, wait until its time has come: events are kept until then",
+	}
 }
 
 // holds reports whether a seal of the ledger has that manifest, to the byte.

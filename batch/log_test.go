@@ -357,6 +357,21 @@ func TestDeclaredGapsStandInTheManifest(t *testing.T) {
 	mustVerify(t, store, i.key.Public())
 }
 
+// A seal that is older than the one before it looks back-dated for good: none is made.
+func TestAClockThatIsBehindSealsNothing(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
+	s.Now = func() time.Time { return now.Add(-time.Hour) }
+	var hint *sink.HintError
+	if _, err := i.export(t, s, writeLines(t, records("x", 10, 5)...)); !errors.Is(err, batch.ErrClock) || !errors.As(err, &hint) {
+		t.Fatalf("an hour behind: %v", err)
+	}
+	s.Now = func() time.Time { return now.Add(-10 * time.Minute) } // clocks differ
+	mustExport(t, i, s, writeLines(t, records("x", 10, 5)...))
+	mustVerify(t, store, i.key.Public())
+}
+
 func TestTheStoresClockIsTold(t *testing.T) {
 	i, store := newInstallation(t), memory(t)
 	mustExport(t, i, i.settings(store), writeLines(t, records("x", 9, 5)...))

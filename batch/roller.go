@@ -173,6 +173,9 @@ func (r *Roller) start(ctx context.Context) error {
 		if err := l.refresh(ctx, r.Store, r.adopter()); err != nil {
 			return err
 		}
+		if err := l.checkClock(r.Now()); err != nil {
+			return err
+		}
 		if err := r.resume(ctx, l); err != nil {
 			return err
 		}
