@@ -284,14 +284,14 @@ func TestCheckTimestamp(t *testing.T) {
 	} {
 		info, err := anchor.CheckTimestamp(c.tsr, checkpoint, c.roots)
 		for _, other := range []error{anchor.ErrTimestamp, anchor.ErrDigest, anchor.ErrExpired, anchor.ErrUntrusted} {
-			if errors.Is(err, other) != (other == c.want) {
+			if errors.Is(err, other) != errors.Is(c.want, other) {
 				t.Errorf("%s: error %v, want %v and nothing else", name, err, c.want)
 			}
 		}
 		if info.Trusted {
 			t.Errorf("%s: trusted", name)
 		}
-		if c.want == anchor.ErrUntrusted && (info.Authority != "CN=Test TSA,O=Example" || info.Time.IsZero()) {
+		if errors.Is(c.want, anchor.ErrUntrusted) && (info.Authority != "CN=Test TSA,O=Example" || info.Time.IsZero()) {
 			t.Errorf("%s: it does not say whose: %+v", name, info)
 		}
 	}

@@ -61,7 +61,7 @@ func newMachine(t testing.TB, store sink.Store, key seal.Signer) *machine {
 
 // folder is one in memory where the system has that: the tests sync thousands of files, and none of them cuts the power.
 func folder(t testing.TB) string {
-	dir, err := os.MkdirTemp("/dev/shm", "tlog")
+	dir, err := os.MkdirTemp("/dev/shm", "tlog") //nolint:usetesting // TempDir cannot say where
 	if err != nil {
 		return t.TempDir()
 	}

@@ -202,19 +202,19 @@ func newState() *state { return &state{&Keyring{}, map[string]uint64{}} }
 func (s *state) clone() *state { return &state{s.keys.Clone(), maps.Clone(s.logged)} }
 
 // apply takes the next leaf. A trail's seals come in order, without a hole.
-func (s *state) apply(entry []byte) (*Leaf, error) {
+func (s *state) apply(entry []byte) error {
 	index := s.keys.size
 	next := s.keys.Clone()
 	l, err := next.Apply(index, entry)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if l.Type == TypeSeal {
 		if due := s.logged[l.Seal.Trail] + 1; l.Seal.Seal != due {
-			return nil, fmt.Errorf("leaf %d: %w: seal %d of %s, but %d is due", index, ErrLeaf, l.Seal.Seal, l.Seal.Trail, due)
+			return fmt.Errorf("leaf %d: %w: seal %d of %s, but %d is due", index, ErrLeaf, l.Seal.Seal, l.Seal.Trail, due)
 		}
 		s.logged[l.Seal.Trail] = l.Seal.Seal
 	}
 	s.keys = next
-	return l, nil
+	return nil
 }

@@ -60,7 +60,7 @@ func TestLeafRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(leaf, got, cmp.Comparer(func(a, b time.Time) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(leaf, got, cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) && a.Location() == b.Location() })); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 		if signed := leaf.Type == tlog.TypeKey || leaf.Type == tlog.TypeReview; signed != (n != nil) {

@@ -225,7 +225,7 @@ func readState(ctx context.Context, r *Reader, each func(Entry)) (*state, error)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := st.apply(e.Data); err != nil {
+		if err := st.apply(e.Data); err != nil {
 			return nil, err
 		}
 		if each != nil {
@@ -363,7 +363,7 @@ func (l *Log) checkFound(ctx context.Context, there Head, st *state) error {
 	st = st.clone()
 	if s != nil {
 		for _, e := range s.entries { // they may be those that bring our key
-			if _, err := st.apply(e); err != nil {
+			if err := st.apply(e); err != nil {
 				return forked(fmt.Errorf("%s: %w", NextKey(there.Size), err))
 			}
 		}
@@ -454,7 +454,7 @@ func (l *Log) Add(leaf *Leaf, signers ...seal.Signer) error {
 }
 
 func (l *Log) add(entry []byte) error {
-	if _, err := l.tip.apply(entry); err != nil {
+	if err := l.tip.apply(entry); err != nil {
 		return err
 	}
 	l.pending = append(l.pending, entry)

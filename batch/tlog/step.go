@@ -90,7 +90,7 @@ func follow(ctx context.Context, before *Reader, was *state, entries [][]byte) (
 	s := &step{from: from, entries: entries, after: was.clone()}
 	g := &growth{before: before.hashes(ctx), count: tlog.StoredHashCount(from), fresh: map[int64]tlog.Hash{}}
 	for i, e := range entries {
-		if _, err := s.after.apply(e); err != nil {
+		if err := s.after.apply(e); err != nil {
 			return nil, seal.Hash{}, err
 		}
 		index := from + int64(i)
@@ -402,7 +402,7 @@ func (l *Log) readd(ours [][]byte, t *taken) error {
 				continue
 			}
 		}
-		if _, err := l.tip.apply(e); err != nil {
+		if err := l.tip.apply(e); err != nil {
 			return fmt.Errorf("after another machine's leaves: %w", err)
 		}
 		l.pending = append(l.pending, e)

@@ -58,7 +58,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the store could not be read.`,
 				}
 				o.Formats = append(o.Formats, format.Name)
 			}
-			store, _, err := a.readStore(configFile, args)
+			store, err := a.readStore(configFile, args)
 			if err != nil {
 				return err
 			}

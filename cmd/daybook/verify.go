@@ -190,7 +190,7 @@ func (a *app) verify(cmd *cobra.Command, args []string, f *verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	store, _, err := a.readStore(f.configFile, args)
+	store, err := a.readStore(f.configFile, args)
 	if err != nil {
 		return err
 	}
@@ -235,12 +235,12 @@ func (e unreadError) Unwrap() error { return e.err }
 func unread(err error) error { return unreadError{err} }
 
 // readStore opens a store to read from. It writes nothing, and needs no lock mode or retention.
-func (a *app) readStore(configFile string, args []string) (sink.Store, string, error) {
+func (a *app) readStore(configFile string, args []string) (sink.Store, error) {
 	c := config.Default()
 	if configFile != "" {
 		var err error
 		if c, err = config.Load(configFile); err != nil {
-			return nil, "", usageError{err}
+			return nil, usageError{err}
 		}
 	}
 	if len(args) > 0 {
@@ -254,18 +254,16 @@ func (a *app) readStore(configFile string, args []string) (sink.Store, string, e
 			err = &fs.PathError{Op: "verify", Path: dir, Err: errors.New("is not a folder")}
 		}
 		if err != nil {
-			return nil, "", unread(&sink.HintError{Err: err, Hint: "name the store: the folder, or s3://bucket/prefix, below which seals/ lies"})
+			return nil, unread(&sink.HintError{Err: err, Hint: "name the store: the folder, or s3://bucket/prefix, below which seals/ lies"})
 		}
-		store, err := file.New(dir, &file.Options{Log: log})
-		return store, dir, err
+		return file.New(dir, &file.Options{Log: log})
 	}
 	opts, err := s3Options(c)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	opts.Mode, opts.Unlocked, opts.Log = sink.None, true, log
-	store, err := s3.New(c.Store.URL, opts)
-	return store, c.Store.URL, err
+	return s3.New(c.Store.URL, opts)
 }
 
 // storeFlags are those of verify that a proof has no use for: none of them may be taken for checked.
@@ -357,7 +355,7 @@ Exit codes: 0 done, 1 failed or no such event, 2 usage, 3 the store could not be
 			if err != nil {
 				return err
 			}
-			store, _, err := a.readStore(configFile, args[1:])
+			store, err := a.readStore(configFile, args[1:])
 			if err != nil {
 				return err
 			}

@@ -160,7 +160,7 @@ func (c *Checker) pair() (key, raw []byte) {
 	if !found {
 		return c.rest, nil
 	}
-	end := len(rest)
+	var end int
 	for at := 0; ; at++ {
 		i := bytes.IndexByte(rest[at:], '=')
 		if i < 0 {

@@ -106,7 +106,7 @@ func TestCheckerErrors(t *testing.T) {
 		{replaced("'=x", "\u3000"), malformed(1, "Object Name: a space at the beginning must be quoted")},
 	} {
 		if diff := cmp.Diff(tt.want, formatstest.Check(open, []byte(tt.file), []event.Event{e}), cmp.Comparer(func(a, b error) bool {
-			return a == b || a != nil && b != nil && a.Error() == b.Error()
+			return errors.Is(a, b) || a != nil && b != nil && a.Error() == b.Error()
 		})); diff != "" {
 			t.Errorf("%.300q:\n%s", tt.file, diff)
 		}

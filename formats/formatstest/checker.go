@@ -2,6 +2,7 @@ package formatstest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -91,7 +92,7 @@ func Tamper(t *testing.T, open func(io.Reader) formats.Checker, f File) {
 			t.Errorf("%s: a row that is missing at %d is not found", f.Name, i)
 		}
 	}
-	if err := Check(open, data, slices.Concat(f.Events, f.Events[:1])); err != io.ErrUnexpectedEOF {
+	if err := Check(open, data, slices.Concat(f.Events, f.Events[:1])); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%s: an event too many is %v, want %v", f.Name, err, io.ErrUnexpectedEOF)
 	}
 }

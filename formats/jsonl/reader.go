@@ -1,6 +1,7 @@
 package jsonl
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -36,10 +37,10 @@ func (r *Reader) Next() ([]byte, error) {
 }
 
 func (r *Reader) end(err error) error {
-	switch err {
-	case lines.ErrTooLong:
+	switch {
+	case errors.Is(err, lines.ErrTooLong):
 		err = &formats.Malformed{Row: r.row + 1, Reason: fmt.Sprintf("longer than %d bytes", r.maxRow)}
-	case lines.ErrNoEnd:
+	case errors.Is(err, lines.ErrNoEnd):
 		err = &formats.Malformed{Row: r.row + 1, Reason: "the file ends within the row"}
 	}
 	r.err = err

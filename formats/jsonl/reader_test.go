@@ -42,7 +42,7 @@ func TestReader(t *testing.T) {
 			if err.Error() != tt.want.Error() || (err == io.EOF) != (tt.want == io.EOF) {
 				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 			}
-			if _, again := r.Next(); again != err {
+			if _, again := r.Next(); !errors.Is(again, err) {
 				t.Errorf("%s: after the end %v, before %v", tt.name, again, err)
 			}
 		}

@@ -47,10 +47,10 @@ func (r *Rows) Next(e *event.Event) ([]byte, error) {
 // End returns nil if there are no more rows.
 func (r *Rows) End() error {
 	line, err := r.in.Next(readSize)
-	switch err {
-	case io.EOF:
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil
-	case nil, ErrTooLong:
+	case err == nil, errors.Is(err, ErrTooLong):
 		r.row++
 		return r.Mismatch("row", "no more rows", line)
 	}

@@ -100,7 +100,9 @@ func BenchmarkCheck(b *testing.B) {
 		cpu += threadCPU(b) - start
 		runtime.GC()
 		peak = max(peak, heapInUse())
-		c.Close()
+		if err := c.Close(); err != nil {
+			b.Fatal(err)
+		}
 	}
 	b.ReportMetric(float64(cpu)/float64(b.N), "cpu-ns/op")
 	b.ReportMetric(float64(peak-before)/1e6, "peak-MB")

@@ -128,7 +128,7 @@ func (c *Checker) checkOrder(e *event.Event) error {
 
 // recovered is the last line: a fault of a library must not end the check of all other files.
 func (c *Checker) recovered(err *error) {
-	if r := recover(); r != nil {
+	if r := recover(); r != nil { //nolint:revive // it is deferred, by name
 		*err = &formats.Malformed{Row: c.rows + 1, Reason: fmt.Sprintf("the file cannot be read: %v", r)}
 	}
 }
@@ -163,7 +163,7 @@ func (c *Checker) Close() error {
 			r.stream.zip.Close()
 		}
 	}
-	if c.err == errChecked {
+	if errors.Is(c.err, errChecked) {
 		return nil
 	}
 	err := c.err

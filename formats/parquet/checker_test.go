@@ -21,7 +21,7 @@ func verify(data []byte, f formats.File, events []event.Event) error {
 	c := parquet.NewChecker(bytes.NewReader(data), int64(len(data)), f)
 	for i := range events {
 		if err := c.Check(&events[i]); err != nil {
-			c.Close()
+			_ = c.Close() // the first error is what matters
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func TestCheckerIsDoneOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := c.Check(&events[0]); err == nil || err == io.ErrUnexpectedEOF {
+	if err := c.Check(&events[0]); err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a closed checker is asked for a row: %v", err)
 	}
 }
@@ -253,7 +253,7 @@ func TestCheckerFindsRowsElsewhere(t *testing.T) {
 		var m *formats.Mismatch
 		switch {
 		case name == "one more":
-			if err != io.ErrUnexpectedEOF {
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s: %v", name, err)
 			}
 		case !errors.As(err, &m) || m.Row < 1 || m.Row > 50:

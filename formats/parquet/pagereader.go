@@ -166,7 +166,7 @@ func (c *columnReader) beginPage() error {
 	if err := c.beginClaim(); err != nil {
 		return err
 	}
-	if err := c.unpack(h, at.Offset+int64(len(head)), c.pages); err != nil {
+	if err := c.unpack(h, at.Offset+int64(len(head))); err != nil {
 		return err
 	}
 	return c.beginLevels()
@@ -195,7 +195,7 @@ func (c *columnReader) header(offset, size int64) (h *format.PageHeader, head []
 }
 
 // unpack decompresses the page whose compressed bytes begin at offset, or begins to.
-func (c *columnReader) unpack(h *format.PageHeader, offset int64, page int) error {
+func (c *columnReader) unpack(h *format.PageHeader, offset int64) error {
 	zipped, size := int64(h.CompressedPageSize), int64(h.UncompressedPageSize)
 	c.src = source{}
 	if size > wholePage || zipped > wholePage {

@@ -87,9 +87,9 @@ func (v *verification) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\na store of %d MB, %d events\n\n", v.Bytes/1e6, v.Events)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\twall s\tCPU s\tMB/s\tevents/s\tpeak RSS MB\t")
+	_, _ = fmt.Fprintln(t, "\twall s\tCPU s\tMB/s\tevents/s\tpeak RSS MB\t")
 	row := func(name string, u usage) {
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.0f\t%.0f\t%d\t\n", name, u.Wall, u.CPU, float64(v.Bytes)/1e6/u.Wall, float64(v.Events)/u.Wall, u.PeakRSS>>20)
+		_, _ = fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.0f\t%.0f\t%d\t\n", name, u.Wall, u.CPU, float64(v.Bytes)/1e6/u.Wall, float64(v.Events)/u.Wall, u.PeakRSS>>20)
 	}
 	row("sha256sum, two processes", v.SHA256Sum)
 	row("daybook verify", v.Verify)
