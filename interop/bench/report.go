@@ -166,12 +166,14 @@ func (r *report) writeText(w io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s, %d cores, %d GB, %s, %s, load %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory>>30, r.Machine.OS, r.Machine.Go, r.Machine.Load)
 	fmt.Fprintf(&text, "%d events in %d files, %d MB; medians\n\n", r.Events, r.Files, r.InputBytes/1e6)
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if _, err := io.WriteString(table, cells.String()); err != nil {
-		return err
-	}
-	if err := table.Flush(); err != nil {
-		return err
+	if len(r.Contestants) > 0 {
+		table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+		if _, err := io.WriteString(table, cells.String()); err != nil {
+			return err
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
 	}
 	if r.Verification != nil {
 		text.WriteString(r.Verification.text())
