@@ -79,6 +79,9 @@ func TestAStaleManifestInTheJournalIsMadeAnew(t *testing.T) {
 
 // A seal that was begun is finished when the locks that it was to have are over: a store would refuse them.
 func TestASealIsFinishedAfterItsRetention(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	for n := 1; ; n++ {
 		clock := now
 		i := newInstallation(t)
@@ -130,6 +133,9 @@ func TestAnAdoptedNoteIsLockedAsLongAsTheLongestClass(t *testing.T) {
 
 // What was quarantined is told by one seal, wherever the roll is stopped, and whatever is imported before it goes on.
 func TestWhatIsCarriedIsToldOnce(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	for _, persisted := range []bool{false, true} {
 		for n := 1; ; n++ {
 			i, store := newInstallation(t), memory(t)
@@ -216,6 +222,9 @@ func TestACancelledRunEnds(t *testing.T) {
 
 // A day that has many key files, for its many addenda and classes, is read with few of them open.
 func TestManyKeyFilesOfADay(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	i, store := newInstallation(t), memory(t)
 	s := i.settings(store)
 	s.Trails[0].Formats = nil

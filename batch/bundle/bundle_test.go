@@ -236,6 +236,9 @@ func TestBundleLeavesOut(t *testing.T) {
 
 // What is not as it was sealed does not get into a bundle, and is named.
 func TestBundleOfDamagedStore(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	store, g := good(t)
 	var data, evidence string
 	for _, key := range store.Keys() {

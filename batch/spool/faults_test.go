@@ -76,6 +76,9 @@ func life(fs vfs.FS, acknowledged map[int]bool) (err error) {
 // TestEveryOperationFails fails file system operation n, for n = 1, 2, … until none is left, once for a moment and once for good. Whatever is left on
 // the disk by then, less what was not synced, opens and has all that was acknowledged.
 func TestEveryOperationFails(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	step := 1
 	if testing.Short() {
 		step = 7

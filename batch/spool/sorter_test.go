@@ -349,6 +349,9 @@ func TestARowThatDoesNotBeginWithItsID(t *testing.T) {
 }
 
 func TestManyRuns(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	pad := strings.Repeat("x", 150<<10) // one to a run
 	for _, runs := range []int{spool.MaxFanIn + 40, 2*spool.MaxFanIn + 20} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -169,6 +170,9 @@ func (m *modelStore) check(t *testing.T, s *spool.Store) {
 
 // TestStoreEqualsAModel does whatever can be done, with restarts and crashes in between, and compares with what is worked out in memory.
 func TestStoreEqualsAModel(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		mem := vfs.NewCrashableMem()

@@ -100,6 +100,9 @@ func TestLogRemembersFirst(t *testing.T) {
 // A crash at any operation of the store, whether it took effect or not, whoever goes on: in the end each seal is in the log once, and no two checkpoints
 // contradict each other.
 func TestLogFailures(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	ctx := context.Background()
 	key, next := newKey(t), newKey(t)
 	type run struct {

@@ -675,6 +675,9 @@ func TestReportAsJSONAndText(t *testing.T) {
 }
 
 func TestZipBomb(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	s := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return verifytest.Day(1).Start() }})
 	b := verifytest.New(t, s, sink.Compliance)
 	day := oneDay(1)

@@ -101,6 +101,9 @@ func records(prefix string, day, n int) []string {
 }
 
 func TestWhatTheExporterMakes(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	for _, mode := range []sink.Mode{sink.Compliance, sink.None} {
 		t.Run(string(mode), func(t *testing.T) {
 			r := newRoll(t)

@@ -456,6 +456,9 @@ func pageOf(t testing.TB, data []byte, column int) (h *format.PageHeader, headSi
 
 // TestCraftedPages changes each byte of a page before it is compressed and given its checksum, so that nothing but what is in it can be wrong.
 func TestCraftedPages(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	data, events := small(t, 10)
 	zip, err := zstd.NewWriter(nil, zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
 	if err != nil {
@@ -518,6 +521,9 @@ func TestCraftedPages(t *testing.T) {
 
 // TestGiantsAreReadInPieces looks at the memory that values of 30 MB take.
 func TestGiantsAreReadInPieces(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	events := make([]event.Event, 2)
 	for i := range events {
 		e := &events[i]

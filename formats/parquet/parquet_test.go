@@ -103,6 +103,9 @@ func TestTimesBefore1970(t *testing.T) {
 
 // TestManyPages has enough rows for several pages and row groups, with nulls that come and go, and a column that outgrows its dictionary.
 func TestManyPages(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	events := newGenerator().events(40_000)
 	for i := range events {
 		e := &events[i]

@@ -90,6 +90,9 @@ func TestListTellsWhatPutDidNotMake(t *testing.T) {
 }
 
 func TestListOfManyNames(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	dir := t.TempDir()
 	s := ready(t, dir)
 	var want []string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -76,6 +77,9 @@ func fillFake(f *fake) (list, versions []string) {
 }
 
 func TestListPages(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	for name, change := range map[string]func(b *fakeBucket){
 		"strict":             func(*fakeBucket) {},
 		"repeating":          func(b *fakeBucket) { b.repeats = true },

@@ -79,6 +79,9 @@ func suite() []group {
 }
 
 func TestTamper(t *testing.T) {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it takes long: make test runs it")
+	}
 	w := newWorld(t)
 	m := &mirror{dir: t.TempDir()}
 	t.Run("the good store", func(t *testing.T) { testGood(t, w) })
