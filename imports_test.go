@@ -107,6 +107,7 @@ var libraries = []owned{
 		"the spool must be able to stand on something else past one machine"},
 	{"github.com/spf13/cobra", []string{"cmd/*"}, true, "the command line is wiring, and wiring is in cmd"},
 	{"github.com/schollz/progressbar", []string{"cmd/*"}, true, "only the command knows whether a person looks on"},
+	{"github.com/robfig/cron", []string{"config", "service"}, true, "one package keeps the schedule, and one checks how it is written"},
 	{"github.com/goccy/go-yaml", []string{"config"}, false, "one package reads the configuration file"},
 	{"golang.org/x/mod/sumdb", []string{"batch/seal", "batch/tlog", "batch/verify", "batch/verify/*", "batch/anchor", "batch/witness", "batch/proof"}, false,
 		"signatures and logs are the business of those who make and check them"},

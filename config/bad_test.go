@@ -93,6 +93,48 @@ anchors:
 		"f.yaml:20:45: anchors[14].ca_file: has no effect: http:// asks for no certificate",
 		"f.yaml:21:50: anchors[15].ca_file: has no effect: tcp:// asks for no certificate",
 	}},
+	{"service", `
+store: {url: /srv/audit}
+service:
+  listen: 0.0.0.0:8470
+  cert_file: /etc/tls.crt
+  time_zone: Mars/Olympus
+  senders:
+    - {certificate: a.example.org, org: acme, source: api}
+    - {certificate: a.example.org, org: other, source: api}
+  admins:
+    - {certificate: a.example.org, name: alice}
+  drop:
+    - {path: /in, org: acme, source: batch}
+    - {path: /in/, org: other, source: batch}
+    - {path: "", org: other, source: batch}
+  follow:
+    - {url: "s3://B", org: acme, source: trail}
+    - {url: /trail, org: acme, source: trail, region: x, path_style: true}
+    - {url: /trail, org: acme, source: trail, from: csv}
+`, []string{
+		"f.yaml:5:14: service.cert_file: a certificate needs its key, and a key its certificate",
+		`f.yaml:6:14: service.time_zone: "Mars/Olympus" is no time zone`,
+		"f.yaml:8:5: service.senders: nobody vouches for these certificates",
+		`f.yaml:9:21: service.senders[1].certificate: "a.example.org" is named by service.senders[0], too`,
+		"f.yaml:11:5: service.admins: nobody vouches for these certificates",
+		`f.yaml:11:21: service.admins[0].certificate: "a.example.org" is named by service.senders[0], too`,
+		"f.yaml:14:14: service.drop[1].path: the same folder as service.drop[0]",
+		"f.yaml:15:14: service.drop[2].path: must be written",
+		`f.yaml:17:13: service.follow[0].url: "B" is not the name of a bucket`,
+		"f.yaml:18:55: service.follow[1].region: has no effect: /trail is a folder",
+		"f.yaml:18:70: service.follow[1].path_style: has no effect: /trail is a folder",
+		"f.yaml:19:13: service.follow[2].url: the same place as service.follow[1]",
+		`f.yaml:19:53: service.follow[2].from: "csv" is not known`,
+	}},
+	{"service in plain text", "service: {listen: \"0.0.0.0:80\", client_ca_file: /ca}\n", []string{
+		`f.yaml:1:19: service.listen: "0.0.0.0:80" serves other machines, and there is no certificate: tokens could be read on the way`,
+		"f.yaml:1:49: service.client_ca_file: certificates of clients need TLS",
+	}},
+	{"service, more", "service: {listen: \"8470\", plain_http: true, schedule: \"* *\"}\n", []string{
+		`f.yaml:1:19: service.listen: "8470" is no address with a port`,
+		`f.yaml:1:55: service.schedule: "* *" is no schedule`,
+	}},
 	{"wrong types", `
 trails: {name: a}
 source: [x]

@@ -33,6 +33,7 @@ type Config struct {
 	Signing        string   `yaml:"signing" default:"ed25519" enum:"ed25519,none" doc:"How seals are signed. none leaves them unsigned and without a log: then nobody can tell who made them, and verify says so in its first line."`
 	Origin         string   `yaml:"origin" doc:"The name of the store's log in its checkpoints, e.g. audit.example.org/prod: what witnesses know it by. It is fixed when the log begins. Empty: a name is made up then."`
 	CloseAfter     Duration `yaml:"close_after" default:"1h" doc:"How long after its midnight (UTC) a day is closed. What arrives later goes into an addendum."`
+	MaxWait        Duration `yaml:"max_wait" default:"6h" min:"0s" max:"30d" doc:"serve: how long a closed day waits for a source that is silent or behind. Then it is sealed with the gap declared, and what comes later goes into an addendum."`
 	PlausibleAfter Date     `yaml:"plausible_after" default:"2000-01-01" doc:"An event dated before this day is filed under the day on which it was received, and flagged time_suspect."`
 	AsOf           Time     `yaml:"as_of" flag:"as-of" doc:"The time that stands in for now where the command asks which days are closed, and for the receipt time of imported files: a day, or an RFC 3339 time. Empty: now."`
 	IncludeOpen    bool     `yaml:"include_open" flag:"include-open" default:"false" doc:"Seal days that are not closed yet, too."`
@@ -44,6 +45,7 @@ type Config struct {
 	Redact     Redact     `yaml:"redact" doc:"What is redacted beside the built-in rules, before anything is written."`
 	Store      Store      `yaml:"store" doc:"Where sealed files go."`
 	Formats    Formats    `yaml:"formats" doc:"How each format is written."`
+	Service    Service    `yaml:"service" doc:"The standing service: daybook serve."`
 	Anchors    []Anchor   `yaml:"anchors" default:"[]" doc:"Places beside the store to which each checkpoint of its log goes, so that nobody can cut off the log's end, or rewrite it, unnoticed. Each names one of store, syslog, timestamp and witness."`
 }
 
@@ -85,6 +87,7 @@ type Spool struct {
 	Keep         Duration `yaml:"keep" default:"7d" doc:"How long events stay in the spool once they are sealed."`
 	DedupeWindow Duration `yaml:"dedupe_window" default:"30d" doc:"How long the ids of sealed events are kept, so that one delivered again is recognised."`
 	Memory       Size     `yaml:"memory" default:"64MiB" min:"8MiB" max:"16GiB" doc:"Memory for sorting and for the spool's tables."`
+	MinFree      Size     `yaml:"min_free" default:"256MiB" min:"1MiB" max:"1024GiB" doc:"How much of the disk must be free for events to be taken in."`
 }
 
 // Part is where files are cut.

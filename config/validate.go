@@ -59,6 +59,7 @@ func (v *validator) config(c *Config) {
 	}
 	v.origin(c)
 	v.anchors(c)
+	v.service(&c.Service)
 	v.level("formats.csv.level", c.Formats.CSV.Compression, c.Formats.CSV.Level)
 	v.level("formats.cef.level", c.Formats.CEF.Compression, c.Formats.CEF.Level)
 	v.level("formats.syslog.level", c.Formats.Syslog.Compression, c.Formats.Syslog.Level)
