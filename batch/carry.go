@@ -71,6 +71,8 @@ func (s *state) writeUntold(u untold) error {
 
 // carried returns the sum of what is not told.
 func (s *state) carried() (carry, error) {
+	s.carry.Lock()
+	defer s.carry.Unlock()
 	var sum carry
 	u, err := s.readUntold()
 	for _, c := range u.Runs {
@@ -79,11 +81,13 @@ func (s *state) carried() (carry, error) {
 	return sum, err
 }
 
-// carry keeps what a run counted.
-func (s *state) carry(c carry) error {
+// keep keeps what a run counted.
+func (s *state) keep(c carry) error {
 	if c.isZero() {
 		return nil
 	}
+	s.carry.Lock()
+	defer s.carry.Unlock()
 	u, err := s.readUntold()
 	if err != nil {
 		return err
@@ -104,6 +108,8 @@ func (s *state) carry(c carry) error {
 
 // told forgets what was counted up to a run. It may be called again.
 func (s *state) told(run int64) error {
+	s.carry.Lock()
+	defer s.carry.Unlock()
 	u, err := s.readUntold()
 	if err != nil || len(u.Runs) == 0 || u.Runs[0].Run > run {
 		return err

@@ -117,7 +117,7 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 		}
 		r.progress(Progress{Done: &done})
 	}
-	if err := r.state.carry(left); err != nil {
+	if err := r.state.keep(left); err != nil {
 		return report, err
 	}
 	if err := r.publish(ctx, report); err != nil {

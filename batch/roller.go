@@ -42,8 +42,12 @@ type Settings struct {
 	// Anchors get each new head of the log.
 	Anchors []anchor.Anchor
 	// Gaps are times for which events may be missing, of which the seals of this run tell.
-	Gaps    []seal.Gap
-	Trails  []Trail
+	Gaps []seal.Gap
+	// GapsOf tells what else is known to be missing of a trail within a range, and SourcesOf how far the sources of a trail's day had been read. Either may be
+	// nil.
+	GapsOf    func(trail string, from, to time.Time) []seal.Gap
+	SourcesOf func(trail string, day event.Day) []seal.Source
+	Trails    []Trail
 	Classes []Class
 	Rendering
 	// CloseAfter is how long after its end a day is closed. IncludeOpen seals days that are not.
@@ -136,6 +140,13 @@ func Open(ctx context.Context, settings Settings) (*Roller, error) {
 		return nil, err
 	}
 	r := &Roller{Settings: settings, state: st}
+	for _, t := range r.Trails {
+		l, err := openLedger(st, t.Name)
+		if err != nil {
+			return nil, errors.Join(err, st.close())
+		}
+		r.ledgers = append(r.ledgers, l)
+	}
 	if err := r.start(ctx); err != nil {
 		return nil, errors.Join(err, st.close())
 	}
@@ -143,6 +154,20 @@ func Open(ctx context.Context, settings Settings) (*Roller, error) {
 }
 
 func (r *Roller) start(ctx context.Context) error {
+	if err := r.openStore(ctx); err != nil {
+		return err
+	}
+	for _, l := range r.ledgers {
+		if err := r.catchUp(ctx, l); err != nil {
+			return err
+		}
+	}
+	r.lost = false // from here on this process remembers
+	return r.logSeals(ctx)
+}
+
+// openStore checks that the store is fit, and that it and its log are ours to extend.
+func (r *Roller) openStore(ctx context.Context) error {
 	if err := r.Store.Preflight(ctx); err != nil {
 		return err
 	}
@@ -150,12 +175,7 @@ func (r *Roller) start(ctx context.Context) error {
 		return err
 	}
 	r.told = make([]bool, len(r.Gaps))
-	for _, t := range r.Trails {
-		l, err := openLedger(r.state, t.Name)
-		if err != nil {
-			return err
-		}
-		r.ledgers = append(r.ledgers, l)
+	for _, l := range r.ledgers {
 		if err := l.checkStore(ctx, r.Store); err != nil {
 			return err
 		}
@@ -166,22 +186,18 @@ func (r *Roller) start(ctx context.Context) error {
 		r.lost = r.lost && l.next == 1
 	}
 	// Up to here, and there, nothing is written: a store that is not ours to extend is left as it is.
-	if err := r.openLog(ctx); err != nil {
+	return r.openLog(ctx)
+}
+
+// catchUp learns what the store has of a trail beyond our ledger, and finishes what an earlier run had begun.
+func (r *Roller) catchUp(ctx context.Context, l *ledger) error {
+	if err := l.refresh(ctx, r.Store, r.adopter()); err != nil {
 		return err
 	}
-	for _, l := range r.ledgers {
-		if err := l.refresh(ctx, r.Store, r.adopter()); err != nil {
-			return err
-		}
-		if err := l.checkClock(r.Now()); err != nil {
-			return err
-		}
-		if err := r.resume(ctx, l); err != nil {
-			return err
-		}
+	if err := l.checkClock(r.Now()); err != nil {
+		return err
 	}
-	r.lost = false // from here on this process remembers
-	return r.logSeals(ctx)
+	return r.resume(ctx, l)
 }
 
 // adopter says which manifests without a note are signed: any, where nothing is remembered here (design, D12) or --take-over was given.
@@ -428,10 +444,11 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 	if addendum > 0 {
 		m.Counts.Late = c.rows
 	}
-	for name := range c.sources {
-		m.Sources = append(m.Sources, seal.Source{Name: name}) // files tell of no watermark
-	}
+	m.Sources = r.sourcesOf(t.Name, day, c.sources)
 	m.Gaps = r.gapsOf(m.Start, m.End)
+	if r.GapsOf != nil {
+		m.Gaps = append(m.Gaps, r.GapsOf(t.Name, m.Start, m.End)...)
+	}
 	if clock, ok := r.Store.(sink.Clock); ok {
 		if offset, known := clock.Offset(); known {
 			ms := offset.Milliseconds()
@@ -440,6 +457,23 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 	}
 	r.stamp(&m)
 	return m
+}
+
+// sourcesOf returns the sources of a day: those whose events it holds, and those that were waited for. Imported files tell of no watermark.
+func (r *Roller) sourcesOf(trail string, day event.Day, met map[string]struct{}) []seal.Source {
+	var list []seal.Source
+	if r.SourcesOf != nil {
+		list = r.SourcesOf(trail, day)
+	}
+	for i := range list {
+		list[i].Name = short(list[i].Name)
+	}
+	for name := range met {
+		if !slices.ContainsFunc(list, func(s seal.Source) bool { return s.Name == name }) {
+			list = append(list, seal.Source{Name: name})
+		}
+	}
+	return list
 }
 
 // gapsOf returns what of the declared gaps lies within a range.

@@ -67,7 +67,7 @@ func Import(ctx context.Context, s Settings, paths []string, stdin io.Reader, ho
 		r.progress(Progress{Done: &taken})
 	}
 	left := carry{Quarantined: counted.quarantined, Hashes: counted.hashes, NotTracked: counted.notTracked, Duplicates: report.Duplicates}
-	if err := st.carry(left); err != nil {
+	if err := st.keep(left); err != nil {
 		return report, err
 	}
 	report.Elapsed = time.Since(started)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"daybook/batch/seal"
 )
@@ -30,8 +31,9 @@ var ErrBusy = errors.New("another daybook is at work with this data folder")
 //	quarantine/
 //	spool/                    events taken in by `import` that are not sealed yet
 type state struct {
-	dir  string
-	lock *os.File
+	dir   string
+	lock  *os.File
+	carry sync.Mutex // held while carry.json is read and written again
 }
 
 func openState(dir string) (*state, error) {
@@ -46,7 +48,7 @@ func openState(dir string) (*state, error) {
 		_ = lock.Close() // nothing was written
 		return nil, fmt.Errorf("%s: %w", dir, ErrBusy)
 	}
-	s := &state{dir, lock}
+	s := &state{dir: dir, lock: lock}
 	if err := os.RemoveAll(s.path("runs")); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
