@@ -1,8 +1,8 @@
 // Package jsonl is Daybook's own event as JSON Lines: the evidence that seals are made over, and the documented way for any system to feed
 // Daybook.
 //
-// Input is one object a line, its members named as in design.md §8. A record needs time (RFC 3339) and action; all else may be absent. The
-// rules for what is odd:
+// Input is one object a line, its members named as in design.md §8; or an array of such objects; or objects that are written over several lines, one
+// after the other. A record needs time (RFC 3339) and action; all else may be absent. The rules for what is odd:
 //
 //   - A member that the event has no field for stays in raw, which then holds the whole record.
 //   - received and flags are ours to set: from a source they are such members.
@@ -18,35 +18,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"strings"
 
 	"daybook/event"
-	"daybook/formats"
-	"daybook/formats/frame"
 	"daybook/formats/jsontext"
 )
-
-// Decoder reads Daybook's own events, one a line.
-type Decoder struct{}
-
-// Records splits r into lines.
-func (Decoder) Records(r io.Reader, limit int) iter.Seq2[formats.Record, error] {
-	return frame.Lines(r, limit)
-}
-
-// Detect reports whether head, the beginning of a file, looks like events of ours: an object with a time and an action on its first line.
-func Detect(head []byte) bool {
-	line, _, _ := bytes.Cut(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n"), []byte("\n"))
-	m := jsontext.MembersOf(line)
-	var hasTime, hasAction bool
-	for m.Next() {
-		hasTime = hasTime || m.Name == "time"
-		hasAction = hasAction || m.Name == "action"
-	}
-	return hasTime && hasAction
-}
 
 // The reasons for which a record of ours can't be read, but for those of the JSON itself.
 var (
@@ -193,6 +169,11 @@ func setTags(e *event.Event, v jsontext.Value) error {
 		e.Tags = append(e.Tags, elements.Value.Str())
 	}
 	return elements.Err()
+}
+
+// KeepRaw puts the record that e was decoded from into raw, on one line and with a token cut there too, for an event whose fields hold all of it.
+func KeepRaw(record []byte, e *event.Event) {
+	_ = keepRaw(e, record, 0) // which has nothing to refuse: every name was known
 }
 
 // keepRaw puts the whole record into raw, with a token cut there too, and refuses names that differ from a given field's in letter case only.
