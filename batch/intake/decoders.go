@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"daybook/event"
 	"daybook/formats"
 	"daybook/formats/cloudtrail"
 	"daybook/formats/jsonl"
@@ -16,13 +17,15 @@ type decoderEntry struct {
 	name    string
 	decoder formats.Decoder
 	detect  func(head []byte) bool
+	// keepRaw puts a record into raw; nil where Decode always does.
+	keepRaw func(record []byte, e *event.Event)
 }
 
 // decoders is the table of input formats, in the order in which they are tried.
 func decoders() []decoderEntry {
 	return []decoderEntry{
-		{"cloudtrail", cloudtrail.Decoder{}, cloudtrail.Detect},
-		{"jsonl", jsonl.Decoder{}, detectJSONL},
+		{"cloudtrail", cloudtrail.Decoder{}, cloudtrail.Detect, nil},
+		{"jsonl", jsonl.Decoder{}, detectJSONL, jsonl.KeepRaw},
 	}
 }
 
@@ -57,18 +60,26 @@ func detect(head []byte) (decoderEntry, bool) {
 	return decoderEntry{}, false
 }
 
-// detectJSONL takes a file for lines of our own events if any of its first lines is one, or at least an object: a file whose first line is broken,
-// or that lacks what an event needs, is then told line by line what is wrong with it.
+// detectJSONL takes a file for our own events if it begins like one, or any of its first lines is one, or at least an object: a file whose first line is
+// broken, or that lacks what an event needs, is then told record by record what is wrong with it.
 func detectJSONL(head []byte) bool {
+	if jsonl.Detect(head) {
+		return true
+	}
 	for line := range headLines(head) {
 		if jsonl.Detect(line) {
 			return true
 		}
 	}
 	for line := range headLines(head) {
-		if v, err := jsontext.Parse(bytes.TrimSpace(line)); err == nil && v.Kind() == jsontext.Object {
+		if isObject(line) {
 			return true
 		}
 	}
-	return false
+	return isObject(head)
+}
+
+func isObject(text []byte) bool {
+	v, err := jsontext.Parse(bytes.TrimSpace(text))
+	return err == nil && v.Kind() == jsontext.Object
 }

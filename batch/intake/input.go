@@ -184,8 +184,8 @@ const maxZstdWindow = 64 << 20
 // bombFloor is how much may come out of a compressed file before its ratio is looked at.
 const bombFloor = 64 << 20
 
-// decompress looks at the first bytes of r and undoes gzip or zstd. A file that grows more than ratio times is refused once it has grown large.
-func decompress(in *countReader, ratio int64) (io.Reader, func(), error) {
+// decompress looks at the first bytes of in and undoes gzip or zstd. A file that grows more than ratio times is refused once it has grown large.
+func decompress(in *countReader, ratio int64, window uint64) (io.Reader, func(), error) {
 	head := bufio.NewReaderSize(in, 256<<10)
 	magic, err := head.Peek(4)
 	if err != nil && err != io.EOF {
@@ -199,20 +199,23 @@ func decompress(in *countReader, ratio int64) (io.Reader, func(), error) {
 		}
 		return &bombReader{r: z, in: in, ratio: ratio, kind: "gzip"}, func() {}, nil
 	case bytes.HasPrefix(magic, zstdMagic):
-		z, err := zstd.NewReader(head, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
+		z, err := zstd.NewReader(head, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, nil, fmt.Errorf("zstd: %w", err)
 		}
-		return &bombReader{r: z, in: in, ratio: ratio, kind: "zstd"}, z.Close, nil
+		return &bombReader{r: z, in: in, ratio: ratio, window: window, kind: "zstd"}, z.Close, nil
 	}
 	return head, func() {}, nil
 }
 
-// countReader counts what is read. It ends with its context.
+// countReader counts what is read, up to a limit if it has one. It ends with its context.
 type countReader struct {
-	ctx context.Context
-	r   io.Reader
-	n   int64
+	ctx   context.Context
+	r     io.Reader
+	limit int64 // 0: none
+	n     int64
+	// broken says that reading failed.
+	broken bool
 }
 
 func (c *countReader) Read(p []byte) (int, error) {
@@ -221,6 +224,12 @@ func (c *countReader) Read(p []byte) (int, error) {
 	}
 	n, err := c.r.Read(p)
 	c.n += int64(n)
+	if c.limit > 0 && c.n > c.limit {
+		n -= int(c.n - c.limit)
+		c.n = c.limit
+		err = &told{fmt.Sprintf("it holds more than %d bytes", c.limit), ErrTooLarge}
+	}
+	c.broken = c.broken || err != nil && err != io.EOF
 	return n, err
 }
 
@@ -229,14 +238,16 @@ type bombReader struct {
 	in    *countReader
 	out   int64
 	ratio int64
-	kind  string
+	// window is how much the frames of a zstd file may ask us to remember.
+	window uint64
+	kind   string
 }
 
 func (b *bombReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.out += int64(n)
 	if b.out > bombFloor && b.out > b.ratio*b.in.n {
-		return n, fmt.Errorf("%s: %d bytes became more than %d: this looks like a decompression bomb (limits.ratio is %d)", b.kind, b.in.n, b.out, b.ratio)
+		return n, &told{fmt.Sprintf("%s: %d bytes became more than %d: this looks like a decompression bomb (limits.ratio is %d)", b.kind, b.in.n, b.out, b.ratio), ErrTooLarge}
 	}
 	switch {
 	case err == nil || err == io.EOF:
@@ -244,7 +255,7 @@ func (b *bombReader) Read(p []byte) (int, error) {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the file is cut short: %w", err)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
-		err = fmt.Errorf("it was compressed with a window of more than %d bytes (zstd --long or --ultra), compress it anew: %w", maxZstdWindow, err)
+		err = fmt.Errorf("it was compressed with a window of more than %d bytes (zstd --long or --ultra), compress it anew: %w", b.window, err)
 	}
 	return n, fmt.Errorf("%s, after %d bytes of content: %w", b.kind, b.out, err)
 }

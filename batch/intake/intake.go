@@ -7,15 +7,10 @@
 package intake
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -25,8 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"daybook/event"
-	"daybook/formats/cloudtrail"
-	"daybook/formats/jsontext"
+	"daybook/formats"
 )
 
 // FutureTolerance is how far beyond its receipt an event's time may lie before it is suspect.
@@ -40,12 +34,21 @@ type Settings struct {
 	Source string
 	// Org is the tenant, for events that do not name theirs.
 	Org string
+	// BindOrg and BindSource, where they are not blank, are what a credential is bound to: every event gets them. A record that names others is kept in raw,
+	// as it came but redacted, and the event is flagged.
+	BindOrg, BindSource string
+	// Received is when the events came, for those that are taken live: they bear it. Zero for files.
+	Received time.Time
 	// AsOf stands for the receipt time, which imported files do not have.
 	AsOf time.Time
 	// PlausibleAfter is the earliest time that is believed.
 	PlausibleAfter time.Time
 	// RecordLimit is how many bytes a record may have.
 	RecordLimit int
+	// ContentLimit is how many bytes a file or body may hold, uncompressed; 0: any number.
+	ContentLimit int64
+	// Window is how many bytes a zstd frame may ask us to remember; 0: 64 MiB.
+	Window int
 	// Ratio is how much a compressed file may grow.
 	Ratio int64
 	// Workers is how many goroutines decode.
@@ -96,15 +99,11 @@ type Report struct {
 // files, as they lie there, have been read since it was last told. The error is one that stopped the import; faults of single files and records
 // are not.
 func Import(ctx context.Context, paths []string, stdin io.Reader, settings Settings, q *Quarantine, takers func() Taker, done func(n int64)) (Report, error) {
-	var im importer
-	im.settings, im.q, im.done = settings, q, done
-	if settings.From != Auto {
-		d, err := decoderNamed(settings.From)
-		if err != nil {
-			return Report{}, err
-		}
-		im.forced = &d
+	c, err := newContents(&settings)
+	if err != nil {
+		return Report{}, err
 	}
+	im := importer{contents: c, q: q, done: done}
 	files, err := inputs(paths, settings.Skip, stdin, im.fault)
 	if err != nil {
 		return Report{}, err
@@ -119,13 +118,13 @@ func Import(ctx context.Context, paths []string, stdin io.Reader, settings Setti
 	for range workers {
 		taker := takers()
 		group.Go(func() error {
-			w := worker{im: &im, taker: taker}
+			w := worker{im: &im, taker: taker, decoder: eventDecoder{settings: &settings}}
 			err := w.run(ctx, batches)
 			return errors.Join(err, taker.Close())
 		})
 	}
 	err = group.Wait()
-	im.report.Read, im.report.Taken, im.report.Quarantined = im.read.Load(), im.taken.Load(), q.Count()
+	im.report.Read, im.report.Taken, im.report.Quarantined = im.records.Load(), im.taken.Load(), q.Count()
 	slices.SortFunc(im.report.Faults, func(a, b FileFault) int { return strings.Compare(a.File, b.File) })
 	if err == nil && im.report.Read != im.report.Taken+im.report.Quarantined {
 		err = fmt.Errorf("counts disagree: %d records read, %d taken, %d quarantined", im.report.Read, im.report.Taken, im.report.Quarantined)
@@ -147,14 +146,13 @@ func Sizes(paths, skip []string) int64 {
 }
 
 type importer struct {
-	settings Settings
-	forced   *decoderEntry
-	q        *Quarantine
-	done     func(n int64)
-	report   Report // the reader's, until all are done
-	pool     sync.Pool
+	contents
+	q      *Quarantine
+	done   func(n int64)
+	report Report // the reader's, until all are done
+	pool   sync.Pool
 
-	read, taken atomic.Int64
+	records, taken atomic.Int64
 }
 
 func (im *importer) fault(file, reason string) {
@@ -234,44 +232,11 @@ func (im *importer) readFile(ctx context.Context, f input, out chan<- *recordBat
 }
 
 func (im *importer) readContent(ctx context.Context, name string, raw *countReader, send func(*recordBatch) error) error {
-	content, closeContent, err := decompress(raw, im.settings.Ratio)
-	if err != nil {
-		im.fault(name, plain(err))
-		return nil
-	}
-	defer closeContent()
-	counted := &countReader{ctx: ctx, r: content}
-	defer func() { im.report.Bytes += counted.n }()
-	buffered := bufio.NewReaderSize(counted, headSize)
-	head, err := buffered.Peek(headSize)
-	if err != nil && err != io.EOF && len(bytes.TrimSpace(head)) == 0 {
-		im.fault(name, plain(err))
-		return nil
-	}
-	entry, skip, reason := im.choose(head)
-	switch {
-	case skip:
-		im.report.Skipped++
-		return nil
-	case reason != "":
-		im.fault(name, reason)
-		return nil
-	}
-	im.report.Files++
-
 	var b *recordBatch
-	for record, err := range entry.decoder.Records(buffered, im.settings.RecordLimit) {
-		if err != nil {
-			im.fault(name, fmt.Sprintf("broken: %s; what came before that stands; mend the file and export it again", plain(err)))
-			break
-		}
-		im.read.Add(1)
+	got, err := im.read(ctx, raw, func(entry decoderEntry, record formats.Record, _ bool) error {
+		im.records.Add(1)
 		if record.Rest != nil {
-			reason := fmt.Sprintf("record is longer than %d bytes: raise limits.record to have it read", im.settings.RecordLimit)
-			if err := im.q.Add(name, record.Line, reason, record.Data, record.Rest); err != nil {
-				return err
-			}
-			continue
+			return im.q.Add(name, record.Line, im.settings.tooLong(), record.Data, record.Rest)
 		}
 		if b == nil {
 			b = im.batch(name, entry)
@@ -279,44 +244,46 @@ func (im *importer) readContent(ctx context.Context, name string, raw *countRead
 		off := len(b.data)
 		b.data = append(b.data, record.Data...)
 		b.records = append(b.records, recordAt{off, len(b.data), record.Line})
-		if len(b.data) >= batchBytes || len(b.records) == batchRecords {
-			if err := send(b); err != nil {
-				return err
-			}
-			b = nil
+		if len(b.data) < batchBytes && len(b.records) < batchRecords {
+			return nil
 		}
+		full := b
+		b = nil
+		return send(full)
+	})
+	im.report.Bytes += got.bytes
+	if got.opened {
+		im.report.Files++
 	}
-	if b != nil {
-		return send(b)
+	if got.skipped {
+		im.report.Skipped++
 	}
-	return nil
+	if got.fault != nil {
+		im.fault(name, faultOf(got))
+	}
+	if err == nil && b != nil {
+		err = send(b)
+	}
+	return err
 }
 
-// choose tells how to read a file from the beginning of its content; or that it holds no events by its nature; or why it can't be read.
-func (im *importer) choose(head []byte) (d decoderEntry, skip bool, reason string) {
-	switch {
-	case len(bytes.TrimSpace(head)) == 0 && len(head) < headSize:
-		return decoderEntry{}, true, ""
-	case foreign(head) != "":
-		return decoderEntry{}, false, foreign(head)
-	case im.forced != nil:
-		return *im.forced, false, ""
-	case cloudtrail.IsDigest(head):
-		return decoderEntry{}, true, ""
+// faultOf says what is wrong with a file, and what to do about it.
+func faultOf(got content) string {
+	switch reason := got.fault.Error(); {
+	case got.opened:
+		return fmt.Sprintf("broken: %s; what came before that stands; mend the file and export it again", reason)
+	case errors.Is(got.fault, ErrUnrecognised):
+		return reason + "; if it is one of them, say which with --from"
+	default:
+		return reason
 	}
-	d, ok := detect(head)
-	if !ok {
-		return decoderEntry{}, false, fmt.Sprintf("not recognised as any of %s; if it is one of them, say which with --from", strings.Join(Names(), ", "))
-	}
-	return d, false, ""
 }
 
 // worker decodes batches.
 type worker struct {
-	im    *importer
-	taker Taker
-	event event.Event
-	row   []byte
+	im      *importer
+	taker   Taker
+	decoder eventDecoder
 }
 
 func (w *worker) run(ctx context.Context, in <-chan *recordBatch) error {
@@ -326,7 +293,7 @@ func (w *worker) run(ctx context.Context, in <-chan *recordBatch) error {
 		}
 		for _, at := range b.records {
 			record := b.data[at.off:at.end:at.end]
-			taken, err := w.decode(b, record)
+			taken, err := w.decoder.decode(b.decoder, record)
 			if err != nil {
 				if err := w.im.q.Add(b.file, at.line, err.Error(), record, nil); err != nil {
 					return err
@@ -342,91 +309,5 @@ func (w *worker) run(ctx context.Context, in <-chan *recordBatch) error {
 			w.im.pool.Put(b)
 		}
 	}
-	return nil
-}
-
-// decode makes an event of a record. An error is the reason why it can't be read.
-func (w *worker) decode(b *recordBatch, record []byte) (Taken, error) {
-	e, settings := &w.event, &w.im.settings
-	e.Reset()
-	err := b.decoder.decoder.Decode(record, e)
-	switch {
-	case errors.Is(err, jsontext.ErrUTF8):
-		if err := w.decodeInvalid(b, record); err != nil {
-			return Taken{}, err
-		}
-	case err != nil:
-		return Taken{}, err
-	default:
-		settings.Redactor.Redact(e)
-	}
-	if e.Get(event.Source) == "" {
-		e.Set(event.Source, settings.sourceOf(b.decoder.name))
-	}
-	if e.Get(event.Org) == "" {
-		e.Set(event.Org, settings.Org)
-	}
-	if !event.PlausibleIP(e.Get(event.IP)) {
-		e.Flag(event.FlagIPInvalid)
-	}
-	if year := e.Time.Year(); year < 1 || year > 9999 || e.Time.IsZero() {
-		return Taken{}, fmt.Errorf("time is in the year %d: UTC times are written with the years 1 to 9999, and its first instant stands for none", year)
-	}
-	suspect := e.Time.After(settings.AsOf.Add(FutureTolerance)) || e.Time.Before(settings.PlausibleAfter)
-	if suspect {
-		e.Flag(event.FlagTimeSuspect)
-	}
-	ordinal := e.Get(event.ID) == ""
-	if ordinal {
-		w.nameByContent(e)
-	}
-	w.row = e.AppendJSON(w.row[:0])
-	return Taken{e, w.row, ordinal, suspect}, nil
-}
-
-func (s *Settings) sourceOf(format string) string {
-	if s.Source != "" {
-		return s.Source
-	}
-	return format
-}
-
-// nameByContent gives an event without an id one that is made from its content: 24 hex digits of its content hash, then the digits for its ordinal
-// among equals. The hash is over the redacted row, so that no secret can be guessed from it.
-func (w *worker) nameByContent(e *event.Event) {
-	e.Unset(event.ID)
-	w.row = e.AppendJSON(w.row[:0])
-	hash := e.ContentHash(w.row)
-	e.Set(event.ID, hex.EncodeToString(hash[:12])+"00000000")
-}
-
-// tokenMember finds the value of a member token_last4, in a record of any encoding.
-var tokenMember = regexp.MustCompile(`"token_last4"\s*:\s*("(?:[^"\\]|\\.)*"|[^\s,}"]+)`)
-
-// cutToken cuts a token that the source forgot to cut, as the event has it.
-func cutToken(record []byte, e *event.Event) []byte {
-	var out []byte
-	last := 0
-	for _, at := range tokenMember.FindAllSubmatchIndex(record, -1) {
-		if string(record[at[2]:at[3]]) != "null" {
-			out = event.AppendQuoted(append(out, record[last:at[2]]...), e.Get(event.TokenLast4))
-			last = at[3]
-		}
-	}
-	return append(out, record[last:]...)
-}
-
-// decodeInvalid decodes a record that is not valid UTF-8: its fields get U+FFFD for what is broken, raw gets the bytes, redacted, in base64.
-func (w *worker) decodeInvalid(b *recordBatch, record []byte) error {
-	e := &w.event
-	e.Reset()
-	if err := b.decoder.decoder.Decode(bytes.ToValidUTF8(record, []byte("\ufffd")), e); err != nil {
-		return err
-	}
-	e.Unset(event.Raw)
-	w.im.settings.Redactor.Redact(e)
-	redacted, _ := w.im.settings.Redactor.RedactBytes(cutToken(record, e))
-	e.Set(event.Raw, `{"base64":"`+base64.StdEncoding.EncodeToString(redacted)+`"}`)
-	e.Flag(event.FlagInvalidUTF8)
 	return nil
 }
