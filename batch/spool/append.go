@@ -10,61 +10,92 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Append adds events and returns once they are on stable storage. It returns how many of them were new: an event whose key is that of one that the
-// trail's day holds, in any generation that was not dropped, is that event. Trail and Class of an Item's Group are numbers of this store.
+// AppendEach adds events, of any trails and days, and returns once they are on stable storage. It tells in fresh, unless that is nil, which of them were
+// new: an event whose key is that of one before it, or of one that the trail's day holds in any generation that was not dropped, is that event. Trail and
+// Class of an Item's Group are numbers of this store.
 //
-// After an error any of the events may be there, and all may be appended again. ErrFull is for the time being, ErrStopped for good.
+// After an error any of the events may be there, and all may be appended again; fresh says nothing. ErrFull is for the time being, ErrStopped for good.
+func (s *Store) AppendEach(items []Item, fresh []bool) error {
+	if fresh != nil && len(fresh) != len(items) {
+		return s.wrap("append", fmt.Errorf("%d events have room for %d answers", len(items), len(fresh)))
+	}
+	return s.wrap("append", s.appendEach(items, fresh))
+}
+
+// Append is AppendEach that returns how many events were new.
 func (s *Store) Append(items []Item) (int64, error) {
+	fresh := make([]bool, len(items))
+	if err := s.AppendEach(items, fresh); err != nil {
+		return 0, err
+	}
 	added := int64(0)
+	for _, f := range fresh {
+		if f {
+			added++
+		}
+	}
+	return added, nil
+}
+
+func (s *Store) appendEach(items []Item, fresh []bool) (err error) {
+	var batches []*pebble.Batch
+	// Others may append meanwhile: the log is synced for all of them at once, and for all batches of this call.
+	defer func() {
+		for _, b := range batches {
+			if waitErr := s.wait(b); err == nil {
+				err = waitErr
+			}
+		}
+	}()
 	for from := 0; from < len(items); {
 		to, size := from, 0
 		for to < len(items) && (to == from || size+len(items[to].Row) <= s.memTable/8) {
 			size += len(items[to].Row)
 			to++
 		}
-		n, err := s.appendChunk(items[from:to])
-		added += n
-		if err != nil {
-			return added, s.wrap("append", err)
+		if err := s.catchUp(size); err != nil {
+			return err
 		}
+		var told []bool
+		if fresh != nil {
+			told = fresh[from:to]
+		}
+		b, err := s.applyChunk(items[from:to], told)
+		if err != nil {
+			return err
+		}
+		batches = append(batches, b)
 		from = to
 	}
-	return added, nil
+	return nil
 }
 
-func (s *Store) appendChunk(items []Item) (int64, error) {
-	b, n, err := s.applyChunk(items)
-	if err != nil {
-		return 0, err
-	}
-	// Others may append meanwhile: the log is synced for all of them at once.
-	return n, s.wait(b)
-}
-
-func (s *Store) applyChunk(items []Item) (*pebble.Batch, int64, error) {
+// applyChunk writes events in one batch, so that they are seen from now on. They are durable when wait returns.
+func (s *Store) applyChunk(items []Item, fresh []bool) (*pebble.Batch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	a := appending{s: s, batch: s.db.NewBatch(), days: map[dayKey][]generation{}, next: s.next, seen: map[string]struct{}{}}
 	for i := range items {
-		if err := a.add(&items[i]); err != nil {
-			return nil, 0, errors.Join(err, a.batch.Close())
+		added, err := a.add(&items[i])
+		if err != nil {
+			return nil, errors.Join(err, a.batch.Close())
+		}
+		if fresh != nil {
+			fresh[i] = added
 		}
 	}
 	a.finish()
-	if err := s.catchUp(a.batch.Len()); err != nil {
-		return nil, 0, err
-	}
 	if err := s.apply(a.batch); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	s.next = a.next
 	for k, list := range a.days {
 		s.days[k] = list
 	}
-	return a.batch, a.added, nil
+	return a.batch, nil
 }
 
 // usable reports why nothing can be taken in. It is called under mu.
@@ -91,21 +122,21 @@ type appending struct {
 	batch *pebble.Batch
 	days  map[dayKey][]generation // those that change
 	next  uint32
-	added int64
 	seen  map[string]struct{} // keys in batch
 	key   []byte
 }
 
-func (a *appending) add(item *Item) error {
+// add reports whether the event is new.
+func (a *appending) add(item *Item) (fresh bool, err error) {
 	s := a.s
 	if len(item.Tail) < minTailLen || len(item.Row) == 0 {
-		return fmt.Errorf("an event has a key tail of %d bytes and a row of %d", len(item.Tail), len(item.Row))
+		return false, fmt.Errorf("an event has a key tail of %d bytes and a row of %d", len(item.Tail), len(item.Row))
 	}
 	if _, ok := s.trails.byID[int(item.Group.Trail)]; !ok {
-		return fmt.Errorf("there is no trail of number %d", item.Group.Trail)
+		return false, fmt.Errorf("there is no trail of number %d", item.Group.Trail)
 	}
 	if _, ok := s.classes.byID[int(item.Group.Class)]; !ok {
-		return fmt.Errorf("there is no class of number %d", item.Group.Class)
+		return false, fmt.Errorf("there is no class of number %d", item.Group.Class)
 	}
 	k := dayKey{item.Group.Trail, item.Group.Day}
 	a.key = k.appendPrefix(a.key[:0], 0)
@@ -114,10 +145,10 @@ func (a *appending) add(item *Item) error {
 		binary.BigEndian.PutUint32(a.key[dayKeyLen:], g.number)
 		_, closer, err := s.db.Get(a.key)
 		if err == nil {
-			return closer.Close()
+			return false, closer.Close()
 		}
 		if !errors.Is(err, pebble.ErrNotFound) {
-			return err
+			return false, err
 		}
 	}
 	list, ok := a.days[k]
@@ -131,11 +162,10 @@ func (a *appending) add(item *Item) error {
 	open := &list[len(list)-1]
 	binary.BigEndian.PutUint32(a.key[dayKeyLen:], open.number)
 	if _, ok := a.seen[string(a.key)]; ok {
-		return nil
+		return false, nil
 	}
 	a.seen[string(a.key)] = struct{}{}
 	open.events++
-	a.added++
 	a.days[k] = list
 	op := a.batch.SetDeferred(len(a.key), 1+len(item.Row))
 	copy(op.Key, a.key)
@@ -144,7 +174,7 @@ func (a *appending) add(item *Item) error {
 		op.Value[0] = storedSuspect
 	}
 	copy(op.Value[1:], item.Row)
-	return op.Finish()
+	return true, op.Finish()
 }
 
 // finish adds the counts.

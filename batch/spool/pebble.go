@@ -58,23 +58,36 @@ func engineOptions(fs vfs.FS, memTable uint64, f *fuse) *pebble.Options {
 	return o
 }
 
-// catchUp waits until the engine has written enough of what it holds in memory. It is called under mu, with the size of what is to be written.
+// catchUp waits until the engine has written enough of what it holds in memory. It is called with the size of what is to be written, and without mu, so that
+// whoever only asks need not wait.
 func (s *Store) catchUp(size int) error {
+	s.gate.Lock()
+	defer s.gate.Unlock()
 	s.unchecked += size
 	if s.unchecked < s.memTable/8 {
 		return s.fuse.failure()
 	}
 	s.unchecked = 0
 	for {
-		if err := s.fuse.failure(); err != nil {
+		m, err := s.metrics()
+		if err != nil {
 			return err
 		}
-		m := s.db.Metrics()
 		if m.MemTable.Size <= maxMemTables*uint64(s.memTable) && m.Levels[0].Sublevels <= maxL0 {
 			return nil
 		}
 		<-s.fuse.stirred
 	}
+}
+
+// metrics are the engine's, unless the store has stopped.
+func (s *Store) metrics() (*pebble.Metrics, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fuse.failure(); err != nil {
+		return nil, err
+	}
+	return s.db.Metrics(), nil
 }
 
 // engineLog passes on what the engine says.

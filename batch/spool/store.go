@@ -54,13 +54,15 @@ type Store struct {
 	memTable int
 	minFree  uint64
 
-	mu        sync.Mutex
-	unchecked int // bytes written since catchUp looked
-	trails    names
-	classes   names
-	days      map[dayKey][]generation // ascending
-	next      uint32                  // generation
-	revision  uint64
+	gate      sync.Mutex // taken before mu by who appends
+	unchecked int        // bytes written since catchUp looked; gate's
+
+	mu       sync.Mutex // owns what follows
+	trails   names
+	classes  names
+	days     map[dayKey][]generation // ascending
+	next     uint32                  // generation
+	revision uint64
 }
 
 // Open opens the store in the folder dir, which it makes if need be. A nil o means zero Options.

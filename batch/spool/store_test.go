@@ -518,3 +518,43 @@ func TestAScanThatEndsEarlyMayBeRepeated(t *testing.T) {
 	}
 	must(t, s.Close()) // which fails where a scan was not ended
 }
+
+// TestAppendEachTellsWhatIsNew appends events of several trails and days in one call of several batches.
+func TestAppendEachTellsWhatIsNew(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := prepared(t, mem, "spool")
+	other, err := s.TrailID("other")
+	must(t, err)
+	const pad = smallMemTable / 10 // one event a batch
+	one, two, three := numbered(1, pad), numbered(2, pad), numbered(3, pad)
+	elsewhere, nextDay := one, one
+	elsewhere.Group.Trail = other
+	nextDay.Group.Day++
+	for _, step := range []struct {
+		items []spool.Item
+		fresh []bool
+	}{
+		{[]spool.Item{one, one, elsewhere, two, nextDay, one, elsewhere}, []bool{true, false, true, true, true, false, false}},
+		{[]spool.Item{nextDay, three, two}, []bool{false, true, false}},
+		{[]spool.Item{nextDay, two}, []bool{false, false}},
+	} {
+		fresh := make([]bool, len(step.items))
+		must(t, s.AppendEach(step.items, fresh))
+		if diff := gocmp.Diff(step.fresh, fresh); diff != "" {
+			t.Errorf("fresh (-want +got):\n%s", diff)
+		}
+		must(t, s.AppendEach(step.items, nil))
+		_, err := s.Freeze(0, tenth) // what is frozen is known as well
+		must(t, err)
+	}
+	if err := s.AppendEach([]spool.Item{one}, make([]bool, 2)); err == nil {
+		t.Error("two answers fit one event")
+	}
+	must(t, s.AppendEach(nil, nil))
+	crashed := openStore(t, mem.CrashClone(vfs.CrashCloneCfg{}), "spool")
+	want := []spool.TrailDay{{Day: tenth, Events: 3}, {Day: tenth + 1, Events: 1}, {Trail: other, Day: tenth, Events: 1}}
+	if diff := gocmp.Diff(want, crashed.Days()); diff != "" {
+		t.Errorf("days (-want +got):\n%s", diff)
+	}
+	must(t, errors.Join(s.Close(), crashed.Close()))
+}
