@@ -109,7 +109,7 @@ var libraries = []owned{
 	{"github.com/schollz/progressbar", []string{"cmd/*"}, true, "only the command knows whether a person looks on"},
 	{"github.com/robfig/cron", []string{"config", "service"}, true, "one package keeps the schedule, and one checks how it is written"},
 	{"github.com/goccy/go-yaml", []string{"config"}, false, "one package reads the configuration file"},
-	{"golang.org/x/mod/sumdb", []string{"batch/seal", "batch/tlog", "batch/verify", "batch/verify/*", "batch/anchor", "batch/witness", "batch/proof"}, false,
+	{"golang.org/x/mod/sumdb", []string{"batch/seal", "batch/tlog", "batch/verify", "batch/verify/*", "batch/anchor", "batch/witness", "batch/proof", "batch/receipt"}, false,
 		"signatures and logs are the business of those who make and check them"},
 	{"filippo.io/torchwood", []string{"batch/tlog", "batch/verify", "batch/verify/*", "batch/anchor", "batch/witness", "batch/proof"}, false,
 		"signatures and logs are the business of those who make and check them"},
