@@ -101,7 +101,7 @@ func TestBinaryIsStatic(t *testing.T) {
 		t.Skip("looks at an ELF file, which Linux has")
 	}
 	binary := filepath.Join(t.TempDir(), "daybook")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/daybook")
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", binary, "./cmd/daybook")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

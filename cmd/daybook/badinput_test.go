@@ -296,7 +296,7 @@ func (m *machine) mustStayIn(t *testing.T) {
 }
 
 func TestBadInput(t *testing.T) {
-	binary := build(t)
+	binary := command(t)
 	t.Run("record", func(t *testing.T) {
 		for _, test := range badRecords {
 			t.Run(test.name, func(t *testing.T) {
@@ -412,7 +412,7 @@ func testNoPermission(t *testing.T, m *machine) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m = &machine{binary: filepath.Join(dir, "command"), dir: dir, as: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		m = &machine{binary: filepath.Join(dir, "daybook"), dir: dir, as: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		if err := os.WriteFile(m.binary, binary, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -663,7 +663,7 @@ func TestNoSecretReachesAFile(t *testing.T) {
 	if len(secrets) < 10 {
 		t.Fatalf("%d secrets found in the input", len(secrets))
 	}
-	m := newMachine(t, build(t))
+	m := newMachine(t, command(t))
 	if got := m.export(t, nil, data); got.counts() != [6]int{2122, 2122, 0, 0, 0, 0} || got.Redacted < len(secrets) {
 		t.Errorf("counts are %v, %d redacted", got.counts(), got.Redacted)
 	}

@@ -32,6 +32,21 @@ func build(t *testing.T) string {
 	return path
 }
 
+// command returns the path of the command: as it is delivered in make test, while plain go test spares the time to link it and takes the test's own
+// binary, which is the command where it is called so (TestMain). TestBinaryIsStatic builds it all the same.
+func command(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") != "" {
+		return build(t)
+	}
+	t.Log("the test's own binary stands for the command: make test builds it")
+	path, err := exec.LookPath("daybook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // kills is how often an export is killed.
 const kills = 200
 
