@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -422,23 +423,38 @@ func (b *Builder) Render(format formats.Format, file formats.File, rows []event.
 	return out.Bytes()
 }
 
+// Packers are used again: what they allocate is worth far more than the small files of tests.
+var (
+	gzips = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+	zstds = sync.Pool{New: func() any {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			panic(err)
+		}
+		return w
+	}}
+)
+
 // Compress packs a file.
 func Compress(t testing.TB, kind string, content []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	var w io.WriteCloser
-	var err error
+	var w interface {
+		io.WriteCloser
+		Reset(w io.Writer)
+	}
 	switch kind {
 	case seal.Gzip:
-		w = gzip.NewWriter(&out)
+		w = gzips.Get().(*gzip.Writer)
+		defer gzips.Put(w)
 	case seal.Zstd:
-		w, err = zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1))
+		w = zstds.Get().(*zstd.Encoder)
+		defer zstds.Put(w)
 	default:
 		return content
 	}
-	if err == nil {
-		_, err = w.Write(content)
-	}
+	w.Reset(&out)
+	_, err := w.Write(content)
 	if err == nil {
 		err = w.Close()
 	}
