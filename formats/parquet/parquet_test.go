@@ -103,7 +103,7 @@ func TestTimesBefore1970(t *testing.T) {
 
 // TestManyPages has enough rows for several pages and row groups, with nulls that come and go, and a column that outgrows its dictionary.
 func TestManyPages(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !thorough() {
 		t.Skip("it takes long: make test runs it")
 	}
 	events := newGenerator().events(40_000)
@@ -474,7 +474,7 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 func TestWriteErrors(t *testing.T) {
 	events := newGenerator().events(300)
 	size := len(encode(t, acme, &parquet.Options{RowGroupRows: 100}, events, 50))
-	for n := 0; n < size; n += 997 {
+	for n, step := 0, 997*stride(t); n < size; n += step {
 		e, err := parquet.NewEncoder(&failingWriter{n}, acme, &parquet.Options{RowGroupRows: 100})
 		if err == nil {
 			for i := 0; i < len(events) && err == nil; i += 50 {
