@@ -486,9 +486,16 @@ func object(key string, data []byte) sink.Object {
 // Two machines with the same key write to the same log at the same time, each with its own trail. Whoever is second comes after the other, and the log never
 // parts, whatever the sizes of their steps.
 func TestLogRace(t *testing.T) {
+	quick := os.Getenv("DAYBOOK_TEST_THOROUGH") == ""
+	if quick {
+		t.Log("each of the long ones runs on a log that is fresh or one that is not: make test tries both")
+	}
 	key := newKey(t)
-	for _, sizes := range [][2]uint64{{1, 1}, {1, 2}, {2, 1}, {255, 1}, {1, 300}, {300, 300}} {
+	for i, sizes := range [][2]uint64{{1, 1}, {1, 2}, {2, 1}, {255, 1}, {1, 300}, {300, 300}} {
 		for _, fresh := range []bool{true, false} {
+			if quick && i > 2 && fresh == (i%2 == 0) {
+				continue
+			}
 			store := sinktest.NewMemory(t, &sinktest.Options{AllowConflict: true})
 			a, b := newMachine(t, store, key), newMachine(t, store, key)
 			la := a.mustOpen()
