@@ -154,7 +154,7 @@ func (c *Control) Admin(secret string) (Actor, error) {
 	now := c.clock()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	prefix, id, _ := splitSecret(secret)
+	prefix, id := splitSecret(secret)
 	switch prefix {
 	case adminPrefix:
 		a := c.state.byAdmin[id]

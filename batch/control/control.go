@@ -109,12 +109,16 @@ func open(dir string, o *Options, before func(op string) error) (*Control, error
 		return nil, fmt.Errorf("control: %w", err)
 	}
 	c.alive = aliveFile{path: filepath.Join(dir, "alive.json"), before: before}
-	j, err := openJournal(filepath.Join(dir, "journal.jsonl"), before, c.log, c.state.apply)
+	j, err := openJournal(filepath.Join(dir, "journal.jsonl"), before, c.state.apply)
 	if err != nil {
 		return nil, err
 	}
 	c.journal = j
-	if err := c.alive.load(j); err != nil {
+	err = c.alive.load(j)
+	if err == nil {
+		err = j.secure(c.log)
+	}
+	if err != nil {
 		return nil, errors.Join(err, j.close())
 	}
 	c.version.Store(uint64(c.state.seq))

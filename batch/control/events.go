@@ -151,25 +151,27 @@ const EventType = "daybook.control"
 
 // input is the info of an event: what was asked for, and never a secret.
 type input struct {
-	Trail     string   `json:"trail,omitempty"`
-	Projects  []string `json:"projects,omitempty"`
-	Formats   []string `json:"formats,omitempty"`
-	Split     string   `json:"split,omitempty"`
-	MaxSplit  int      `json:"max_split,omitempty"`
-	Since     string   `json:"since,omitempty"`
-	Backfill  bool     `json:"backfill,omitempty"`
-	ID        string   `json:"id,omitempty"`
-	Name      string   `json:"name,omitempty"`
-	Role      string   `json:"role,omitempty"`
-	Org       string   `json:"org,omitempty"`
-	Source    string   `json:"source,omitempty"`
-	Expires   string   `json:"expires,omitempty"`
-	Effective string   `json:"effective,omitempty"`
-	Until     string   `json:"until,omitempty"`
-	Build     string   `json:"build,omitempty"`
-	Config    string   `json:"config,omitempty"`
-	From      string   `json:"from,omitempty"`
-	To        string   `json:"to,omitempty"`
+	Trail       string   `json:"trail,omitempty"`
+	Projects    []string `json:"projects,omitempty"`
+	Formats     []string `json:"formats,omitempty"`
+	Split       string   `json:"split,omitempty"`
+	MaxSplit    int      `json:"max_split,omitempty"`
+	Since       string   `json:"since,omitempty"`
+	Backfill    bool     `json:"backfill,omitempty"`
+	ID          string   `json:"id,omitempty"`
+	Name        string   `json:"name,omitempty"`
+	Role        string   `json:"role,omitempty"`
+	Org         string   `json:"org,omitempty"`
+	Source      string   `json:"source,omitempty"`
+	Expires     string   `json:"expires,omitempty"`
+	Effective   string   `json:"effective,omitempty"`
+	Until       string   `json:"until,omitempty"`
+	Build       string   `json:"build,omitempty"`
+	Config      string   `json:"config,omitempty"`
+	From        string   `json:"from,omitempty"`
+	To          string   `json:"to,omitempty"`
+	RequestedBy string   `json:"requested_by,omitempty"`
+	ApprovedBy  string   `json:"approved_by,omitempty"`
 }
 
 // event returns the record as an event.
@@ -191,6 +193,7 @@ func (r *record) event(id, org string) (*event.Event, error) {
 	in := input{
 		Trail: r.Trail, Backfill: r.Backfill, ID: r.ID, Name: r.Name, Role: r.Role, Org: r.Org, Source: r.Source, Expires: timeText(r.Expires),
 		Effective: timeText(r.Effective), Until: timeText(r.Until), Build: r.Build,
+		RequestedBy: r.RequestedBy, ApprovedBy: r.ApprovedBy,
 	}
 	if r.Spec != nil {
 		in.Projects, in.Formats, in.Split, in.MaxSplit = r.Spec.Projects, r.Spec.Formats, r.Spec.Split, r.Spec.MaxSplit

@@ -20,6 +20,7 @@ var (
 	alice   = control.Actor{Name: "alice", Role: control.RoleAdmin, Org: "*", Via: control.ViaCertificate}
 	bob     = control.Actor{Name: "bob", Role: control.RoleAdmin, Org: "acme", Via: control.ViaCertificate}
 	carol   = control.Actor{Name: "carol", Role: control.RoleAdmin, Org: "beta", Via: control.ViaCertificate}
+	dora    = control.Actor{Name: "dora", Role: control.RoleAdmin, Org: "*", Via: control.ViaCertificate}
 	viewer  = control.Actor{Name: "vera", Role: control.RoleViewer, Org: "*", Via: control.ViaCertificate}
 	acme    = control.TrailSpec{Name: "acme", Org: "acme"}
 	beta    = control.TrailSpec{Name: "beta", Org: "beta"}
@@ -90,6 +91,14 @@ func (w *world) journal() string { return filepath.Join(w.dir, "control", "journ
 
 func (w *world) today() event.Day { return event.DayOf(w.clock()) }
 
+// stride is how far apart the bytes lie that a test damages: make test tries each.
+func stride() int {
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") != "" {
+		return 1
+	}
+	return 5
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -97,10 +106,14 @@ func must(t *testing.T, err error) {
 	}
 }
 
+func is(err, want error) bool {
+	return err == nil && want == nil || want != nil && errors.Is(err, want)
+}
+
 // refused checks that err is of a kind.
 func refused(t *testing.T, err, want error) {
 	t.Helper()
-	if !errors.Is(err, want) {
+	if !is(err, want) {
 		t.Errorf("got error %v, want %v", err, want)
 	}
 }

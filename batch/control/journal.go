@@ -25,13 +25,15 @@ type journal struct {
 	file   *os.File
 	before func(op string) error
 	last   seal.Hash // guarded by Control.writing: of the newest line
+	newest []byte    // until secure: the newest line
+	torn   int64     // until secure: how many bytes after it a crash left
 
 	mu      sync.RWMutex
 	offsets []int64 // guarded by mu: where the line of record i+1 begins; the last is where the next will
 }
 
-// openJournal reads the journal and hands each record to apply.
-func openJournal(path string, before func(op string) error, log *slog.Logger, apply func(*record) error) (j *journal, err error) {
+// openJournal reads the journal and hands each record to apply. It changes nothing: secure does, and comes next.
+func openJournal(path string, before func(op string) error, apply func(*record) error) (j *journal, err error) {
 	if err := before("open"); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -46,14 +48,8 @@ func openJournal(path string, before func(op string) error, log *slog.Logger, ap
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	last, torn, err := j.replay(apply)
-	if err != nil {
-		return nil, err
-	}
-	if torn > 0 {
-		log.Warn("control: cut a record that a crash left half written, and that nobody was told of", "file", path, "line", len(j.offsets), "bytes", torn)
-	}
-	return j, j.settle(last, torn)
+	j.newest, j.torn, err = j.replay(apply)
+	return j, err
 }
 
 // replay reads all lines, and returns the last, and how many bytes after it a crash left.
@@ -62,14 +58,13 @@ func (j *journal) replay(apply func(*record) error) (last []byte, torn int64, er
 	var line []byte
 	for seq := int64(1); ; seq++ {
 		line, err = readLine(r, line[:0])
-		if errors.Is(err, errLong) {
-			return nil, 0, j.damaged(seq, err)
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, 0, fmt.Errorf("%s: line %d: %w", j.path, seq, err)
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
 			return last, int64(len(line)), nil // no line feed: it was never acknowledged
+		case errors.Is(err, errLong):
+			return nil, 0, j.damaged(seq, err)
+		case err != nil:
+			return nil, 0, fmt.Errorf("%s: line %d: %w", j.path, seq, err)
 		}
 		rec, err := j.parse(line, seq)
 		if err != nil {
@@ -87,20 +82,22 @@ func (j *journal) replay(apply func(*record) error) (last []byte, torn int64, er
 	}
 }
 
-// settle cuts what a crash left behind the last line, and makes sure of that line: what was read may be in memory only, after a sync that failed.
-func (j *journal) settle(last []byte, torn int64) error {
+// secure cuts what a crash left behind the newest line, and makes sure of that line: what was read may be in memory only, after a sync that failed.
+func (j *journal) secure(log *slog.Logger) error {
 	end := j.offsets[len(j.offsets)-1]
 	steps := []struct {
 		op string
 		do func() error
 	}{
 		{"truncate", func() error { return j.file.Truncate(end) }},
-		{"write", func() error { _, err := j.file.WriteAt(last, end-int64(len(last))); return err }},
+		{"write", func() error { _, err := j.file.WriteAt(j.newest, end-int64(len(j.newest))); return err }},
 		{"sync", j.file.Sync},
 		{"sync folder", func() error { return syncDir(filepath.Dir(j.path)) }},
 	}
-	if torn == 0 {
+	if j.torn == 0 {
 		steps = steps[1:]
+	} else {
+		log.Warn("control: a record that a crash left half written, and that nobody was told of, is cut", "file", j.path, "line", len(j.offsets), "bytes", j.torn)
 	}
 	for _, step := range steps {
 		err := j.before(step.op)
@@ -111,6 +108,7 @@ func (j *journal) settle(last []byte, torn int64) error {
 			return fmt.Errorf("control: %s %s: %w", step.op, j.path, err)
 		}
 	}
+	j.newest, j.torn = nil, 0
 	return nil
 }
 
@@ -177,7 +175,7 @@ func (j *journal) append(r *record) error {
 	r.Previous = j.last
 	line, err := marshal(r)
 	if err != nil {
-		return fmt.Errorf("control: record %d: %w", r.Seq, err)
+		return fmt.Errorf("%w: record %d cannot be written: %w", ErrInvalid, r.Seq, err)
 	}
 	if len(line) > maxLine {
 		return fmt.Errorf("%w: the record has %d bytes, at most %d are allowed", ErrInvalid, len(line), maxLine)

@@ -44,31 +44,34 @@ const (
 //	id, name, role, source, sha256, expires   of an admin or a token
 //	build, config, was, diff           of the process and its configuration; was is the digest before
 //	gap        when nothing was taken in; of a start, the time before it
+//	requested_by, approved_by          names, of what became of a disabling
 type record struct {
-	Seq       int64      `json:"seq"`
-	Previous  seal.Hash  `json:"previous"`
-	Time      time.Time  `json:"time"`
-	Action    string     `json:"action"`
-	By        Actor      `json:"by"`
-	Org       string     `json:"org"`
-	Trail     string     `json:"trail,omitempty"`
-	Reason    string     `json:"reason,omitempty"`
-	Effective time.Time  `json:"effective,omitzero"`
-	Until     time.Time  `json:"until,omitzero"`
-	Spec      *TrailSpec `json:"spec,omitempty"`
-	Since     *seal.Date `json:"since,omitempty"`
-	Backfill  bool       `json:"backfill,omitempty"`
-	ID        string     `json:"id,omitempty"`
-	Name      string     `json:"name,omitempty"`
-	Role      string     `json:"role,omitempty"`
-	Source    string     `json:"source,omitempty"`
-	SHA256    seal.Hash  `json:"sha256,omitzero"`
-	Expires   time.Time  `json:"expires,omitzero"`
-	Build     string     `json:"build,omitempty"`
-	Config    seal.Hash  `json:"config,omitzero"`
-	Was       seal.Hash  `json:"was,omitzero"`
-	Diff      []string   `json:"diff,omitempty"`
-	Gap       *seal.Gap  `json:"gap,omitempty"`
+	Seq         int64      `json:"seq"`
+	Previous    seal.Hash  `json:"previous"`
+	Time        time.Time  `json:"time"`
+	Action      string     `json:"action"`
+	By          Actor      `json:"by"`
+	Org         string     `json:"org"`
+	Trail       string     `json:"trail,omitempty"`
+	Reason      string     `json:"reason,omitempty"`
+	Effective   time.Time  `json:"effective,omitzero"`
+	Until       time.Time  `json:"until,omitzero"`
+	Spec        *TrailSpec `json:"spec,omitempty"`
+	Since       *seal.Date `json:"since,omitempty"`
+	Backfill    bool       `json:"backfill,omitempty"`
+	ID          string     `json:"id,omitempty"`
+	Name        string     `json:"name,omitempty"`
+	Role        string     `json:"role,omitempty"`
+	Source      string     `json:"source,omitempty"`
+	SHA256      seal.Hash  `json:"sha256,omitzero"`
+	Expires     time.Time  `json:"expires,omitzero"`
+	Build       string     `json:"build,omitempty"`
+	Config      seal.Hash  `json:"config,omitzero"`
+	Was         seal.Hash  `json:"was,omitzero"`
+	Diff        []string   `json:"diff,omitempty"`
+	Gap         *seal.Gap  `json:"gap,omitempty"`
+	RequestedBy string     `json:"requested_by,omitempty"`
+	ApprovedBy  string     `json:"approved_by,omitempty"`
 }
 
 // marshal returns v as a line.

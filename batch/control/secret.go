@@ -105,12 +105,12 @@ func (c *credential) usable(now time.Time) error {
 	return nil
 }
 
-// splitSecret returns the kind and the id of what has the form of a secret.
-func splitSecret(secret string) (prefix, id string, ok bool) {
+// splitSecret returns the kind and the id of what has the form of a secret, and blanks of what has not.
+func splitSecret(secret string) (prefix, id string) {
 	if len(secret) != secretLen || secret[prefixLen+idLen] != '_' {
-		return "", "", false
+		return "", ""
 	}
-	return secret[:prefixLen], secret[prefixLen : prefixLen+idLen], true
+	return secret[:prefixLen], secret[prefixLen : prefixLen+idLen]
 }
 
 func checkExpires(expires, now time.Time) error {

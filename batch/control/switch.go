@@ -41,6 +41,8 @@ func (c *Control) Enable(by Actor, spec TrailSpec, since event.Day, backfill boo
 			return hint(fmt.Errorf("%w: %v is after today, %v", ErrInvalid, since, today), "a trail is enabled for now, and a backfill is of the past")
 		case !backfill:
 			since = today
+		case since.Start().Year() < 1:
+			return fmt.Errorf("%w: %v is no day of our calendar", ErrInvalid, since)
 		}
 		if t == nil {
 			return c.enable(by, now, spec, since, backfill)
@@ -56,7 +58,7 @@ func (c *Control) Enable(by Actor, spec TrailSpec, since event.Day, backfill boo
 			return hint(fmt.Errorf("%w: the trail %s is on", ErrUnchanged, spec.Name), "an earlier first day extends it")
 		}
 		if t.request != nil {
-			if err := c.append(now, &record{Action: ActionKeep, By: by, Org: org, Trail: spec.Name, Reason: "the disabling requested by " + t.request.By.Name + " is withdrawn"}); err != nil {
+			if err := c.append(now, &record{Action: ActionKeep, By: by, Org: org, Trail: spec.Name, Reason: "the disabling is withdrawn", RequestedBy: t.request.By.Name}); err != nil {
 				return err
 			}
 			if t.on(now) && !t.extends(since, backfill) {
@@ -146,7 +148,7 @@ func (c *Control) Approve(by Actor, trail string) error {
 		if !t.request.Until.IsZero() && !effective.Before(t.request.Until) {
 			return hint(fmt.Errorf("%w: the trail would come back at %s, before it is off", ErrInvalid, t.request.Until.Format(time.RFC3339)), "enable it, which withdraws the request, and request a later end")
 		}
-		return c.append(now, &record{Action: ActionDisableApprove, By: by, Org: t.spec.Org, Trail: trail, Reason: t.request.Reason, Effective: effective, Until: t.request.Until})
+		return c.append(now, &record{Action: ActionDisableApprove, By: by, Org: t.spec.Org, Trail: trail, Reason: t.request.Reason, Effective: effective, Until: t.request.Until, RequestedBy: t.request.By.Name})
 	})
 }
 

@@ -116,7 +116,7 @@ func (c *Control) Sender(secret string) (Sender, error) {
 	now := c.clock()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	prefix, id, _ := splitSecret(secret)
+	prefix, id := splitSecret(secret)
 	switch prefix {
 	case senderPrefix:
 		t := c.state.byToken[id]

@@ -194,11 +194,13 @@ func (t *trail) due() (action string, at time.Time) {
 func (t *trail) dueRecord() *record {
 	action, at := t.due()
 	r := &record{Action: action, By: System, Org: t.spec.Org, Trail: t.name, Effective: at}
-	switch {
-	case t.off != nil:
+	switch action {
+	case ActionOff:
+		r.Reason, r.Until, r.RequestedBy, r.ApprovedBy = t.request.Reason, t.request.Until, t.request.By.Name, t.approval.By.Name
+	case ActionDisableLapse:
+		r.Reason, r.RequestedBy = "no second admin approved it in time", t.request.By.Name
+	case ActionOn:
 		r.Reason = "its time off is over"
-	case t.request != nil:
-		r.Reason, r.Until = t.request.Reason, t.request.Until
 	}
 	return r
 }
