@@ -305,7 +305,8 @@ func (r *Roller) rollDay(ctx context.Context, sp *standingSpool, trail uint16, d
 			return err
 		}
 		if generation != 0 {
-			if err := sp.MarkSealed(sp.trails[trail], day, generation, r.Now()); err != nil {
+			sealing := spool.Sealing{Seal: done.Seal, At: r.Now(), Written: done.Events, Duplicates: done.Duplicates}
+			if err := sp.MarkSealed(sp.trails[trail], day, generation, sealing); err != nil {
 				return err
 			}
 		}

@@ -77,12 +77,13 @@ func (s *Store) applyChunk(items []Item, fresh []bool) (*pebble.Batch, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	a := appending{s: s, batch: s.db.NewBatch(), days: map[dayKey][]generation{}, next: s.next, seen: map[string]struct{}{}}
+	a := appending{s: s, batch: s.db.NewBatch(), days: map[dayKey][]generation{}, totals: map[uint16]Totals{}, next: s.next, seen: map[string]struct{}{}}
 	for i := range items {
 		added, err := a.add(&items[i])
 		if err != nil {
 			return nil, errors.Join(err, a.batch.Close())
 		}
+		a.count(items[i].Group.Trail, added)
 		if fresh != nil {
 			fresh[i] = added
 		}
@@ -93,7 +94,10 @@ func (s *Store) applyChunk(items []Item, fresh []bool) (*pebble.Batch, error) {
 	}
 	s.next = a.next
 	for k, list := range a.days {
-		s.days[k] = list
+		s.setGenerations(k, list)
+	}
+	for trail, totals := range a.totals {
+		s.setTotals(trail, totals)
 	}
 	return a.batch, nil
 }
@@ -118,12 +122,13 @@ func (s *Store) usable() error {
 
 // appending is a batch in the making. What it changes is not seen by others before it is applied.
 type appending struct {
-	s     *Store
-	batch *pebble.Batch
-	days  map[dayKey][]generation // those that change
-	next  uint32
-	seen  map[string]struct{} // keys in batch
-	key   []byte
+	s      *Store
+	batch  *pebble.Batch
+	days   map[dayKey][]generation // those that change
+	totals map[uint16]Totals       // of the trails that events are of
+	next   uint32
+	seen   map[string]struct{} // keys in batch
+	key    []byte
 }
 
 // add reports whether the event is new.
@@ -141,7 +146,7 @@ func (a *appending) add(item *Item) (fresh bool, err error) {
 	k := dayKey{item.Group.Trail, item.Group.Day}
 	a.key = k.appendPrefix(a.key[:0], 0)
 	a.key = append(append(a.key, item.Group.Class), item.Tail...)
-	for _, g := range s.days[k] { // as they were: what is in the batch is in seen
+	for _, g := range s.generations(k) { // as they were: what is in the batch is in seen
 		binary.BigEndian.PutUint32(a.key[dayKeyLen:], g.number)
 		_, closer, err := s.db.Get(a.key)
 		if err == nil {
@@ -153,7 +158,7 @@ func (a *appending) add(item *Item) (fresh bool, err error) {
 	}
 	list, ok := a.days[k]
 	if !ok {
-		list = slices.Clone(s.days[k])
+		list = slices.Clone(s.generations(k))
 	}
 	if n := len(list); n == 0 || list[n-1].state != stateOpen {
 		list = append(list, generation{number: a.next})
@@ -177,12 +182,29 @@ func (a *appending) add(item *Item) (fresh bool, err error) {
 	return true, op.Finish()
 }
 
+// count adds an event to the totals.
+func (a *appending) count(trail uint16, fresh bool) {
+	t, ok := a.totals[trail]
+	if !ok {
+		t = a.s.totalsOf(trail)
+	}
+	t.Accepted++
+	if !fresh {
+		t.Duplicates++
+	}
+	a.totals[trail] = t
+}
+
 // finish adds the counts.
 //
-// A batch without any event is written as well: the events that they are equal to may not be durable yet. The log is in order: once this is, they are.
+// A batch without any new event is written as well, and not for the totals alone: the events that they are equal to may not be durable yet. The log is in
+// order: once this is, they are.
 func (a *appending) finish() {
 	for k, list := range a.days {
 		put(a.batch, k.append(nil, tableDay), appendGenerations(nil, list))
+	}
+	for trail, totals := range a.totals {
+		put(a.batch, totalsKey(trail), totals.append(nil))
 	}
 	if a.next != a.s.next {
 		put(a.batch, []byte{tableNext}, binary.BigEndian.AppendUint32(nil, a.next))

@@ -5,7 +5,8 @@
 // the number of Writers or on its memory. It keeps nothing after a crash, which leaves files of no use in its folder.
 //
 // A Store is for events that nobody sends a second time. It guarantees that an event is on stable storage once Append has returned, that equal events are
-// kept once, and that a frozen generation never changes until it is dropped. Each of its methods is done as a whole or not at all, but for Append, of which
+// kept once, that a frozen generation never changes until it is dropped, and that every event that was ever appended is a duplicate, pending, or accounted
+// for by what was said when its generation was sealed: totals are written in one go with what they count. Each of its methods is done as a whole or not at all, but for Append, of which
 // any part may be. A crash at any moment leaves a folder that opens again with all that was acknowledged, and maybe with more: what a method was at that
 // had not returned yet. What it reads is checked against checksums and, for a whole generation, against the count that was kept with it: damage is an
 // error and nothing is left out in silence. What it can't notice is that the end of the log or of the engine's manifest is damaged after a crash, which

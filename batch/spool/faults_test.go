@@ -51,12 +51,14 @@ func life(fs vfs.FS, acknowledged map[int]bool) (err error) {
 		acknowledged[n], acknowledged[n+1], acknowledged[n+2] = true, true, true
 	}
 	var stats spool.ScanStats
+	events := 0
 	for _, err := range s.Scan(0, tenth, &stats) {
 		if err != nil {
 			return err
 		}
+		events++
 	}
-	if err := s.MarkSealed(0, tenth, number, time.Unix(1, 0)); err != nil {
+	if err := s.MarkSealed(0, tenth, number, sealed(events, time.Unix(1, 0))); err != nil {
 		return err
 	}
 	if _, err := s.Expire(time.Unix(2, 0)); err != nil {
@@ -133,12 +135,16 @@ func checkAcknowledged(t *testing.T, fs vfs.FS, acknowledged map[int]bool, when 
 	must(t, err)
 	_, err = s.ClassID("standard")
 	must(t, err)
+	if totals := checkTotals(t, s, 0, when); totals.Accepted < int64(len(acknowledged)) {
+		t.Errorf("%s: %d events were acknowledged, and the totals are %+v", when, len(acknowledged), totals)
+	}
 	found := map[string]bool{}
 	total := int64(0)
 	for _, d := range s.Days() {
 		total += d.Events
 	}
 	for range 2 {
+		before := len(found)
 		number, err := s.Freeze(0, tenth)
 		must(t, err)
 		for _, o := range scanStore(t, s, 0, tenth) {
@@ -147,7 +153,10 @@ func checkAcknowledged(t *testing.T, fs vfs.FS, acknowledged map[int]bool, when 
 			}
 			found[o.ID] = true
 		}
-		must(t, s.Drop(0, tenth, number))
+		must(t, s.MarkSealed(0, tenth, number, sealed(len(found)-before, time.Unix(3, 0))))
+	}
+	if totals := checkTotals(t, s, 0, when); totals.Pending != 0 {
+		t.Errorf("%s: all is sealed, and the totals are %+v", when, totals)
 	}
 	if int64(len(found)) != total {
 		t.Errorf("%s: %d events, but the days have %d", when, len(found), total)
@@ -192,7 +201,12 @@ func TestAStoppedStoreStaysStopped(t *testing.T) {
 	for _, err := range s.Scan(0, tenth, &spool.ScanStats{}) {
 		scanErr = err
 	}
-	for i, err := range []error{appendErr, freezeErr, trailErr, classErr, scanErr, s.Drop(0, tenth, 1), s.MarkSealed(0, tenth, 1, time.Unix(1, 0)), s.Close()} {
+	_, countErr := s.Count(t.Context(), 0)
+	var sealingsErr error
+	for _, err := range s.Sealings(0) {
+		sealingsErr = err
+	}
+	for i, err := range []error{appendErr, freezeErr, trailErr, classErr, scanErr, s.Drop(0, tenth, 1), s.MarkSealed(0, tenth, 1, sealed(1, time.Unix(1, 0))), countErr, sealingsErr, s.Close()} {
 		if !errors.Is(err, spool.ErrStopped) {
 			t.Errorf("%d: %v", i, err)
 		}
@@ -230,6 +244,7 @@ func TestAFullDiskIsNoticedBeforehand(t *testing.T) {
 	if got := scanStore(t, s, 0, tenth); len(got) != 1 {
 		t.Errorf("%d events", len(got))
 	}
+	must(t, s.MarkSealed(0, tenth, number, sealed(1, time.Unix(1, 0))))
 	must(t, s.Drop(0, tenth, number))
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 2 << 30})
 	appendAll(t, s, numbered(2, 10))

@@ -18,15 +18,11 @@ func (s *Store) Days() []TrailDay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var days []TrailDay
-	for k, list := range s.days {
-		d := TrailDay{Trail: k.trail, Day: k.day}
-		for _, g := range list {
-			if g.state != stateSealed {
-				d.Events += g.events
+	for trail, state := range s.states {
+		for day, list := range state.days {
+			if n := pendingOf(list); n > 0 {
+				days = append(days, TrailDay{Trail: trail, Day: day, Events: n})
 			}
-		}
-		if d.Events > 0 {
-			days = append(days, d)
 		}
 	}
 	slices.SortFunc(days, compareTrailDays)
@@ -46,7 +42,7 @@ func (s *Store) freeze(k dayKey) (uint32, error) {
 	if err := s.fuse.failure(); err != nil {
 		return 0, err
 	}
-	list := slices.Clone(s.days[k])
+	list := slices.Clone(s.generations(k))
 	for _, g := range list {
 		if g.state == stateFrozen {
 			return g.number, nil
@@ -73,11 +69,7 @@ func (s *Store) update(b *pebble.Batch, k dayKey, list []generation) error {
 	if err := s.commit(b); err != nil {
 		return err
 	}
-	if len(list) == 0 {
-		delete(s.days, k)
-	} else {
-		s.days[k] = list
-	}
+	s.setGenerations(k, list)
 	return nil
 }
 
@@ -93,7 +85,7 @@ func (s *Store) Scan(trail uint16, day event.Day, _ *ScanStats) iter.Seq2[Item, 
 
 func (s *Store) scan(k dayKey, yield func(Item) bool) (err error) {
 	s.mu.Lock()
-	failed, list := s.fuse.failure(), s.days[k]
+	failed, list := s.fuse.failure(), s.generations(k)
 	s.mu.Unlock()
 	if failed != nil {
 		return failed
@@ -141,46 +133,40 @@ func (s *Store) scan(k dayKey, yield func(Item) bool) (err error) {
 	return nil
 }
 
-// MarkSealed remembers that a frozen generation was sealed at that time: it is kept until Expire drops it, but not scanned any more. It returns once that is on
-// stable storage. A generation that was dropped already is no error.
-func (s *Store) MarkSealed(trail uint16, day event.Day, number uint32, at time.Time) error {
-	return s.wrap("seal", s.change(dayKey{trail, day}, number, func(list []generation, i int) []generation {
-		if list[i].state == stateFrozen {
-			list[i].state, list[i].sealed = stateSealed, at
-		}
-		return list
-	}, false))
-}
-
-// Drop removes a frozen or sealed generation. It returns once that is on stable storage. A generation that was dropped already is no error.
+// Drop removes a sealed generation, and forgets which events it had. It returns once that is on stable storage. A generation that was dropped already is no
+// error; one that is not sealed is, for nothing accounts for its events yet.
 func (s *Store) Drop(trail uint16, day event.Day, number uint32) error {
-	return s.wrap("drop", s.change(dayKey{trail, day}, number, func(list []generation, i int) []generation {
-		return slices.Delete(list, i, i+1)
-	}, true))
+	return s.wrap("drop", s.drop(dayKey{trail, day}, number))
 }
 
-// change changes a generation, and removes its events if need be.
-func (s *Store) change(k dayKey, number uint32, edit func([]generation, int) []generation, remove bool) error {
+func (s *Store) drop(k dayKey, number uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.fuse.failure(); err != nil {
+	list, i, err := s.find(k, number)
+	if err != nil || i < 0 {
 		return err
 	}
-	list := slices.Clone(s.days[k])
-	i := slices.IndexFunc(list, func(g generation) bool { return g.number == number })
-	if i < 0 {
-		return nil
-	}
-	if list[i].state == stateOpen {
-		return fmt.Errorf("generation %d of %v is not frozen", number, k.day)
+	if list[i].state != stateSealed {
+		return fmt.Errorf("generation %d of %v is not sealed", number, k.day)
 	}
 	b := s.db.NewBatch()
-	if remove {
-		if err := b.DeleteRange(k.appendPrefix(nil, number), k.appendPrefix(nil, number+1), nil); err != nil {
-			return errors.Join(err, b.Close())
-		}
+	if err := b.DeleteRange(k.appendPrefix(nil, number), k.appendPrefix(nil, number+1), nil); err != nil {
+		return errors.Join(err, b.Close())
 	}
-	return s.update(b, k, edit(list, i))
+	return s.update(b, k, slices.Delete(list, i, i+1))
+}
+
+// find returns a copy of the generations of a trail's day, and where one is among them; -1 if it was dropped. It is called under mu.
+func (s *Store) find(k dayKey, number uint32) (list []generation, i int, err error) {
+	if err := s.fuse.failure(); err != nil {
+		return nil, -1, err
+	}
+	list = slices.Clone(s.generations(k))
+	i = slices.IndexFunc(list, func(g generation) bool { return g.number == number })
+	if i >= 0 && list[i].state == stateOpen {
+		return nil, -1, fmt.Errorf("generation %d of %v is not frozen", number, k.day)
+	}
+	return list, i, nil
 }
 
 // Expire drops the generations that were sealed before that time, and returns how many events they held.
@@ -192,10 +178,12 @@ func (s *Store) Expire(before time.Time) (int64, error) {
 	}
 	var found []expired
 	s.mu.Lock()
-	for k, list := range s.days {
-		for _, g := range list {
-			if g.state == stateSealed && g.sealed.Before(before) {
-				found = append(found, expired{k, g.number, g.events})
+	for trail, state := range s.states {
+		for day, list := range state.days {
+			for _, g := range list {
+				if g.state == stateSealed && g.sealed.Before(before) {
+					found = append(found, expired{dayKey{trail, day}, g.number, g.events})
+				}
 			}
 		}
 	}

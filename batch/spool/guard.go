@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,6 +21,9 @@ var errClosed = errors.New("it is closed")
 type fuse struct {
 	log     *slog.Logger
 	stirred chan struct{} // gets a token when the engine has done something, or never will
+	// opening is set while the engine opens. It waits then until what the log has is in a table, however often that fails; so once the fuse is blown, it is
+	// told that it did not.
+	opening atomic.Bool
 
 	mu  sync.Mutex
 	err error
@@ -55,6 +59,9 @@ func (f *fuse) failure() error {
 	return f.err
 }
 
+// pretends reports whether writers are to be told that all is well though nothing is written.
+func (f *fuse) pretends() bool { return f.opening.Load() && f.failure() != nil }
+
 // refusal is failure for a writer in the background, which tries again at once.
 func (f *fuse) refusal() error {
 	err := f.failure()
@@ -77,8 +84,10 @@ type guardedFS struct {
 // isVital reports whether the engine can't stand that the file of that name fails.
 func (g *guardedFS) isVital(name string) bool {
 	name = g.PathBase(name)
-	return strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "MANIFEST-") || strings.HasPrefix(name, "marker.")
+	return strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "MANIFEST-") || isMarker(name)
 }
+
+func isMarker(base string) bool { return strings.HasPrefix(base, "marker.") }
 
 // openVital opens a vital file for writing, or what stands in for one.
 func (g *guardedFS) openVital(open func() (vfs.File, error)) (vfs.File, error) {
@@ -94,6 +103,9 @@ func (g *guardedFS) openVital(open func() (vfs.File, error)) (vfs.File, error) {
 
 // open opens any other file for writing.
 func (g *guardedFS) open(open func() (vfs.File, error)) (vfs.File, error) {
+	if g.fuse.pretends() {
+		return &guardedFile{vfs.NewMemFile(nil), g.fuse, true}, nil
+	}
 	if err := g.fuse.refusal(); err != nil {
 		return nil, err
 	}
@@ -107,6 +119,15 @@ func (g *guardedFS) open(open func() (vfs.File, error)) (vfs.File, error) {
 // Create implements vfs.FS.
 func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	create := func() (vfs.File, error) { return g.FS.Create(name, category) }
+	if isMarker(g.PathBase(name)) {
+		// Its folder is synced when it is there; a crash before that must not leave the marker and lose what it marks.
+		create = func() (vfs.File, error) {
+			if err := syncDir(g.FS, g.PathDir(name)); err != nil {
+				return nil, err
+			}
+			return g.FS.Create(name, category)
+		}
+	}
 	if g.isVital(name) {
 		return g.openVital(create)
 	}
@@ -181,7 +202,7 @@ type guardedFile struct {
 
 // do calls operate, unless the fuse is blown.
 func (f *guardedFile) do(operate func() error) error {
-	if !f.silent {
+	if !f.silent && !f.fuse.pretends() {
 		if err := f.fuse.refusal(); err != nil {
 			return err
 		}

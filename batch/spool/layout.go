@@ -9,28 +9,35 @@ import (
 
 // The records of a Store. Frozen:
 //
+//	'S' | trail 2 | generation 4                                 → a Sealing; see there
 //	'a'                                                          → format version 4
 //	'b'                                                          → number of the next generation 4
 //	'c' | class 1                                                → name
 //	'd' | trail 2 | day 4                                        → its generations, ascending, each: number 4 | state 1 | events 8 | sealed at 8
 //	'r'                                                          → revision 8
 //	't' | trail 2                                                → name
+//	'u' | trail 2                                                → totals: accepted 8 | duplicates 8 | sealed 8 | damaged 8
 //	'z' | trail 2 | day 4 | generation 4 | class 1 | tail        → flags 1 | row
 //
-// Numbers are big endian, a day has its sign bit turned over, sealed at is in seconds since 1970. The tail is that of a key; see AppendTail.
+// Numbers are big endian, a day has its sign bit turned over, sealed at is in seconds since 1970. The tail is that of a key; see AppendTail. What stands
+// between 'a' and 'z' is read when a store is opened; nothing else grows with its age but the sealings.
 //
 // A generation is what was spooled for a trail's day until it was frozen. Its number is given once in the life of a store. The count of its events is
-// written together with them.
+// written together with them, and so are the totals.
+//
+// Format 1 had neither sealings nor totals.
 const (
+	tableSealing  = 'S'
 	tableVersion  = 'a'
 	tableNext     = 'b'
 	tableClass    = 'c'
 	tableDay      = 'd'
 	tableRevision = 'r'
 	tableTrail    = 't'
+	tableTotals   = 'u'
 	tableEvent    = 'z'
 
-	formatVersion = 1
+	formatVersion = 2
 
 	dayKeyLen     = 1 + 2 + 4
 	generationLen = 4 + 1 + 8 + 8

@@ -60,8 +60,8 @@ type Store struct {
 	mu       sync.Mutex // owns what follows
 	trails   names
 	classes  names
-	days     map[dayKey][]generation // ascending
-	next     uint32                  // generation
+	states   map[uint16]*trailState
+	next     uint32 // generation
 	revision uint64
 }
 
@@ -73,7 +73,7 @@ func Open(dir string, o *Options) (*Store, error) {
 	s := &Store{
 		dir: dir, fs: o.FS, memTable: o.MemTable, minFree: o.MinFree,
 		trails: names{kind: "trail", table: tableTrail, limit: math.MaxUint16}, classes: names{kind: "class", table: tableClass, limit: math.MaxUint8},
-		days: map[dayKey][]generation{}, next: 1,
+		states: map[uint16]*trailState{}, next: 1,
 	}
 	if s.fs == nil {
 		s.fs = vfs.Default
@@ -103,7 +103,9 @@ func (s *Store) open() error {
 	if err != nil {
 		return missing(err)
 	}
+	s.fuse.opening.Store(true)
 	db, err := pebble.Open(s.dir, engineOptions(s.fs, uint64(s.memTable), s.fuse))
+	s.fuse.opening.Store(false)
 	if failed := s.fuse.failure(); failed != nil { // which the engine may not know, or tell by what came of it
 		if db != nil {
 			_ = db.Close() // the failure is what matters
@@ -165,9 +167,9 @@ func syncDir(disk vfs.FS, dir string) error {
 	return err
 }
 
-// load reads all but the events.
+// load reads all but the events and the sealings.
 func (s *Store) load() error {
-	iter, err := s.db.NewIter(&pebble.IterOptions{UpperBound: []byte{tableEvent}})
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableVersion}, UpperBound: []byte{tableEvent}})
 	if err != nil {
 		return err
 	}
@@ -181,7 +183,9 @@ func (s *Store) load() error {
 		var ok bool
 		switch key[0] {
 		case tableVersion:
-			version, ok = number(value)
+			if version, ok = number(value); version > formatVersion { // which may have records that this one does not know
+				return errors.Join(fmt.Errorf("it was written by a newer version of Daybook, in format %d: this one reads format %d", version, formatVersion), iter.Close())
+			}
 		case tableNext:
 			s.next, ok = number(value)
 		case tableRevision:
@@ -194,7 +198,13 @@ func (s *Store) load() error {
 			var k dayKey
 			var list []generation
 			if k, list, ok = parseDay(key, value); ok {
-				s.days[k] = list
+				s.setGenerations(k, list)
+			}
+		case tableTotals:
+			var trail uint16
+			var totals Totals
+			if trail, totals, ok = parseTotals(key, value); ok {
+				s.setTotals(trail, totals)
 			}
 		}
 		if !ok {
@@ -207,15 +217,15 @@ func (s *Store) load() error {
 	switch version {
 	case formatVersion:
 		return nil
-	case 0:
-		b := s.db.NewBatch()
-		put(b, []byte{tableVersion}, binary.BigEndian.AppendUint32(nil, formatVersion))
-		return s.commit(b)
+	case 1:
+		return s.upgrade()
 	}
-	return fmt.Errorf("it was written by a newer version of Daybook, in format %d: this one reads format %d", version, formatVersion)
+	b := s.db.NewBatch()
+	put(b, []byte{tableVersion}, binary.BigEndian.AppendUint32(nil, formatVersion))
+	return s.commit(b)
 }
 
-// Close closes the store. What was appended stays.
+// Close closes the store, when all scans and counts have ended. What was appended stays.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

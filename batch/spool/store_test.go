@@ -87,9 +87,29 @@ func scanStore(tb testing.TB, s *spool.Store, trail uint16, day event.Day) []out
 	return list
 }
 
+// sealed is the Sealing of a generation of that many events that were all written to a seal.
+func sealed(events int, at time.Time) spool.Sealing {
+	return spool.Sealing{Seal: 1, At: at, Written: int64(events)}
+}
+
+// checkTotals counts a trail's events anew, and compares.
+func checkTotals(tb testing.TB, s *spool.Store, trail uint16, when string) spool.Totals {
+	tb.Helper()
+	c, err := s.Count(tb.Context(), trail)
+	if err != nil {
+		tb.Fatalf("%s: %v", when, err)
+	}
+	if err := c.Check(); err != nil {
+		tb.Fatalf("%s: trail %d: %v", when, trail, err)
+	}
+	return c.Totals
+}
+
 // modelStore is what a Store must do, worked out in memory.
 type modelStore struct {
-	days map[[2]int]*modelDay
+	days     map[[2]int]*modelDay
+	totals   [3]spool.Totals
+	sealings [3][]spool.Sealing
 }
 
 type modelDay struct {
@@ -125,10 +145,15 @@ func (m *modelStore) append(list []added) int64 {
 			_, inSealed := s.events[key]
 			known = known || inSealed
 		}
-		if !known && !frozen {
-			d.open[key] = o
-			n++
+		totals := &m.totals[a.group.Trail]
+		totals.Accepted++
+		if known || frozen {
+			totals.Duplicates++
+			continue
 		}
+		totals.Pending++
+		d.open[key] = o
+		n++
 	}
 	return n
 }
@@ -156,6 +181,14 @@ func (m *modelStore) check(t *testing.T, s *spool.Store) {
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Fatalf("days (-want +got):\n%s", diff)
 	}
+	for i, want := range m.totals {
+		if diff := gocmp.Diff(want, checkTotals(t, s, uint16(i), "")); diff != "" || want != s.Totals(uint16(i)) {
+			t.Fatalf("totals of trail %d (-want +got):\n%s", i, diff)
+		}
+		if diff := gocmp.Diff(m.sealings[i], sealingsOf(t, s, uint16(i))); diff != "" {
+			t.Fatalf("sealings of trail %d (-want +got):\n%s", i, diff)
+		}
+	}
 	for k, d := range m.days {
 		var want []out
 		for _, o := range d.frozen {
@@ -166,6 +199,17 @@ func (m *modelStore) check(t *testing.T, s *spool.Store) {
 			t.Fatalf("trail %d, day %d (-want +got):\n%s", k[0], k[1], diff)
 		}
 	}
+}
+
+func sealingsOf(tb testing.TB, s *spool.Store, trail uint16) (list []spool.Sealing) {
+	tb.Helper()
+	for x, err := range s.Sealings(trail) {
+		if err != nil {
+			tb.Fatal(err)
+		}
+		list = append(list, x)
+	}
+	return list
 }
 
 // TestStoreEqualsAModel does whatever can be done, with restarts and crashes in between, and compares with what is worked out in memory.
@@ -225,15 +269,28 @@ func TestStoreEqualsAModel(t *testing.T) {
 				}
 			case 6:
 				if d.frozen != nil {
-					must(t, s.MarkSealed(trail, day, d.number, now))
+					n := int64(len(d.frozen))
+					x := spool.Sealing{Seal: uint64(step + 1), At: now, Written: n / 3, Damaged: n / 4}
+					x.Duplicates = n - x.Written - x.Damaged
+					must(t, s.MarkSealed(trail, day, d.number, x))
+					x.Day, x.Generation = day, d.number
+					i, _ := slices.BinarySearchFunc(m.sealings[trail], x, func(a, b spool.Sealing) int { return int(a.Generation) - int(b.Generation) })
+					m.sealings[trail] = slices.Insert(m.sealings[trail], i, x)
+					m.totals[trail].Pending -= n
+					m.totals[trail].Sealed += n
+					m.totals[trail].Damaged += x.Damaged
 					d.sealed[d.number] = modelSealed{d.frozen, now}
 					d.frozen = nil
 				}
 			case 7:
-				if d.frozen != nil {
-					must(t, s.Drop(trail, day, d.number))
-					must(t, s.Drop(trail, day, d.number))
-					d.frozen = nil
+				for number := range d.sealed {
+					must(t, s.Drop(trail, day, number))
+					must(t, s.Drop(trail, day, number))
+					delete(d.sealed, number)
+					break
+				}
+				if d.frozen != nil && s.Drop(trail, day, d.number) == nil {
+					t.Fatal("a generation is dropped that is not sealed")
 				}
 			case 8:
 				before := now.Add(-time.Duration(rng.IntN(60)) * time.Minute)
@@ -365,8 +422,8 @@ func TestWhatComesAfterAFreeze(t *testing.T) {
 	if days := s.Days(); len(days) != 1 || days[0].Events != 3 {
 		t.Errorf("days: %v", days)
 	}
-	must(t, s.MarkSealed(0, tenth, number, time.Unix(1000, 0)))
-	must(t, s.MarkSealed(0, tenth, number, time.Unix(2000, 0))) // the time is that of the first
+	must(t, s.MarkSealed(0, tenth, number, sealed(2, time.Unix(1000, 0))))
+	must(t, s.MarkSealed(0, tenth, number, sealed(2, time.Unix(2000, 0)))) // the time is that of the first
 	if got := scanStore(t, s, 0, tenth); len(got) != 0 {
 		t.Errorf("%d events are scanned that are sealed", len(got))
 	}
@@ -387,6 +444,7 @@ func TestWhatComesAfterAFreeze(t *testing.T) {
 	if got := scanStore(t, s, 0, tenth); len(got) != 1 {
 		t.Errorf("%d events are left, want 1", len(got))
 	}
+	must(t, s.MarkSealed(0, tenth, next, sealed(1, time.Unix(1000, 0))))
 	must(t, s.Drop(0, tenth, next))
 	if days := s.Days(); len(days) != 0 {
 		t.Errorf("days: %v", days)
@@ -406,7 +464,7 @@ func TestAnOpenGenerationIsNotDropped(t *testing.T) {
 	defer s.Close()
 	appendAll(t, s, numbered(1, 10))
 	for number := range uint32(3) {
-		errs := errors.Join(s.Drop(0, tenth, number), s.MarkSealed(0, tenth, number, time.Unix(1, 0)))
+		errs := errors.Join(s.Drop(0, tenth, number), s.MarkSealed(0, tenth, number, sealed(1, time.Unix(1, 0))))
 		if open := number == 1; (errs != nil) != open {
 			t.Errorf("generation %d: %v", number, errs)
 		}
