@@ -95,7 +95,7 @@ func (c contents) read(ctx context.Context, raw *countReader, each func(d decode
 			got.fault = &Fault{Line: record.Line, Err: err}
 			break
 		}
-		if err := each(entry, record, counted.broken); err != nil {
+		if err := each(entry, record, counted.err != nil); err != nil {
 			return got, err
 		}
 	}

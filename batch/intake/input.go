@@ -208,19 +208,21 @@ func decompress(in *countReader, ratio int64, window uint64) (io.Reader, func(),
 	return head, func() {}, nil
 }
 
-// countReader counts what is read, up to a limit if it has one. It ends with its context.
+// countReader counts what is read, up to a limit if it has one. It ends with its context. An error of reading stays: a bufio.Reader forgets what it told once.
 type countReader struct {
 	ctx   context.Context
 	r     io.Reader
 	limit int64 // 0: none
 	n     int64
-	// broken says that reading failed.
-	broken bool
+	err   error // not io.EOF
 }
 
 func (c *countReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
+	}
+	if c.err != nil {
+		return 0, c.err
 	}
 	n, err := c.r.Read(p)
 	c.n += int64(n)
@@ -229,7 +231,9 @@ func (c *countReader) Read(p []byte) (int, error) {
 		c.n = c.limit
 		err = &told{fmt.Sprintf("it holds more than %d bytes", c.limit), ErrTooLarge}
 	}
-	c.broken = c.broken || err != nil && err != io.EOF
+	if err != io.EOF {
+		c.err = err
+	}
 	return n, err
 }
 

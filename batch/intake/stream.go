@@ -31,6 +31,8 @@ type StreamHandler interface {
 type StreamReport struct {
 	// Read is how many records were read: Taken were handed on as events, Rejected as what they are.
 	Read, Taken, Rejected int64
+	// Skipped says that it holds no events by its nature: it is blank, or a CloudTrail digest.
+	Skipped bool
 	// Bytes is the size of the content read, uncompressed.
 	Bytes int64
 	// Fault says why the stream was not read to its end; nil if it was.
@@ -59,7 +61,7 @@ func ReadStream(ctx context.Context, stream io.Reader, settings Settings, h Stre
 		return n
 	}}
 	got, err := c.read(ctx, &countReader{ctx: ctx, r: stream}, s.take)
-	s.report.Bytes, s.report.Fault = got.bytes, got.fault
+	s.report.Skipped, s.report.Bytes, s.report.Fault = got.skipped, got.bytes, got.fault
 	if err == nil {
 		err = ctx.Err() // which reads as a fault, and is none
 	}

@@ -237,6 +237,7 @@ func TestAStreamThatBreaksOff(t *testing.T) {
 		"gzip":                        {strings.NewReader(gz(t, many)[:400]), 0, -1, 0, -1, io.ErrUnexpectedEOF},
 		"more than it may hold":       {strings.NewReader(many), int64(len(line("a"))+1)*10 + 5, 10, 0, 11, intake.ErrTooLarge},
 		"more than it may hold, gzip": {strings.NewReader(gz(t, many)), int64(len(line("a"))+1)*10 + 5, 10, 0, 11, intake.ErrTooLarge},
+		"some more than it may hold":  {strings.NewReader(many[:1000]), int64(len(line("a"))+1)*10 + 5, 10, 0, 11, intake.ErrTooLarge},
 		"a long record":               {broken{strings.NewReader(line("a") + "\n" + strings.Repeat("x", 5000)), gone}, 0, 1, 1, 2, gone},
 		"foreign":                     {strings.NewReader("PK\x03\x04"), 0, 0, 0, 0, intake.ErrForeign},
 		"compressed twice":            {strings.NewReader(gz(t, gz(t, "x"))), 0, 0, 0, 0, intake.ErrForeign},
