@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -161,7 +162,7 @@ func (a *appending) add(item *Item) (fresh bool, err error) {
 		list = slices.Clone(s.generations(k))
 	}
 	if n := len(list); n == 0 || list[n-1].state != stateOpen {
-		list = append(list, generation{number: a.next})
+		list = append(list, generation{number: a.next, oldest: math.MaxInt64, oldestKnown: true})
 		a.next++
 	}
 	open := &list[len(list)-1]
@@ -171,6 +172,7 @@ func (a *appending) add(item *Item) (fresh bool, err error) {
 	}
 	a.seen[string(a.key)] = struct{}{}
 	open.events++
+	open.oldest = min(open.oldest, microsOf(item.Tail))
 	a.days[k] = list
 	op := a.batch.SetDeferred(len(a.key), 1+len(item.Row))
 	copy(op.Key, a.key)

@@ -3,7 +3,6 @@ package spool_test
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,13 +121,4 @@ type unmeasured struct{ vfs.FS }
 
 func (unmeasured) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{}, vfs.ErrUnsupported
-}
-
-// randomText is text that can't be compressed much.
-func randomText(n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte('a' + rand.IntN(26))
-	}
-	return string(b)
 }

@@ -25,11 +25,15 @@ type fuse struct {
 	// told that it did not.
 	opening atomic.Bool
 
+	blown chan struct{} // closed when there is an error
+
 	mu  sync.Mutex
 	err error
 }
 
-func newFuse(log *slog.Logger) *fuse { return &fuse{log: log, stirred: make(chan struct{}, 1)} }
+func newFuse(log *slog.Logger) *fuse {
+	return &fuse{log: log, stirred: make(chan struct{}, 1), blown: make(chan struct{})}
+}
 
 // stir wakes who waits for the engine.
 func (f *fuse) stir() {
@@ -46,6 +50,7 @@ func (f *fuse) blow(err error) {
 	defer f.mu.Unlock()
 	if f.err == nil {
 		f.err = fmt.Errorf("%w: %w", ErrStopped, err)
+		close(f.blown)
 		if !errors.Is(err, errClosed) {
 			f.log.Error("spool: stopped", "error", err)
 		}

@@ -65,6 +65,11 @@ type generation struct {
 	state  uint8
 	events int64
 	sealed time.Time
+
+	// oldest is the earliest time of its events in µs since 1970. It is not in the record: of a generation that was there when the store was opened it is
+	// not known before somebody asks.
+	oldest      int64
+	oldestKnown bool
 }
 
 func number(value []byte) (uint32, bool) {

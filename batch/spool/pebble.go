@@ -70,6 +70,9 @@ func (s *Store) catchUp(size int) error {
 	s.unchecked = 0
 	for {
 		m, err := s.metrics()
+		if failed := s.fuse.failure(); failed != nil {
+			return failed
+		}
 		if err != nil {
 			return err
 		}
@@ -78,16 +81,6 @@ func (s *Store) catchUp(size int) error {
 		}
 		<-s.fuse.stirred
 	}
-}
-
-// metrics are the engine's, unless the store has stopped.
-func (s *Store) metrics() (*pebble.Metrics, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.fuse.failure(); err != nil {
-		return nil, err
-	}
-	return s.db.Metrics(), nil
 }
 
 // engineLog passes on what the engine says.

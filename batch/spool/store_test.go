@@ -616,3 +616,12 @@ func TestAppendEachTellsWhatIsNew(t *testing.T) {
 	}
 	must(t, errors.Join(s.Close(), crashed.Close()))
 }
+
+// randomText is text that can't be compressed much.
+func randomText(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('a' + rand.IntN(26))
+	}
+	return string(b)
+}
