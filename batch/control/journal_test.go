@@ -183,6 +183,10 @@ func TestDamage(t *testing.T) {
 	must(t, err)
 	refuse("another journal", read(t, other.journal()), len(lines))
 
+	// Without a sign of life the lines themselves must do.
+	must(t, os.Remove(filepath.Join(w.dir, "control", "alive.json")))
+	refuse("a line that is too long, and no sign of life", append(bytes.Clone(lines[0]), bytes.Repeat([]byte("x"), 5<<20)...), 2)
+	refuse("begins with line 2", bytes.Replace(lines[0], []byte(`"seq":1`), []byte(`"seq":2`), 1), 1)
 	write(t, w.journal(), whole)
 	w.open()
 }

@@ -92,8 +92,35 @@ func TestDownTime(t *testing.T) {
 	w.reopen()
 	w.wait(-100 * hour)
 	must(t, w.Started("v1", config1, nil))
+	for own, err := range w.Events(int64(w.Version()) - 1) {
+		must(t, err)
+		if e := own.Event; e.Has(event.Reason) || strings.Contains(e.Get(event.Info), "from") {
+			t.Errorf("the start tells of a gap: %s", e.AppendJSON(nil))
+		}
+	}
 	w.wait(100 * hour)
 	w.wantGaps("acme", first, seal.Gap{From: second.From, To: third.To, Reason: died}, gap(7*hour, 9*hour, "daybook was down: it was stopped (SIGTERM)"))
+}
+
+// The sign of life of another run counts for nothing, be it later than the start of this one by a clock that was set back.
+func TestSignOfLifeOfAnotherRun(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.Started("v1", config1, nil))
+	w.wait(5 * hour)
+	must(t, w.Alive())
+	w.reopen()
+	w.wait(-3 * hour)
+	w.before = func(op string) error {
+		if op == "write alive" {
+			return errors.New("broken")
+		}
+		return nil
+	}
+	must(t, w.Started("v1", config1, nil))
+	w.wait(hour)
+	w.reopen()
+	must(t, w.Started("v1", config1, nil))
+	w.wantGaps("acme", gap(2*hour, 3*hour, "daybook was down: it died"))
 }
 
 func TestSignOfLifeThatFails(t *testing.T) {
