@@ -233,11 +233,13 @@ func newReadme(t *testing.T) *readme {
 	}
 	var siem string
 	siem, r.received = listen(t)
-	run := command(t)
+	var run string
 	if os.Getenv("DAYBOOK_TEST_THOROUGH") != "" {
 		// What go run does, but built where the tests are built, and so mostly from the cache.
-		run = filepath.Join(temp, "bin", "daybook")
-		run = "go build -C " + root(t) + " -o " + run + " ./cmd/daybook && " + run
+		binary := filepath.Join(temp, "bin", "daybook")
+		run = "go build -C " + root(t) + " -o " + binary + " ./cmd/daybook && " + binary
+	} else {
+		run = command(t)
 	}
 	replace := []string{
 		"/tmp/", temp + "/", "siem.example.org/514", siem, "go run ./cmd/daybook", run,
