@@ -34,6 +34,7 @@ func TestRecords(t *testing.T) {
 		{"an object on lines that is cut off", "{\n\"a\":1", []string{"1:{\n\"a\":1"}},
 		{"an object that looks like a list of records", "{\"Records\":[1]}\n2", []string{`1:{"Records":[1]}`, "2:2"}},
 		{"a long first line", long + "\n}\n", []string{fmt.Sprintf("1:%.8s… and %d", long, len(long)-8), "2:}"}},
+		{"a long first line that is cut off", long[:len(long)-1] + ",\"t\":[1,\n{\"b\":1}", []string{fmt.Sprintf("1:%.8s… and %d", long, len(long)-1), `2:{"b":1}`}},
 		{"a long element", "[" + long + ",1]", []string{fmt.Sprintf("1:%.8s… and %d", long, len(long)-8), "1:1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

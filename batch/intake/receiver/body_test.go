@@ -269,7 +269,7 @@ func TestABodyThatComesSlowly(t *testing.T) {
 		const timeout = 10 * time.Second
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 		var body slow
-		for i := range 1000 {
+		for i := range 3000 {
 			body.lines = append(body.lines, line(fmt.Sprint(i))+"\n")
 		}
 		body.each = func() {
@@ -292,11 +292,16 @@ func TestABodyThatComesSlowly(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/", &body)
 		r.Header.Set("Authorization", "Bearer good")
 		h.ServeHTTP(w, r)
-		if w.Code != 200 || len(b.rows) != 1000 || b.commits != 100 {
+		if w.Code != 200 || len(b.rows) != 3000 || b.commits != 300 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
-		if d := w.deadline(); !d.IsZero() {
-			t.Errorf("left behind: %v", d)
+		for _, last := range [][]string{nil, {"[", "]"}} {
+			r := httptest.NewRequest(http.MethodPost, "/", &slow{last, body.each})
+			r.Header.Set("Authorization", "Bearer good")
+			h.ServeHTTP(w, r)
+			if d := w.deadline(); !d.IsZero() {
+				t.Errorf("left behind: %v", d)
+			}
 		}
 	})
 }

@@ -152,7 +152,7 @@ func (x *exchange) take(p *parameters, grow func(encoding string) bool) *reply {
 	if p.format != "" {
 		settings.From = p.format
 	}
-	settings.Org, settings.Source, settings.BindOrg, settings.BindSource = x.sender.Org, x.sender.Source, x.sender.Org, x.sender.Source
+	settings.BindOrg, settings.BindSource = x.sender.Org, x.sender.Source
 	settings.Received = x.started
 
 	x.taking = &taking{h: x.h, sender: x.sender, received: x.started, receipts: p.receipt, body: x.body, ctx: x.r.Context()}

@@ -74,6 +74,31 @@ func TestTooManyRequests(t *testing.T) {
 	}
 }
 
+func TestMemoryIsGivenBack(t *testing.T) {
+	w, begun, release := held(t, receiver.Options{MaxInFlightBytes: 580 << 10}) // room for two plain requests
+	for i := range 3 {
+		first := w.aside(gz(t, line(fmt.Sprint("first ", i))))
+		<-begun
+		second := w.aside("[" + line(fmt.Sprint("second ", i)) + "]") // which is let in only if the first holds no more than it needs
+		select {
+		case <-begun:
+			t.Fatal("there is no room for two of which one is compressed")
+		case got := <-second:
+			got.is(t, 429, [4]int64{}, "too many requests")
+		}
+		release <- struct{}{}
+		(<-first).is(t, 200, [4]int64{1, 0, 0, 0}, "")
+
+		first, second = w.aside(line(fmt.Sprint("third ", i))), w.aside(line(fmt.Sprint("fourth ", i)))
+		<-begun
+		<-begun
+		release <- struct{}{}
+		release <- struct{}{}
+		(<-first).is(t, 200, [4]int64{1, 0, 0, 0}, "")
+		(<-second).is(t, 200, [4]int64{1, 0, 0, 0}, "")
+	}
+}
+
 func TestARateIsUsedUp(t *testing.T) {
 	var mu sync.Mutex
 	at := now

@@ -3,6 +3,7 @@ package receiver_test
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,6 +62,20 @@ func TestReceipts(t *testing.T) {
 	}
 	if got := w.sendText(body); got.Receipts != nil {
 		t.Errorf("receipts that nobody asked for: %s", got.text)
+	}
+}
+
+func TestReceiptsNameTheirEvents(t *testing.T) {
+	w := newWorld(t, receiver.Options{Signer: newKey(t), ChunkEvents: 10_000})
+	const n = 6000 // more than a buffer holds, in one chunk
+	got := w.sendText(lines(n), "?receipt=true")
+	if len(got.Receipts) != n {
+		t.Fatalf("%d receipts", len(got.Receipts))
+	}
+	for i, text := range got.Receipts {
+		if r, err := receipt.Parse([]byte(text)); err != nil || r.ID != fmt.Sprintf("e%05d", i) || r.Leaf != sha256.Sum256([]byte("\x00"+w.rows[i])) {
+			t.Fatalf("receipt %d is of %q, %v", i, r.ID, err)
+		}
 	}
 }
 
