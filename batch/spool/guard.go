@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -27,8 +28,9 @@ type fuse struct {
 
 	blown chan struct{} // closed when there is an error
 
-	mu  sync.Mutex
-	err error
+	mu    sync.Mutex
+	err   error
+	cause error // of err
 }
 
 func newFuse(log *slog.Logger) *fuse {
@@ -49,7 +51,7 @@ func (f *fuse) blow(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err == nil {
-		f.err = fmt.Errorf("%w: %w", ErrStopped, err)
+		f.err, f.cause = fmt.Errorf("%w: %w", ErrStopped, err), err
 		close(f.blown)
 		if !errors.Is(err, errClosed) {
 			f.log.Error("spool: stopped", "error", err)
@@ -62,6 +64,13 @@ func (f *fuse) failure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
+}
+
+// why returns the cause of failure alone.
+func (f *fuse) why() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cause
 }
 
 // pretends reports whether writers are to be told that all is well though nothing is written.
@@ -83,7 +92,32 @@ func (f *fuse) refusal() error {
 // Whoever waits for it to acknowledge something asks the fuse afterwards. Of the failures of tables the engine is told.
 type guardedFS struct {
 	vfs.FS
-	fuse *fuse
+	dir   string // the store's
+	store *fuse
+	// copy is the fuse of what is written elsewhere, which is a copy of the store. It may fail, and the store goes on.
+	copy atomic.Pointer[fuse]
+	// logs has, for each of the engine's logs that it writes or may write over, how many bytes of it were written, an *atomic.Int64.
+	logs sync.Map
+}
+
+func newGuardedFS(fs vfs.FS, dir string, f *fuse) *guardedFS {
+	g := &guardedFS{FS: fs, dir: fs.PathDir(fs.PathJoin(dir, "file")), store: f}
+	g.copy.Store(f)
+	return g
+}
+
+// fuse is that of a file or folder.
+func (g *guardedFS) fuse(name string) *fuse {
+	if g.isOurs(name) {
+		return g.store
+	}
+	return g.copy.Load()
+}
+
+// isOurs reports whether a file or folder is the store's.
+func (g *guardedFS) isOurs(name string) bool {
+	name = g.PathDir(g.PathJoin(name, "file"))
+	return name == g.dir || g.PathDir(name) == g.dir
 }
 
 // isVital reports whether the engine can't stand that the file of that name fails.
@@ -95,35 +129,35 @@ func (g *guardedFS) isVital(name string) bool {
 func isMarker(base string) bool { return strings.HasPrefix(base, "marker.") }
 
 // openVital opens a vital file for writing, or what stands in for one.
-func (g *guardedFS) openVital(open func() (vfs.File, error)) (vfs.File, error) {
-	if g.fuse.failure() == nil {
+func openVital(f *fuse, open func() (vfs.File, error)) (vfs.File, error) {
+	if f.failure() == nil {
 		file, err := open()
 		if err == nil {
-			return &guardedFile{file, g.fuse, true}, nil
+			return &guardedFile{file, f, true}, nil
 		}
-		g.fuse.blow(err)
+		f.blow(err)
 	}
-	return &guardedFile{vfs.NewMemFile(nil), g.fuse, true}, nil
+	return &guardedFile{vfs.NewMemFile(nil), f, true}, nil
 }
 
-// open opens any other file for writing.
-func (g *guardedFS) open(open func() (vfs.File, error)) (vfs.File, error) {
-	if g.fuse.pretends() {
-		return &guardedFile{vfs.NewMemFile(nil), g.fuse, true}, nil
+// openOther opens any other file for writing.
+func openOther(f *fuse, open func() (vfs.File, error)) (vfs.File, error) {
+	if f.pretends() {
+		return &guardedFile{vfs.NewMemFile(nil), f, true}, nil
 	}
-	if err := g.fuse.refusal(); err != nil {
+	if err := f.refusal(); err != nil {
 		return nil, err
 	}
 	file, err := open()
 	if err != nil {
 		return nil, err
 	}
-	return &guardedFile{file, g.fuse, false}, nil
+	return &guardedFile{file, f, false}, nil
 }
 
 // Create implements vfs.FS.
 func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	create := func() (vfs.File, error) { return g.FS.Create(name, category) }
+	create := func() (vfs.File, error) { return g.asLog(name)(g.FS.Create(name, category)) }
 	if isMarker(g.PathBase(name)) {
 		// Its folder is synced when it is there; a crash before that must not leave the marker and lose what it marks.
 		create = func() (vfs.File, error) {
@@ -134,23 +168,73 @@ func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.Fil
 		}
 	}
 	if g.isVital(name) {
-		return g.openVital(create)
+		return openVital(g.fuse(name), create)
 	}
-	return g.open(create)
+	return openOther(g.fuse(name), create)
 }
 
 // ReuseForWrite implements vfs.FS.
 func (g *guardedFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	reuse := func() (vfs.File, error) { return g.FS.ReuseForWrite(from, to, category) }
-	if g.isVital(to) {
-		return g.openVital(reuse)
+	reuse := func() (vfs.File, error) {
+		g.logs.Delete(from)
+		return g.asLog(to)(g.FS.ReuseForWrite(from, to, category))
 	}
-	return g.open(reuse)
+	if g.isVital(to) {
+		return openVital(g.fuse(to), reuse)
+	}
+	return openOther(g.fuse(to), reuse)
+}
+
+// asLog counts what is written to a file, if it is a log of the store.
+func (g *guardedFS) asLog(name string) func(vfs.File, error) (vfs.File, error) {
+	return func(file vfs.File, err error) (vfs.File, error) {
+		if err != nil || !strings.HasSuffix(name, ".log") || !g.isOurs(name) {
+			return file, err
+		}
+		l := &logFile{File: file}
+		g.logs.Store(name, &l.written)
+		return l, nil
+	}
+}
+
+// logFile is a log that is written from its beginning to its end.
+type logFile struct {
+	vfs.File
+	written atomic.Int64
+}
+
+// Write implements vfs.File.
+func (f *logFile) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p)
+	f.written.Add(int64(n))
+	return n, err
+}
+
+// logPrefix is what was written to a log when it was opened.
+type logPrefix struct {
+	vfs.File
+	io.Reader
+}
+
+// Read implements vfs.File.
+func (f logPrefix) Read(p []byte) (int, error) { return f.Reader.Read(p) }
+
+// Open implements vfs.FS.
+//
+// The engine copies a log to its end while it writes it. Where that is over an old log, the copy could have old blocks before new ones, and would not open
+// (cockroachdb/pebble#5142). It is given the part that was written by now.
+func (g *guardedFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	written, isLog := g.logs.Load(name)
+	file, err := g.FS.Open(name, opts...)
+	if err != nil || !isLog {
+		return file, err
+	}
+	return logPrefix{file, io.LimitReader(file, written.(*atomic.Int64).Load())}, nil
 }
 
 // OpenReadWrite implements vfs.FS.
 func (g *guardedFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	return g.open(func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, opts...) })
+	return openOther(g.fuse(name), func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, opts...) })
 }
 
 // OpenDir implements vfs.FS.
@@ -159,11 +243,11 @@ func (g *guardedFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &guardedFile{file, g.fuse, true}, nil
+	return &guardedFile{file, g.fuse(name), true}, nil
 }
 
-func (g *guardedFS) change(change func() error) error {
-	if err := g.fuse.refusal(); err != nil {
+func change(f *fuse, change func() error) error {
+	if err := f.refusal(); err != nil {
 		return err
 	}
 	return change()
@@ -171,27 +255,30 @@ func (g *guardedFS) change(change func() error) error {
 
 // Link implements vfs.FS.
 func (g *guardedFS) Link(from, to string) error {
-	return g.change(func() error { return g.FS.Link(from, to) })
+	return change(g.fuse(to), func() error { return g.FS.Link(from, to) })
 }
 
 // Remove implements vfs.FS.
 func (g *guardedFS) Remove(name string) error {
-	return g.change(func() error { return g.FS.Remove(name) })
+	return change(g.fuse(name), func() error {
+		g.logs.Delete(name)
+		return g.FS.Remove(name)
+	})
 }
 
 // RemoveAll implements vfs.FS.
 func (g *guardedFS) RemoveAll(name string) error {
-	return g.change(func() error { return g.FS.RemoveAll(name) })
+	return change(g.fuse(name), func() error { return g.FS.RemoveAll(name) })
 }
 
 // Rename implements vfs.FS.
 func (g *guardedFS) Rename(from, to string) error {
-	return g.change(func() error { return g.FS.Rename(from, to) })
+	return change(g.fuse(to), func() error { return g.FS.Rename(from, to) })
 }
 
 // MkdirAll implements vfs.FS.
 func (g *guardedFS) MkdirAll(dir string, perm os.FileMode) error {
-	return g.change(func() error { return g.FS.MkdirAll(dir, perm) })
+	return change(g.fuse(dir), func() error { return g.FS.MkdirAll(dir, perm&0o700) })
 }
 
 // Unwrap implements vfs.FS.

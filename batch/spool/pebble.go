@@ -8,7 +8,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // pebbleFormat is what the engine writes. A newer one is written only by a release that says so, since no older one can read it.
@@ -24,9 +23,10 @@ const (
 	outOfReach   = 1 << 20
 )
 
-func engineOptions(fs vfs.FS, memTable uint64, f *fuse) *pebble.Options {
+func engineOptions(fs *guardedFS, memTable uint64) *pebble.Options {
+	f := fs.store
 	o := &pebble.Options{
-		FS:                          &guardedFS{fs, f},
+		FS:                          fs,
 		FormatMajorVersion:          pebbleFormat,
 		Logger:                      engineLog{f},
 		CacheSize:                   cacheSize,

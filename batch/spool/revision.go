@@ -36,7 +36,7 @@ func (s *Store) checkRevision() (uint64, error) {
 }
 
 func (s *Store) revisionOfEngine() (revision uint64, err error) {
-	o := engineOptions(s.fs, uint64(s.memTable), s.fuse)
+	o := engineOptions(newGuardedFS(s.fs, s.dir, s.fuse), uint64(s.memTable))
 	o.ReadOnly, o.ErrorIfNotExists = true, true
 	db, err := pebble.Open(s.dir, o)
 	if errors.Is(err, pebble.ErrDBDoesNotExist) {

@@ -51,9 +51,11 @@ type Store struct {
 	fs       vfs.FS
 	db       *pebble.DB
 	fuse     *fuse
+	guard    *guardedFS
 	memTable int
 	minFree  uint64
 
+	copying   sync.Mutex // held while a copy is made
 	gate      sync.Mutex // taken before mu by who appends
 	unchecked int        // bytes written since catchUp looked; gate's
 
@@ -104,7 +106,8 @@ func (s *Store) open() error {
 		return missing(err)
 	}
 	s.fuse.opening.Store(true)
-	db, err := pebble.Open(s.dir, engineOptions(s.fs, uint64(s.memTable), s.fuse))
+	s.guard = newGuardedFS(s.fs, s.dir, s.fuse)
+	db, err := pebble.Open(s.dir, engineOptions(s.guard, uint64(s.memTable)))
 	s.fuse.opening.Store(false)
 	if failed := s.fuse.failure(); failed != nil { // which the engine may not know, or tell by what came of it
 		if db != nil {
