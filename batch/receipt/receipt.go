@@ -1,8 +1,8 @@
 // Package receipt is the signed promise that an event will be in a seal: what a sender gets at once, and holds against Daybook later.
 //
-// A receipt says that an evidence row of that leaf hash was on stable storage when it was received, and by when a seal of its trail will hold it. Whoever has
-// the store can look for the leaf under the trail and day; a receipt whose deadline is over and whose leaf is in no seal is proof that Daybook broke its word.
-// What it does not say is what the event holds: that is the leaf's business.
+// A receipt says that an event of that content was on stable storage when it was received, and by when a seal of its trail will hold it. Whoever has the store can look
+// for it under the trail and day; a receipt whose deadline is over and whose event is in no seal is proof that Daybook broke its word. The content is told by its hash
+// and not by that of the row: an event that is sent again has one row, that of its first delivery, whichever delivery the receipt is for.
 package receipt
 
 import (
@@ -41,8 +41,9 @@ type Receipt struct {
 	Day   event.Day
 	// ID is the event's.
 	ID string
-	// Leaf is the RFC 6962 leaf hash of the evidence row: SHA-256 of a zero byte and the row.
-	Leaf [32]byte
+	// Content is the hash of what the event holds (event.Event.ContentHash): SHA-256 of a zero byte and the evidence row without the time of its receipt and the tags of
+	// its redactions. Of a row that has neither it is the RFC 6962 leaf hash.
+	Content [32]byte
 	// Received is when the delivery came that this receipt answers; of an event that was there before, that is later than what its row says.
 	Received time.Time
 	// SealedBy is when a seal will hold it at the latest.
@@ -55,14 +56,14 @@ type Receipt struct {
 //	trail "acme"
 //	day 2026-03-10
 //	event "inv-1"
-//	leaf 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d
+//	content 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d
 //	received 2026-03-10T09:30:00.123456789Z
 //	sealed by 2026-03-11T02:00:00Z
 //
 //	— <key name> <base64 of key hash and signature>
 //
 // Trail and event are JSON strings of printable ASCII: whatever else, and quote and backslash, is escaped, so that nothing in a name can end a line or
-// hide one. Leaf is in lower-case hex, times are RFC 3339 in UTC with as many digits as are not zero. There is one text for one receipt.
+// hide one. Content is in lower-case hex, times are RFC 3339 in UTC with as many digits as are not zero. There is one text for one receipt.
 //
 // No other text that Daybook signs begins with this first line, which as the origin of a log would hold spaces that no origin may hold.
 const (
@@ -70,7 +71,7 @@ const (
 	trailPrefix    = "trail "
 	dayPrefix      = "day "
 	eventPrefix    = "event "
-	leafPrefix     = "leaf "
+	contentPrefix  = "content "
 	receivedPrefix = "received "
 	sealedByPrefix = "sealed by "
 
@@ -111,8 +112,8 @@ func (r *Receipt) text() (string, error) {
 	b = appendQuoted(b, r.Trail)
 	b = append(b, "\n"+dayPrefix+r.Day.String()+"\n"+eventPrefix...)
 	b = appendQuoted(b, r.ID)
-	b = append(b, "\n"+leafPrefix...)
-	b = hex.AppendEncode(b, r.Leaf[:])
+	b = append(b, "\n"+contentPrefix...)
+	b = hex.AppendEncode(b, r.Content[:])
 	b = append(b, "\n"+receivedPrefix...)
 	b = event.AppendTime(b, r.Received)
 	b = append(b, "\n"+sealedByPrefix...)
@@ -204,7 +205,7 @@ func parseText(text string) (Receipt, error) {
 		{trailPrefix, func(s string) bool { return json.Unmarshal([]byte(s), &r.Trail) == nil }},
 		{dayPrefix, func(s string) bool { r.Day, err = event.ParseDay(s); return err == nil }},
 		{eventPrefix, func(s string) bool { return json.Unmarshal([]byte(s), &r.ID) == nil }},
-		{leafPrefix, func(s string) bool { return readLeaf(&r.Leaf, s) }},
+		{contentPrefix, func(s string) bool { return readHash(&r.Content, s) }},
 		{receivedPrefix, func(s string) bool { return readTime(&r.Received, s) }},
 		{sealedByPrefix, func(s string) bool { return readTime(&r.SealedBy, s) }},
 	} {
@@ -223,7 +224,7 @@ func parseText(text string) (Receipt, error) {
 	return r, nil
 }
 
-func readLeaf(to *[32]byte, s string) bool {
+func readHash(to *[32]byte, s string) bool {
 	if len(s) != hex.EncodedLen(len(to)) {
 		return false
 	}

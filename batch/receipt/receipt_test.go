@@ -18,7 +18,7 @@ import (
 )
 
 var sample = receipt.Receipt{
-	Trail: "acme", Day: event.DayOf(time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)), ID: "inv-1", Leaf: sha256.Sum256([]byte("\x00row")),
+	Trail: "acme", Day: event.DayOf(time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)), ID: "inv-1", Content: sha256.Sum256([]byte("\x00row")),
 	Received: time.Date(2026, 3, 10, 9, 30, 0, 123456789, time.UTC), SealedBy: time.Date(2026, 3, 11, 2, 0, 0, 0, time.UTC),
 }
 
@@ -26,7 +26,7 @@ const sampleText = `daybook receipt v1
 trail "acme"
 day 2026-03-10
 event "inv-1"
-leaf c081b28e49ab660e5218d81270a311c80d6726785db878ed4a7b5a1a689836de
+content c081b28e49ab660e5218d81270a311c80d6726785db878ed4a7b5a1a689836de
 received 2026-03-10T09:30:00.123456789Z
 sealed by 2026-03-11T02:00:00Z
 `
@@ -165,9 +165,9 @@ func TestWhatIsSignedButNoReceipt(t *testing.T) {
 		"half a character":     replace(`"acme"`, `"\ud83d"`),
 		"raw letters":          replace(`"acme"`, `"acmé"`),
 		"a day that is none":   replace("day 2026-03-10", "day 2026-02-30"),
-		"upper-case hex":       replace("leaf c0", "leaf C0"),
-		"a short leaf":         replace("leaf c0", "leaf "),
-		"no hex":               replace("leaf c0", "leaf x0"),
+		"upper-case hex":       replace("content c0", "content C0"),
+		"a short hash":         replace("content c0", "content "),
+		"no hex":               replace("content c0", "content x0"),
 		"a time of a zone":     replace("09:30:00.123456789Z", "09:30:00.123456789+00:00"),
 		"a time with zeros":    replace("02:00:00Z", "02:00:00.0Z"),
 		"a time that is none":  replace("02:00:00Z", "tomorrow"),

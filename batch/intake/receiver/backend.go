@@ -50,7 +50,7 @@ type Authenticator interface {
 type Backend interface {
 	// Begin returns a Batch for events that sender sent, and that came at received.
 	Begin(sender Sender, received time.Time) (Batch, error)
-	// Reject keeps a record that can't be read. It MUST be kept once Reject has returned without an error.
+	// Reject keeps a record that can't be read, for people to look at. The sender is told of it, and has it.
 	Reject(sender Sender, r Rejection) error
 	// Watermark is told that the sender says that it has sent all of its events up to t. All of this request were committed before.
 	Watermark(sender Sender, t time.Time) error
@@ -91,8 +91,8 @@ type Place struct {
 	Trail string
 	// Day is the day that it is filed under.
 	Day event.Day
-	// Leaf is the RFC 6962 leaf hash of its evidence row, as it is stored.
-	Leaf [32]byte
+	// Content is the hash of what it holds (event.Event.ContentHash).
+	Content [32]byte
 	// SealedBy is when a seal will hold it at the latest.
 	SealedBy time.Time
 }

@@ -161,7 +161,7 @@ func (g *gathering) Commit(ctx context.Context) ([]receiver.Outcome, error) {
 			trails = append(trails, "acme copy")
 		}
 		for _, trail := range trails {
-			o.Placed = append(o.Placed, receiver.Place{Trail: trail, Day: event.DayOf(e.Time), Leaf: leaf, SealedBy: event.DayOf(now).End().Add(time.Hour)})
+			o.Placed = append(o.Placed, receiver.Place{Trail: trail, Day: event.DayOf(e.Time), Content: leaf, SealedBy: event.DayOf(now).End().Add(time.Hour)})
 		}
 		outcomes = append(outcomes, o)
 	}

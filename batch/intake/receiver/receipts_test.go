@@ -42,7 +42,7 @@ func TestReceipts(t *testing.T) {
 				t.Fatal(err)
 			}
 			leaf := sha256.Sum256([]byte("\x00" + w.rows[row]))
-			return receipt.Receipt{Trail: trail, Day: d, ID: id, Leaf: leaf, Received: now, SealedBy: time.Date(2026, 3, 21, 1, 0, 0, 0, time.UTC)}
+			return receipt.Receipt{Trail: trail, Day: d, ID: id, Content: leaf, Received: now, SealedBy: time.Date(2026, 3, 21, 1, 0, 0, 0, time.UTC)}
 		}
 		want := []receipt.Receipt{place("acme", "a", "2026-03-10", 0), place("acme", "b\n", "2026-03-11", 1), place("acme copy", "b\n", "2026-03-11", 1), place("acme", "a", "2026-03-10", 0)}
 		var receipts []receipt.Receipt

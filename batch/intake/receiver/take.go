@@ -111,7 +111,7 @@ func (t *taking) sign(id string, p Place) error {
 		t.answer.ReceiptsOmitted++
 		return nil
 	}
-	data, err := receipt.Encode(receipt.Receipt{Trail: p.Trail, Day: p.Day, ID: id, Leaf: p.Leaf, Received: t.received, SealedBy: p.SealedBy}, t.h.o.Signer)
+	data, err := receipt.Encode(receipt.Receipt{Trail: p.Trail, Day: p.Day, ID: id, Content: p.Content, Received: t.received, SealedBy: p.SealedBy}, t.h.o.Signer)
 	switch {
 	case errors.Is(err, receipt.ErrReceipt):
 		t.answer.ReceiptsOmitted++
