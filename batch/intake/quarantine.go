@@ -91,8 +91,37 @@ func (q *Quarantine) add(file string, line int, reason string, data []byte, rest
 		}
 		size += n
 	}
-	entry := QuarantineEntry{file, line, reason, hex.EncodeToString(hash.Sum(nil)), q.offset, size}
-	q.offset += size
+	return q.enter(QuarantineEntry{file, line, reason, hex.EncodeToString(hash.Sum(nil)), q.offset, size})
+}
+
+// AddPart puts the beginning of a record away; sum and size are those of the whole of it.
+func (q *Quarantine) AddPart(file string, line int, reason string, data []byte, sum [sha256.Size]byte, size int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err == nil {
+		q.err = q.addPart(file, line, reason, data, sum, size)
+	}
+	return q.err
+}
+
+func (q *Quarantine) addPart(file string, line int, reason string, data []byte, sum [sha256.Size]byte, size int64) error {
+	if q.records == nil {
+		if err := q.create(); err != nil {
+			return fmt.Errorf("quarantine: %w", err)
+		}
+	}
+	if _, err := q.records.Write(data); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	if n := int64(len(data)); n < size {
+		reason += fmt.Sprintf(" (%d of its %d bytes are kept)", n, size)
+	}
+	return q.enter(QuarantineEntry{file, line, reason, hex.EncodeToString(sum[:]), q.offset, int64(len(data))})
+}
+
+// enter adds an entry to the index, and to what is told.
+func (q *Quarantine) enter(entry QuarantineEntry) error {
+	q.offset += entry.Size
 	row, err := json.Marshal(entry)
 	if err != nil {
 		return fmt.Errorf("quarantine: %w", err)
