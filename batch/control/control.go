@@ -143,6 +143,13 @@ func (c *Control) SetCoolOff(d time.Duration) { c.coolOff.Store(int64(max(d, 0))
 // Version changes with every record.
 func (c *Control) Version() uint64 { return c.version.Load() }
 
+// Newest is the time of the newest record; zero if there is none. A clock that was set back is earlier.
+func (c *Control) Newest() time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.state.newest
+}
+
 func (c *Control) clock() time.Time { return c.now().UTC().Round(0) }
 
 func (c *Control) stop(err error) { c.stopped.Store(&err) }

@@ -12,7 +12,8 @@ import (
 // state is what the records come to. It depends on nothing else, so that a replay gives the same.
 type state struct {
 	seq     int64
-	admins  []*admin // in the order of their records
+	newest  time.Time // of any record
+	admins  []*admin  // in the order of their records
 	byAdmin map[string]*admin
 	tokens  []*token
 	byToken map[string]*token
@@ -38,6 +39,9 @@ var errContradiction = errors.New("it contradicts the lines before it")
 
 // apply takes the next record. Where it returns an error the state is of no use any more.
 func (s *state) apply(r *record) error {
+	if r.Time.After(s.newest) {
+		s.newest = r.Time
+	}
 	var err error
 	switch r.Action {
 	case ActionEnable, ActionDisableRequest, ActionDisableApprove, ActionDisableLapse, ActionKeep, ActionOff, ActionOn:
