@@ -19,6 +19,8 @@ type Entry struct {
 	// Size is in bytes; 0 for a marker, -1 for what stands in a folder and is no regular file, which Head and Get refuse.
 	Size     int64
 	Modified time.Time
+	// ETag changes with the object's bytes; blank in a store that has none.
+	ETag string
 	// Latest says that this is what a reader gets who names no version.
 	Latest bool
 	Marker bool

@@ -123,6 +123,7 @@ func (l *listing) run(ctx context.Context, w *watch) error {
 			Version:  o.VersionID,
 			Size:     o.Size,
 			Modified: o.LastModified.UTC(),
+			ETag:     o.ETag,
 			Latest:   o.IsLatest || !l.versions,
 			Marker:   o.IsDeleteMarker,
 		})
