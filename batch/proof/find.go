@@ -54,6 +54,7 @@ type search struct {
 	id      string
 	needle  []byte // what its row begins with: rows have their members in one order, and an id in one spelling
 	options *Options
+	content *[32]byte // what the event is to hold; nil: anything
 
 	hits           []hit
 	total          int
@@ -106,6 +107,9 @@ func (s *search) file(ctx context.Context, in *evidence) error {
 		}
 		if err := jsonl.ParseRow(row, &e); err != nil {
 			return fmt.Errorf("row %d: %w", n+1, err)
+		}
+		if s.content != nil && e.ContentHash(row) != *s.content {
+			return nil
 		}
 		if source := e.Get(event.Source); s.options.Source == "" || source == s.options.Source {
 			s.hit(hit{Found{l.Trail, l.Day, l.SealLeaf.Seal, in.addendum, string(append([]byte{}, source...)), e.Time, f.Key, n}, l})
