@@ -61,7 +61,7 @@ func (s *state) readUntold() (untold, error) {
 func (s *state) writeUntold(u untold) error {
 	data, err := json.Marshal(u)
 	if err == nil {
-		err = writeFile(s.path("carry.json"), data)
+		err = WriteFile(s.path("carry.json"), data)
 	}
 	if err != nil {
 		return fmt.Errorf("carry: %w", err)

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"daybook/batch/seal"
+	"daybook/batch/spool"
+	"daybook/event"
 	"daybook/sink"
 )
 
@@ -24,6 +26,15 @@ type journal struct {
 	Manifest []byte `json:"manifest,omitempty"`
 	// Told is the newest of the runs before this one whose counts the seal tells.
 	Told int64 `json:"told"`
+	// Spooled is what of the spool the seal is of; absent for an export.
+	Spooled *spooled `json:"spooled,omitempty"`
+}
+
+// spooled is the generation of the spool that a seal is of. Of its events Duplicates were sealed before, and Damaged can't be read any more; the rest are written.
+type spooled struct {
+	Generation uint32 `json:"generation"`
+	Duplicates int64  `json:"duplicates"`
+	Damaged    int64  `json:"damaged,omitempty"`
 }
 
 func (s *state) writeJournal(trail string, j *journal) error {
@@ -31,7 +42,7 @@ func (s *state) writeJournal(trail string, j *journal) error {
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if err := writeFile(s.journalPath(trail), data); err != nil {
+	if err := WriteFile(s.journalPath(trail), data); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil
@@ -126,10 +137,40 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 	if err := l.add(m, j.Manifest, note); err != nil {
 		return nil, err
 	}
+	return m, r.concluded(j, m)
+}
+
+// concluded forgets what was needed to make a seal that is complete: counts that it tells, the spool's generation that it is of, and at last the journal.
+func (r *Roller) concluded(j *journal, m *seal.Manifest) error {
 	if err := r.state.told(j.Told); err != nil {
-		return nil, err
+		return err
 	}
-	return m, r.state.dropJournal(trail)
+	if j.Spooled != nil {
+		if err := r.markSealed(m.Trail, m.Day.Day, j.Spooled, m); err != nil {
+			return err
+		}
+	}
+	return r.state.dropJournal(m.Trail)
+}
+
+// markSealed tells the spool what became of a generation; m is nil if nothing of it was new.
+func (r *Roller) markSealed(trail string, day event.Day, of *spooled, m *seal.Manifest) (err error) {
+	sp := r.spool
+	if sp == nil { // a command that needs no spool finishes what another began
+		if sp, err = spool.Open(r.state.path("spool"), &spool.Options{MemTable: r.SortMemory / 3}); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, sp.Close()) }()
+	}
+	id, err := sp.TrailID(trail)
+	if err != nil {
+		return err
+	}
+	x := spool.Sealing{At: r.Now(), Duplicates: of.Duplicates, Damaged: of.Damaged}
+	if m != nil {
+		x.Seal, x.Written = m.Seal, m.Counts.Written
+	}
+	return sp.MarkSealed(id, day, of.Generation, x)
 }
 
 // signNote returns the note of a manifest; unsigned where there is no key.

@@ -104,7 +104,7 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 		if i >= len(closed) {
 			from = suspectsOf{sorter, d.Events}
 		}
-		done, err := r.sealDay(ctx, d.Trail, d.Day, from, conflicts, tell, d.Events, false)
+		done, err := r.sealDay(ctx, d.Trail, d.Day, from, conflicts, tell, d.Events, false, nil)
 		if err != nil {
 			return report, err
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"daybook/batch/seal"
@@ -29,6 +30,18 @@ type ledger struct {
 	// suspects are the seals that hold events of suspect time.
 	suspects []uint64
 	state    *state
+
+	mu    sync.Mutex // guards seals, which others read while days are sealed; the rest is who seals' alone
+	seals []sealBrief
+}
+
+// sealBrief is what is told of a seal; that of number n is at n-1.
+type sealBrief struct {
+	day      event.Day
+	addendum int
+	events   int64
+	at       time.Time
+	locked   time.Time // until when its files are, at least
 }
 
 const (
@@ -71,6 +84,31 @@ func (l *ledger) took(m *seal.Manifest, data []byte) {
 	if m.Counts.TimeSuspect > 0 {
 		l.suspects = append(l.suspects, m.Seal)
 	}
+	brief := sealBrief{day: m.Day.Day, addendum: m.Addendum, events: m.Counts.Written, at: m.SealedAt}
+	for _, f := range m.Files {
+		if f.LockMode != sink.None && (brief.locked.IsZero() || f.RetainUntil.Before(brief.locked)) {
+			brief.locked = f.RetainUntil
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seals = append(l.seals, brief)
+}
+
+// briefs returns what is told of all seals. It may be called while days are sealed.
+func (l *ledger) briefs() []sealBrief {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seals[:len(l.seals):len(l.seals)] // what is in it stays
+}
+
+// sealedDays returns what tells whether a day is sealed. It may be called while days are sealed.
+func (l *ledger) sealedDays() func(event.Day) bool {
+	days := map[event.Day]bool{}
+	for _, b := range l.briefs() {
+		days[b.day] = true
+	}
+	return func(d event.Day) bool { return days[d] }
 }
 
 func (l *ledger) sealDir(n uint64) string { return filepath.Join(l.dir, fmt.Sprintf("%08d", n)) }
@@ -78,10 +116,10 @@ func (l *ledger) sealDir(n uint64) string { return filepath.Join(l.dir, fmt.Spri
 // add writes a complete seal into the ledger. Its note comes last: without it the seal does not count.
 func (l *ledger) add(m *seal.Manifest, manifest, note []byte) error {
 	dir := l.sealDir(m.Seal)
-	if err := writeFile(filepath.Join(dir, manifestName), manifest); err != nil {
+	if err := WriteFile(filepath.Join(dir, manifestName), manifest); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	if err := writeFile(filepath.Join(dir, noteName), note); err != nil {
+	if err := WriteFile(filepath.Join(dir, noteName), note); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	l.took(m, manifest)

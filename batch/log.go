@@ -178,7 +178,7 @@ func (s *state) readAnchors() (map[string]AnchorState, error) {
 func (s *state) writeAnchors(states map[string]AnchorState) error {
 	data, err := json.Marshal(states)
 	if err == nil {
-		err = writeFile(s.anchorsPath(), data)
+		err = WriteFile(s.anchorsPath(), data)
 	}
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)

@@ -48,7 +48,7 @@ type Settings struct {
 	GapsOf    func(trail string, from, to time.Time) []seal.Gap
 	SourcesOf func(trail string, day event.Day) []seal.Source
 	Trails    []Trail
-	Classes []Class
+	Classes   []Class
 	Rendering
 	// CloseAfter is how long after its end a day is closed. IncludeOpen seals days that are not.
 	CloseAfter  time.Duration
@@ -126,8 +126,9 @@ type Roller struct {
 	ledgers []*ledger // one for each trail
 	log     *tlog.Log // nil if seals are not signed
 	resumed []DayResult
-	told    []bool // which of the Gaps a seal has told
-	lost    bool   // nothing was remembered here of what is sealed
+	told    []bool       // which of the Gaps a seal has told
+	lost    bool         // nothing was remembered here of what is sealed
+	spool   *spool.Store // nil for an export
 }
 
 // Open takes the data folder, checks the store, learns what is sealed, and finishes what an earlier run had begun.
@@ -269,9 +270,7 @@ func (r *Roller) resume(ctx context.Context, l *ledger) error {
 	if j.Draft.Addendum < len(l.days[j.Draft.Day.Day]) {
 		// It was complete but for the ledger, or another machine's seal came first; then the events are read again.
 		if made != nil && l.holds(made.Seal, j.Manifest) {
-			if err := r.state.told(j.Told); err != nil {
-				return err
-			}
+			return r.concluded(j, made)
 		}
 		return r.state.dropJournal(l.trail)
 	}
@@ -347,8 +346,9 @@ func (r *Roller) commit(ctx context.Context, l *ledger, j *journal) (*seal.Manif
 	return nil, fmt.Errorf("%s: other machines took the seal's number %d times in a row", l.trail, maxRaces)
 }
 
-// sealDay renders, deposits and seals a day of a trail, for which expected events came. With evenEmpty a day without events is sealed too.
-func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from rows, conflicts *spool.Conflicts, tell carry, expected int64, evenEmpty bool) (DayResult, error) {
+// sealDay renders, deposits and seals a day of a trail, for which expected events came. With evenEmpty a day without events is sealed too. of is the generation of the
+// spool that the events are of, nil if they are of none.
+func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from rows, conflicts *spool.Conflicts, tell carry, expected int64, evenEmpty bool, of *spooled) (DayResult, error) {
 	l, t := r.ledgers[trail], &r.Trails[trail]
 	for range maxRaces {
 		addendum := len(l.days[day])
@@ -358,11 +358,19 @@ func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from 
 		if err != nil {
 			return DayResult{}, fmt.Errorf("%s %v: %w", t.Name, day, err)
 		}
+		if of != nil {
+			of.Duplicates = out.counts.duplicates
+		}
 		if out.files == nil {
 			begun.Outcome, begun.Events, begun.Duplicates = Unchanged, 0, out.counts.duplicates
+			if of != nil {
+				if err := r.markSealed(t.Name, day, of, nil); err != nil {
+					return begun, err
+				}
+			}
 			return begun, r.state.dropJournal(t.Name)
 		}
-		j := &journal{Draft: r.draft(t, day, addendum, out, tell), Told: tell.Run}
+		j := &journal{Draft: r.draft(t, day, addendum, out, tell), Told: tell.Run, Spooled: of}
 		if err := l.rehearse(j.Draft); err != nil {
 			return DayResult{}, fmt.Errorf("%s %v: %w", t.Name, day, err)
 		}

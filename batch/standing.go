@@ -200,7 +200,7 @@ func (r *Roller) enabled() (map[string]seal.Date, error) {
 		return days, nil
 	}
 	if data, err = json.Marshal(days); err == nil {
-		err = writeFile(path, data)
+		err = WriteFile(path, data)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
@@ -247,6 +247,7 @@ func (r *Roller) Roll(ctx context.Context, only *event.Day, keep time.Duration) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, sp.Close()) }()
+	r.spool = sp.Store
 	since, err := r.enabled()
 	if err != nil {
 		return nil, err
@@ -300,15 +301,13 @@ func (r *Roller) rollDay(ctx context.Context, sp *standingSpool, trail uint16, d
 		if err != nil {
 			return err
 		}
-		done, err := r.sealDay(ctx, trail, day, sp, conflicts, tell, expected, true)
+		var of *spooled
+		if generation != 0 {
+			of = &spooled{Generation: generation}
+		}
+		done, err := r.sealDay(ctx, trail, day, sp, conflicts, tell, expected, true, of)
 		if err != nil {
 			return err
-		}
-		if generation != 0 {
-			sealing := spool.Sealing{Seal: done.Seal, At: r.Now(), Written: done.Events, Duplicates: done.Duplicates}
-			if err := sp.MarkSealed(sp.trails[trail], day, generation, sealing); err != nil {
-				return err
-			}
 		}
 		if done.Outcome != Unchanged || generation == 0 {
 			report.add(done)
@@ -343,6 +342,13 @@ type TrailStatus struct {
 	Pending []PendingDay `json:"pending"`
 	// Unfinished is the day whose seal was begun and is finished by the next run.
 	Unfinished *seal.Date `json:"unfinished,omitempty"`
+	// Waiting are the events that wait, of whatever day; Late, of these, those whose day is sealed; Oldest is the time of the first of them.
+	Waiting int64      `json:"waiting"`
+	Late    int64      `json:"late,omitempty"`
+	Oldest  *time.Time `json:"oldest,omitempty"`
+	// Accepted is how many events were ever taken into the spool, those that came again among them; Duplicates are those.
+	Accepted   int64 `json:"accepted"`
+	Duplicates int64 `json:"duplicates"`
 }
 
 // LastSeal is the newest seal of a trail.
@@ -352,6 +358,9 @@ type LastSeal struct {
 	Addendum int       `json:"addendum"`
 	SealedAt time.Time `json:"sealed_at"`
 	Events   int64     `json:"events"`
+	// Note is its key in the store, and LockedUntil until when its files are locked there, where they are.
+	Note        string     `json:"note,omitempty"`
+	LockedUntil *time.Time `json:"locked_until,omitempty"`
 }
 
 // PendingDay is a day that is not sealed, or not all of it.

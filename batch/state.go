@@ -77,8 +77,8 @@ func FolderFor(base, where string) string {
 	return filepath.Join(base, seal.EncodeName(filepath.Base(where))+"-"+hex.EncodeToString(sum[:6]))
 }
 
-// writeFile puts data under path so that after a crash either the old content is there or all of the new.
-func writeFile(path string, data []byte) error {
+// WriteFile puts data under path so that after a crash either the old content is there or all of the new.
+func WriteFile(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

@@ -120,12 +120,18 @@ func glob(pattern, s string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
+// What there may be of trails and classes.
+const (
+	maxTrails  = 1<<16 - 1
+	maxClasses = 255
+)
+
 func checkTrails(trails []Trail, classes []Class) error {
-	if len(trails) == 0 || len(trails) > 1<<16-1 {
-		return fmt.Errorf("%d trails: must be 1 to 65,535", len(trails))
+	if len(trails) == 0 || len(trails) > maxTrails {
+		return fmt.Errorf("%d trails: must be 1 to %d", len(trails), maxTrails)
 	}
-	if len(classes) == 0 || len(classes) > 255 {
-		return fmt.Errorf("%d retention classes: must be 1 to 255", len(classes))
+	if len(classes) == 0 || len(classes) > maxClasses {
+		return fmt.Errorf("%d retention classes: must be 1 to %d", len(classes), maxClasses)
 	}
 	return nil
 }
