@@ -105,7 +105,7 @@ service:
   admins:
     - {certificate: a.example.org, name: alice}
   drop:
-    - {path: /in, org: acme, source: batch}
+    - {path: /in, org: acme, source: daybook}
     - {path: /in/, org: other, source: batch}
     - {path: "", org: other, source: batch}
   follow:
@@ -119,6 +119,7 @@ service:
 		`f.yaml:9:21: service.senders[1].certificate: "a.example.org" is named by service.senders[0], too`,
 		"f.yaml:11:5: service.admins: nobody vouches for these certificates",
 		`f.yaml:11:21: service.admins[0].certificate: "a.example.org" is named by service.senders[0], too`,
+		`f.yaml:13:38: service.drop[0].source: "daybook" is the source of Daybook's own events`,
 		"f.yaml:14:14: service.drop[1].path: the same folder as service.drop[0]",
 		"f.yaml:15:14: service.drop[2].path: must be written",
 		`f.yaml:17:13: service.follow[0].url: "B" is not the name of a bucket`,

@@ -87,6 +87,7 @@ func (v *validator) service(s *Service) {
 	dropped := map[string]int{}
 	for i := range s.Drop {
 		d, at := &s.Drop[i], element("service.drop", i)
+		v.source(at, d.Source)
 		if first, ok := dropped[filepath.Clean(d.Path)]; ok && d.Path != "" {
 			v.fault(at+".path", "a folder belongs to one source", "the same folder as service.drop[%d]", first)
 			continue
@@ -96,6 +97,7 @@ func (v *validator) service(s *Service) {
 	followed := map[string]int{}
 	for i := range s.Follow {
 		f, at := &s.Follow[i], element("service.follow", i)
+		v.source(at, f.Source)
 		v.follow(at, f)
 		if first, ok := followed[f.Endpoint+" "+f.URL]; ok && f.URL != "" {
 			v.fault(at+".url", "a place belongs to one source", "the same place as service.follow[%d]", first)
@@ -134,6 +136,15 @@ func (v *validator) listen(s *Service) {
 	}
 }
 
+// ownSource is the source of Daybook's own events, which nobody else may send.
+const ownSource = "daybook"
+
+func (v *validator) source(at, name string) {
+	if name == ownSource {
+		v.fault(at+".source", "give the feed another name", "%q is the source of Daybook's own events", name)
+	}
+}
+
 func (v *validator) certificates(s *Service) {
 	seen := map[string]string{}
 	check := func(at, name string) {
@@ -145,6 +156,7 @@ func (v *validator) certificates(s *Service) {
 	}
 	for i := range s.Senders {
 		check(element("service.senders", i), s.Senders[i].Certificate)
+		v.source(element("service.senders", i), s.Senders[i].Source)
 	}
 	for i := range s.Admins {
 		check(element("service.admins", i), s.Admins[i].Certificate)
