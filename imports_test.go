@@ -72,13 +72,18 @@ var layers = []layer{
 		reason:   "the roll works on any store, and takes options, not the configuration file",
 	},
 	{
+		packages: []string{"service"},
+		may:      []string{"event", "formats", "sink", "batch", "batch/*", "batch/*/*"},
+		reason:   "the standing service puts the parts together, on any store, and takes options, not the configuration file",
+	},
+	{
 		packages: []string{"config"},
 		may:      []string{"event", "formats", "sink"},
 		reason:   "the configuration is data: what it means is wired in cmd",
 	},
 	{
 		packages: []string{"cmd/*"},
-		may:      []string{"event", "formats", "formats/*", "sink", "sink/file", "sink/s3", "batch", "batch/*", "config"},
+		may:      []string{"event", "formats", "formats/*", "sink", "sink/file", "sink/s3", "batch", "batch/*", "service", "config"},
 		reason:   "the command wires everything, but for what tests alone use",
 	},
 }
@@ -108,6 +113,8 @@ var libraries = []owned{
 	{"github.com/spf13/cobra", []string{"cmd/*"}, true, "the command line is wiring, and wiring is in cmd"},
 	{"github.com/schollz/progressbar", []string{"cmd/*"}, true, "only the command knows whether a person looks on"},
 	{"github.com/robfig/cron", []string{"config", "service"}, true, "one package keeps the schedule, and one checks how it is written"},
+	{"github.com/prometheus/client_golang", []string{"service"}, true, "one package tells how the service does"},
+	{"github.com/coreos/go-systemd", []string{"cmd/*"}, true, "only the command knows who has started it"},
 	{"github.com/goccy/go-yaml", []string{"config"}, false, "one package reads the configuration file"},
 	{"golang.org/x/mod/sumdb", []string{"batch/seal", "batch/tlog", "batch/verify", "batch/verify/*", "batch/anchor", "batch/witness", "batch/proof", "batch/receipt"}, false,
 		"signatures and logs are the business of those who make and check them"},

@@ -1,0 +1,404 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"daybook/batch"
+	"daybook/batch/control"
+	"daybook/batch/seal"
+	"daybook/event"
+	"daybook/formats"
+	"daybook/sink"
+)
+
+// The API. Bodies and answers are JSON; an answer that is an error is {"error": …, "hint": …}.
+//
+//	POST   /v1/events                       send events (see package receiver)            sender
+//	GET    /v1/status                       how all stands; ?trail= one, ?days= calendar  viewer
+//	GET    /v1/trails                       what is switched on                           viewer
+//	POST   /v1/trails/{trail}/enable        EnableRequest                                 admin
+//	POST   /v1/trails/{trail}/disable       DisableRequest                                admin
+//	POST   /v1/trails/{trail}/approve       the disabling that another admin requested    admin
+//	GET    /v1/tokens                       the tokens of senders                         admin
+//	POST   /v1/tokens                       TokenRequest                                  admin
+//	DELETE /v1/tokens/{id}                  ?reason=                                      admin
+//	GET    /v1/admins                                                                     admin
+//	POST   /v1/admins                       AdminRequest                                  admin
+//	DELETE /v1/admins/{name}                ?reason=                                      admin
+//	POST   /v1/roll                         seal what is due now; ?all=true what is closed  admin of *
+//	POST   /v1/reconcile                    count all events anew                         admin of *
+//	GET    /v1/backup                       a backup of the data folder                   on this machine only
+//	GET    /healthz, /readyz                no credential
+//	GET    /metrics                         viewer, or this machine
+func (s *Service) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/events", s.receive)
+	for pattern, h := range map[string]func(*http.Request, control.Actor) (any, error){
+		"GET /v1/status":                  s.getStatus,
+		"GET /v1/trails":                  s.getTrails,
+		"POST /v1/trails/{trail}/enable":  s.enableTrail,
+		"POST /v1/trails/{trail}/disable": s.disableTrail,
+		"POST /v1/trails/{trail}/approve": s.approveTrail,
+		"GET /v1/tokens":                  s.getTokens,
+		"POST /v1/tokens":                 s.createToken,
+		"DELETE /v1/tokens/{id}":          s.revokeToken,
+		"GET /v1/admins":                  s.getAdmins,
+		"POST /v1/admins":                 s.createAdmin,
+		"DELETE /v1/admins/{name}":        s.revokeAdmin,
+		"POST /v1/roll":                   s.postRoll,
+		"POST /v1/reconcile":              s.postReconcile,
+	} {
+		mux.HandleFunc(pattern, s.administer(h))
+	}
+	mux.HandleFunc("GET /v1/backup", s.backup)
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /readyz", s.readiness)
+	mux.HandleFunc("GET /metrics", s.serveMetrics)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusNotFound, problem{Error: fmt.Sprintf("there is nothing at %s", r.URL.Path), Hint: "events are sent to POST /v1/events"})
+	})
+	return mux
+}
+
+type problem struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // whoever asked is gone
+}
+
+// administer serves a request of an admin or viewer.
+func (s *Service) administer(h func(*http.Request, control.Actor) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		by, err := s.actor(r)
+		if err == nil {
+			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+			var v any
+			if v, err = h(r, by); err == nil {
+				answer(w, http.StatusOK, v)
+				return
+			}
+		}
+		code := statusOf(err)
+		if code == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="daybook"`)
+		}
+		p := problem{Error: err.Error()}
+		var hint *sink.HintError
+		if errors.As(err, &hint) {
+			p.Hint = hint.Hint
+		}
+		answer(w, code, p)
+	}
+}
+
+// maxRequest is how long the body of an admin's request may be.
+const maxRequest = 1 << 20
+
+// errNobody says that a request bears no credential.
+var errNobody = errors.New("who asks is not known")
+
+func statusOf(err error) int {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, errNobody), errors.Is(err, control.ErrUnknown):
+		return http.StatusUnauthorized
+	case errors.Is(err, control.ErrDenied), errors.Is(err, control.ErrSelfApproval), errors.Is(err, control.ErrExpired), errors.Is(err, control.ErrRevoked),
+		errors.Is(err, control.ErrWrongKind):
+		return http.StatusForbidden
+	case errors.Is(err, control.ErrNotFound):
+		return http.StatusNotFound
+	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrUnchanged), errors.Is(err, sink.ErrConflict):
+		return http.StatusConflict
+	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest):
+		return http.StatusBadRequest
+	case errors.Is(err, control.ErrStopped), errors.Is(err, ErrHeld):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// actor tells who asks: by an admin's token or certificate, or by having the data folder in hand.
+func (s *Service) actor(r *http.Request) (control.Actor, error) {
+	if secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return s.control.Admin(strings.TrimSpace(secret))
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		mine := names(r.TLS.VerifiedChains[0][0])
+		for _, a := range s.config.Load().Admins {
+			for _, name := range mine {
+				if name != "" && a.Certificate == name {
+					return control.Actor{Name: a.Name, Role: a.Role, Org: a.Org, Via: control.ViaCertificate}, nil
+				}
+			}
+		}
+		return control.Actor{}, &sink.HintError{Err: fmt.Errorf("the certificate of %s: %w", mine[0], control.ErrDenied), Hint: "name it in service.admins"}
+	}
+	if isLocal(r) {
+		return control.Local, nil
+	}
+	return control.Actor{}, &sink.HintError{Err: errNobody, Hint: "send an admin's token (Authorization: Bearer …) or certificate; `daybook admin create` makes a token"}
+}
+
+// errRequest says that a request's body is not what it should be.
+var errRequest = errors.New("not a valid request")
+
+func readRequest(r *http.Request, into any) error {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", errRequest, err)
+	}
+	return nil
+}
+
+// sees reports whether an actor may look at what is of an org.
+func sees(by control.Actor, org string) bool {
+	return by.Org == "*" || by.Org == org || by == control.Local
+}
+
+// EnableRequest switches a trail on. Where the configuration declares the trail, the rest of it stands there.
+type EnableRequest struct {
+	Org      string   `json:"org,omitempty"`
+	Projects []string `json:"projects,omitempty"`
+	Formats  []string `json:"formats,omitempty"`
+	Split    string   `json:"split,omitempty"`
+	MaxSplit int      `json:"max_split,omitempty"`
+	// Since admits a backfill: the first day that is kept; absent: from now on.
+	Since *seal.Date `json:"since,omitempty"`
+}
+
+func (s *Service) enableTrail(r *http.Request, by control.Actor) (any, error) {
+	var in EnableRequest
+	if err := readRequest(r, &in); err != nil {
+		return nil, err
+	}
+	spec, err := s.spec(r.PathValue("trail"), &in)
+	if err != nil {
+		return nil, err
+	}
+	since, backfill := event.DayOf(s.now()), in.Since != nil
+	if backfill {
+		since = in.Since.Day
+	}
+	if err := s.control.Enable(by, spec, since, backfill); err != nil {
+		return nil, err
+	}
+	return s.afterChange(spec.Name)
+}
+
+// spec is what a trail is: what the configuration declares, or else what is asked for, or what the trail was when it was enabled before.
+func (s *Service) spec(name string, in *EnableRequest) (control.TrailSpec, error) {
+	for _, t := range s.config.Load().Batch.Trails {
+		if t.Name != name {
+			continue
+		}
+		if in.Org != "" && in.Org != t.Org || in.Projects != nil || in.Formats != nil || in.Split != "" || in.MaxSplit != 0 {
+			return control.TrailSpec{}, &sink.HintError{
+				Err: fmt.Errorf("the trail %q is declared in the configuration: %w", name, errRequest), Hint: "change it there; enabling takes --since alone",
+			}
+		}
+		return control.TrailSpec{Name: name, Org: t.Org}, nil // the rest stands there
+	}
+	if t, ok := s.control.Trail(name); ok && in.Org == "" && in.Projects == nil && in.Formats == nil && in.Split == "" && in.MaxSplit == 0 {
+		return t.Spec, nil
+	}
+	if in.Org == "" {
+		return control.TrailSpec{}, &sink.HintError{
+			Err: fmt.Errorf("the configuration declares no trail %q: %w", name, errRequest), Hint: "say with --org whose events it is to hold, or declare it",
+		}
+	}
+	spec := control.TrailSpec{Name: name, Org: in.Org, Projects: in.Projects, Formats: in.Formats, Split: in.Split, MaxSplit: in.MaxSplit}
+	if spec.Split == "" {
+		spec.Split = "org"
+	}
+	if len(spec.Formats) == 0 {
+		for _, f := range formats.All() {
+			spec.Formats = append(spec.Formats, f.Name)
+		}
+	}
+	if _, err := trailOf(spec); err != nil || spec.Split != "org" && spec.Split != "project" || spec.MaxSplit < 0 || spec.MaxSplit > defaultMaxSplit {
+		return spec, fmt.Errorf("%w: formats are jsonl, csv, parquet, cef and syslog, split is org or project, max_split at most %d", errRequest, defaultMaxSplit)
+	}
+	return spec, nil
+}
+
+// afterChange has a change take effect, and returns the trail.
+func (s *Service) afterChange(trail string) (any, error) {
+	if err := s.refresh(); err != nil {
+		return nil, err
+	}
+	s.wake()
+	t, _ := s.control.Trail(trail)
+	return s.switchOf(t), nil
+}
+
+// DisableRequest asks for a trail to be switched off.
+type DisableRequest struct {
+	Reason string `json:"reason"`
+	// Until is when the trail comes back by itself; absent: it stays off.
+	Until *time.Time `json:"until,omitempty"`
+}
+
+func (s *Service) disableTrail(r *http.Request, by control.Actor) (any, error) {
+	var in DisableRequest
+	if err := readRequest(r, &in); err != nil {
+		return nil, err
+	}
+	var until time.Time
+	if in.Until != nil {
+		until = *in.Until
+	}
+	if err := s.control.RequestDisable(by, r.PathValue("trail"), in.Reason, until); err != nil {
+		return nil, err
+	}
+	return s.afterChange(r.PathValue("trail"))
+}
+
+func (s *Service) approveTrail(r *http.Request, by control.Actor) (any, error) {
+	if err := s.control.Approve(by, r.PathValue("trail")); err != nil {
+		return nil, err
+	}
+	return s.afterChange(r.PathValue("trail"))
+}
+
+// TokenRequest makes a sender's token.
+type TokenRequest struct {
+	Org    string `json:"org"`
+	Source string `json:"source"`
+	// Expires is when it is valid no more; absent: never.
+	Expires *time.Time `json:"expires,omitempty"`
+}
+
+// Made is a token that was made: the one time that it is shown.
+type Made struct {
+	ID     string `json:"id,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Secret string `json:"secret"`
+}
+
+func (s *Service) createToken(r *http.Request, by control.Actor) (any, error) {
+	var in TokenRequest
+	if err := readRequest(r, &in); err != nil {
+		return nil, err
+	}
+	var expires time.Time
+	if in.Expires != nil {
+		expires = *in.Expires
+	}
+	token, secret, err := s.control.CreateToken(by, in.Org, in.Source, expires)
+	if err != nil {
+		return nil, err
+	}
+	return Made{ID: token.ID, Secret: secret.Reveal()}, s.refresh()
+}
+
+func (s *Service) revokeToken(r *http.Request, by control.Actor) (any, error) {
+	if err := s.control.RevokeToken(by, r.PathValue("id"), r.URL.Query().Get("reason")); err != nil {
+		return nil, err
+	}
+	return struct{}{}, s.refresh()
+}
+
+func (s *Service) getTokens(_ *http.Request, by control.Actor) (any, error) {
+	list := []control.Token{}
+	for _, t := range s.control.Tokens() {
+		if sees(by, t.Org) {
+			list = append(list, t)
+		}
+	}
+	return list, nil
+}
+
+// AdminRequest makes an admin's token.
+type AdminRequest struct {
+	Name    string     `json:"name"`
+	Role    string     `json:"role"`
+	Org     string     `json:"org"`
+	Expires *time.Time `json:"expires,omitempty"`
+}
+
+func (s *Service) createAdmin(r *http.Request, by control.Actor) (any, error) {
+	in := AdminRequest{Role: control.RoleAdmin, Org: "*"}
+	if err := readRequest(r, &in); err != nil {
+		return nil, err
+	}
+	var expires time.Time
+	if in.Expires != nil {
+		expires = *in.Expires
+	}
+	secret, err := s.control.CreateAdmin(by, in.Name, in.Role, in.Org, expires)
+	if err != nil {
+		return nil, err
+	}
+	return Made{Name: in.Name, Secret: secret.Reveal()}, s.refresh()
+}
+
+func (s *Service) revokeAdmin(r *http.Request, by control.Actor) (any, error) {
+	if err := s.control.RevokeAdmin(by, r.PathValue("name"), r.URL.Query().Get("reason")); err != nil {
+		return nil, err
+	}
+	return struct{}{}, s.refresh()
+}
+
+func (s *Service) getAdmins(_ *http.Request, by control.Actor) (any, error) {
+	list := []control.Admin{}
+	for _, a := range s.control.Admins() {
+		if sees(by, a.Org) {
+			list = append(list, a)
+		}
+	}
+	return list, nil
+}
+
+// whole refuses who may not do what concerns every org.
+func whole(by control.Actor) error {
+	if by == control.Local || by.Org == "*" && by.Role == control.RoleAdmin {
+		return nil
+	}
+	return &sink.HintError{Err: fmt.Errorf("it concerns every org: %w", control.ErrDenied), Hint: "an admin of org * may"}
+}
+
+func (s *Service) postRoll(r *http.Request, by control.Actor) (any, error) {
+	if err := whole(by); err != nil {
+		return nil, err
+	}
+	if err := s.Roll(r.Context(), r.URL.Query().Get("all") == "true"); err != nil {
+		return nil, err
+	}
+	return s.getStatus(r, by)
+}
+
+func (s *Service) postReconcile(r *http.Request, by control.Actor) (any, error) {
+	if err := whole(by); err != nil {
+		return nil, err
+	}
+	return s.Reconcile(r.Context())
+}
+
+// Reconcile counts all events anew. A fault holds sealing from then on.
+func (s *Service) Reconcile(ctx context.Context) ([]batch.Reconciled, error) {
+	list, err := s.standing.Reconcile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.reconciled(list)
+	return list, nil
+}

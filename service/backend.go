@@ -1,0 +1,162 @@
+package service
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"daybook/batch"
+	"daybook/batch/control"
+	"daybook/batch/intake"
+	"daybook/batch/intake/receiver"
+	"daybook/batch/spool"
+	"daybook/event"
+)
+
+// setReceiver makes the handler of POST /v1/events. Where nothing says how to read, as for a command that only administers, there is none.
+func (s *Service) setReceiver(c *Config) error {
+	if c.Reading.Redactor == nil {
+		return nil
+	}
+	o := &receiver.Options{
+		MaxBody: c.MaxBody, MaxContent: contentRatio * c.MaxBody, MaxInFlight: c.MaxRequests, Rate: float64(c.Rate), BodyTimeout: c.BodyTimeout,
+		Clock: s.now, Log: s.log, Observe: s.metrics.observed,
+	}
+	if c.Batch.Key != nil {
+		o.Signer = c.Batch.Key
+	}
+	reading := c.Reading
+	reading.From = "" // a request says what it is, or is of our own events
+	h, err := receiver.New(backend{s}, authenticator{s}, reading, o)
+	if err == nil {
+		s.receiver.Store(h)
+	}
+	return err
+}
+
+// contentRatio is how many times as long as it was sent a body may be when it is uncompressed.
+const contentRatio = 16
+
+// receive hands a request to the receiver of now: a reload makes another.
+func (s *Service) receive(w http.ResponseWriter, r *http.Request) {
+	if h := s.receiver.Load(); h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
+	answer(w, http.StatusServiceUnavailable, problem{Error: "no service is at work", Hint: "`daybook serve` starts it"})
+}
+
+// authenticator tells senders by what the control journal and the configuration know of them.
+type authenticator struct{ s *Service }
+
+func (a authenticator) Token(secret string) (receiver.Sender, error) {
+	sender, err := a.s.control.Sender(secret)
+	if err == nil {
+		return receiver.Sender{ID: sender.TokenID, Org: sender.Org, Source: sender.Source}, nil
+	}
+	for _, of := range []struct{ ours, theirs error }{
+		{control.ErrUnknown, receiver.ErrUnknown}, {control.ErrExpired, receiver.ErrExpired}, {control.ErrRevoked, receiver.ErrRevoked}, {control.ErrWrongKind, receiver.ErrDenied},
+	} {
+		if errors.Is(err, of.ours) {
+			return receiver.Sender{}, fmt.Errorf("%w: %w", of.theirs, err)
+		}
+	}
+	return receiver.Sender{}, err
+}
+
+func (a authenticator) Certificate(leaf *x509.Certificate) (receiver.Sender, error) {
+	mine := names(leaf)
+	for _, c := range a.s.config.Load().Senders {
+		for _, name := range mine {
+			if name != "" && c.Certificate == name {
+				return receiver.Sender{ID: name, Org: c.Org, Source: c.Source}, nil
+			}
+		}
+	}
+	return receiver.Sender{}, fmt.Errorf("%w: the certificate of %s is not named in service.senders", receiver.ErrDenied, mine[0])
+}
+
+// backend takes events in from the receiver.
+type backend struct{ s *Service }
+
+func (b backend) Begin(sender receiver.Sender, received time.Time) (receiver.Batch, error) {
+	if err := b.s.unavailable(); err != nil {
+		return nil, refusal(err)
+	}
+	return &gathering{s: b.s, sender: sender, g: b.s.standing.Begin(received), received: received}, nil
+}
+
+// refusal is what the receiver calls an error of ours.
+func refusal(err error) error {
+	if errors.Is(err, spool.ErrFull) {
+		return fmt.Errorf("%w: %w", receiver.ErrFull, err)
+	}
+	return fmt.Errorf("%w: %w", receiver.ErrUnavailable, err)
+}
+
+func (b backend) Reject(sender receiver.Sender, r receiver.Rejection) error {
+	return b.s.rejects.use(func(q *intake.Quarantine) error {
+		return q.AddPart(fmt.Sprintf("%s/%s (%s)", sender.Org, sender.Source, sender.ID), r.Line, r.Reason, r.Data, r.SHA256, r.Size)
+	})
+}
+
+func (b backend) Watermark(sender receiver.Sender, t time.Time) error {
+	b.s.sources.advance(sender.Org, sender.Source, t, b.s.now())
+	return nil
+}
+
+// gathering is the events of a request.
+type gathering struct {
+	s        *Service
+	sender   receiver.Sender
+	g        *batch.Gathering
+	received time.Time
+	newest   time.Time // of the events whose time is believed
+}
+
+func (g *gathering) Add(t intake.Taken) error {
+	if !t.Suspect && t.Event.Time.After(g.newest) {
+		g.newest = t.Event.Time
+	}
+	return g.g.Add(t)
+}
+
+func (g *gathering) Discard() {}
+
+func (g *gathering) Commit(ctx context.Context) ([]receiver.Outcome, error) {
+	if err := g.g.Commit(ctx); err != nil {
+		return nil, refusal(err)
+	}
+	g.s.sources.advance(g.sender.Org, g.sender.Source, g.newest, g.received)
+	list := make([]receiver.Outcome, g.g.Len())
+	var placed []batch.Placed
+	for i := range list {
+		var fate batch.Fate
+		fate, placed = g.g.Fate(i, placed[:0])
+		switch fate {
+		case batch.Accepted:
+			list[i].State = receiver.Accepted
+		case batch.Duplicate:
+			list[i].State = receiver.Duplicate
+		case batch.NotTracked:
+			list[i].State = receiver.NotTracked
+		}
+		list[i].Placed = make([]receiver.Place, len(placed))
+		for k, p := range placed {
+			list[i].Placed[k] = receiver.Place{Trail: p.Trail, Day: p.Day, Content: p.Content, SealedBy: g.s.sealedBy(p.Day, g.received)}
+		}
+	}
+	return list, nil
+}
+
+// lookTime is how long a look may come after a day was due, with the seal it makes.
+const lookTime = 24 * time.Hour
+
+// sealedBy is when an event of a day that came at a time is sealed at the latest: with its day, or with the day on which it came, if that is later.
+func (s *Service) sealedBy(day event.Day, received time.Time) time.Time {
+	c := s.config.Load()
+	return max(day, event.DayOf(received)).End().Add(c.Batch.CloseAfter + c.MaxWait + lookTime).UTC()
+}

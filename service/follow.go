@@ -1,0 +1,194 @@
+package service
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"daybook/sink"
+)
+
+// place is a place that is followed.
+type place struct {
+	next time.Time // when to look
+	seen *seen     // nil before the first look
+}
+
+func (p *place) close() {
+	if p.seen != nil {
+		p.seen.close()
+	}
+}
+
+// follow takes in the files of a place that were not taken before. A file is known by its key and ETag: one that was replaced is read again, and only what is new of it is
+// taken.
+func (s *Service) follow(ctx context.Context, f Follow, p *place) {
+	if p.seen == nil {
+		var err error
+		if p.seen, err = openSeen(filepath.Join(s.config.Load().Batch.Data, "follow"), f.Where+"\n"+f.Org+"\n"+f.Source); err != nil {
+			s.trouble("follow", f.Where, err)
+			return
+		}
+	}
+	known := p.seen
+	for e, err := range f.Store.List(ctx, "") {
+		if err != nil {
+			s.trouble("follow", f.Where, err)
+			return
+		}
+		id := fileID(e)
+		if e.Marker || e.Size < 0 || strings.HasSuffix(e.Key, "/") || known.has(id) {
+			continue
+		}
+		name := strings.TrimSuffix(f.Where, "/") + "/" + e.Key
+		// A file that can't be read to its end will not be whole the next time either: it is told, and known.
+		if _, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") }); err != nil {
+			s.trouble("follow", name, err)
+			return
+		}
+		if err := known.add(id); err != nil {
+			s.trouble("follow", f.Where, err)
+			return
+		}
+	}
+	s.heard(f.Where)
+}
+
+// heard forgets the trouble that there was with a place.
+func (s *Service) heard(where string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.told, where)
+}
+
+type fileHash [16]byte
+
+func fileID(e sink.Entry) fileHash {
+	tag := e.ETag
+	if tag == "" {
+		tag = fmt.Sprintf("%d %d", e.Size, e.Modified.UnixNano())
+	}
+	sum := sha256.Sum256([]byte(e.Key + "\n" + tag))
+	return fileHash(sum[:16])
+}
+
+// seen remembers which files were taken in: a file of a line for each, 32 hex digits, appended and synced. A line that was half written at a crash is passed over, and its
+// file taken again.
+type seen struct {
+	file  *os.File
+	known map[fileHash]struct{}
+}
+
+func openSeen(dir, of string) (*seen, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(of))
+	file, err := os.OpenFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".seen"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	s := &seen{file: file, known: map[fileHash]struct{}{}}
+	whole := int64(0)
+	in := bufio.NewReader(file)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				return nil, errors.Join(err, file.Close())
+			}
+			break
+		}
+		id, err := hex.DecodeString(strings.TrimSuffix(line, "\n"))
+		if err != nil || len(id) != len(fileHash{}) {
+			return nil, errors.Join(fmt.Errorf("%s: line %q is damaged: remove the file to have all files read again, of which no event is taken twice", file.Name(), line), file.Close())
+		}
+		s.known[fileHash(id)] = struct{}{}
+		whole += int64(len(line))
+	}
+	if err := file.Truncate(whole); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	_, err = file.Seek(whole, io.SeekStart)
+	return s, err
+}
+
+func (s *seen) has(id fileHash) bool { _, ok := s.known[id]; return ok }
+
+func (s *seen) add(id fileHash) error {
+	if _, err := s.file.WriteString(hex.EncodeToString(id[:]) + "\n"); err != nil {
+		return err
+	}
+	s.known[id] = struct{}{}
+	return s.file.Sync()
+}
+
+func (s *seen) close() { _ = s.file.Close() } // every line was synced
+
+// Folder is a folder that is followed: all regular files below it, but for those whose name or folder begins with a dot. A symbolic link is not followed.
+type Folder struct{ Dir string }
+
+// List is a sink.Lister's.
+func (f Folder) List(_ context.Context, prefix string) iter.Seq2[sink.Entry, error] {
+	return func(yield func(sink.Entry, error) bool) {
+		var list []sink.Entry
+		err := filepath.WalkDir(f.Dir, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if p != f.Dir && strings.HasPrefix(d.Name(), ".") {
+				if d.IsDir() {
+					return filepath.SkipDir
+				}
+				return nil
+			}
+			if !d.Type().IsRegular() {
+				return nil
+			}
+			key, err := filepath.Rel(f.Dir, p)
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // it was moved on
+			}
+			if err == nil {
+				list = append(list, sink.Entry{Key: filepath.ToSlash(key), Size: info.Size(), Modified: info.ModTime(), Latest: true})
+			}
+			return err
+		})
+		if err != nil {
+			yield(sink.Entry{}, err)
+			return
+		}
+		slices.SortFunc(list, func(a, b sink.Entry) int { return strings.Compare(a.Key, b.Key) })
+		for _, e := range list {
+			if strings.HasPrefix(e.Key, prefix) && !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Get is a Getter's.
+func (f Folder) Get(_ context.Context, key, _ string) (io.ReadCloser, error) {
+	root, err := os.OpenRoot(f.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() // only a handle
+	return root.Open(path.Clean(key))
+}

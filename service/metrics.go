@@ -1,0 +1,211 @@
+package service
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"daybook/batch"
+	"daybook/batch/control"
+	"daybook/batch/intake/receiver"
+	"daybook/sink"
+)
+
+// metrics is what Prometheus is told. docs/OPERATIONS.md lists it; a test holds the two together. Labels are what the configuration and admins name: trails and
+// sources, never what events hold.
+type metrics struct {
+	registry *prometheus.Registry
+
+	events       *prometheus.CounterVec // org, source, result
+	requests     *prometheus.CounterVec // code
+	requestBytes prometheus.Counter
+	requestTime  prometheus.Histogram
+	sealTime     prometheus.Histogram
+	seals        *prometheus.CounterVec // trail, outcome
+	sealedEvents *prometheus.CounterVec // trail
+	failures     prometheus.Counter
+	storeErrors  *prometheus.CounterVec // operation
+	files        *prometheus.CounterVec // kind, result
+	conservation *prometheus.GaugeVec   // trail
+	reconciledAt prometheus.Gauge
+}
+
+func newMetrics(s *Service) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "daybook_events_total", Help: "Events that senders and files brought, by what became of them: accepted, duplicate, not_tracked or rejected.",
+		}, []string{"org", "source", "result"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "daybook_intake_requests_total", Help: "Requests to POST /v1/events, by the code of the answer.",
+		}, []string{"code"}),
+		requestBytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "daybook_intake_bytes_total", Help: "Bytes of bodies read from POST /v1/events."}),
+		requestTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "daybook_intake_request_seconds", Help: "How long requests to POST /v1/events took.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+		}),
+		sealTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "daybook_seal_seconds", Help: "How long looks took that sealed something.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 16),
+		}),
+		seals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "daybook_seals_total", Help: "Seals made, by outcome: sealed, addendum or resumed.",
+		}, []string{"trail", "outcome"}),
+		sealedEvents: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "daybook_sealed_events_total", Help: "Events written into seals."}, []string{"trail"}),
+		failures:     prometheus.NewCounter(prometheus.CounterOpts{Name: "daybook_seal_failures_total", Help: "Looks that did not seal all that was due."}),
+		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "daybook_store_errors_total", Help: "Operations on the store that failed for good, by operation: preflight, put, head, get or list.",
+		}, []string{"operation"}),
+		files: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "daybook_files_total", Help: "Files taken in from drop folders and followed places, by result: taken or failed.",
+		}, []string{"kind", "result"}),
+		conservation: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "daybook_conservation_difference", Help: "Events accepted less those sealed, pending, duplicate or damaged, at the last count: must be 0.",
+		}, []string{"trail"}),
+		reconciledAt: prometheus.NewGauge(prometheus.GaugeOpts{Name: "daybook_last_reconcile_timestamp_seconds", Help: "When events were last counted anew."}),
+	}
+	m.registry.MustRegister(m.events, m.requests, m.requestBytes, m.requestTime, m.sealTime, m.seals, m.sealedEvents, m.failures, m.storeErrors, m.files,
+		m.conservation, m.reconciledAt, &standingMetrics{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// observed counts a request.
+func (m *metrics) observed(o receiver.Observation) {
+	m.requests.WithLabelValues(strconv.Itoa(o.Code)).Inc()
+	m.requestBytes.Add(float64(o.Bytes))
+	m.requestTime.Observe(o.Elapsed.Seconds())
+	if o.Sender.Source != "" {
+		m.took(o.Sender.Org, o.Sender.Source, o.Accepted, o.Duplicate, o.NotTracked, o.Rejected)
+	}
+}
+
+func (m *metrics) took(org, source string, accepted, duplicate, notTracked, rejected int64) {
+	for result, n := range map[string]int64{"accepted": accepted, "duplicate": duplicate, "not_tracked": notTracked, "rejected": rejected} {
+		m.events.WithLabelValues(org, source, result).Add(float64(n))
+	}
+}
+
+// rolled counts what a look did.
+func (m *metrics) rolled(r *batch.Report, took time.Duration) {
+	if len(r.Days) > 0 {
+		m.sealTime.Observe(took.Seconds())
+	}
+	for _, d := range r.Days {
+		m.seals.WithLabelValues(d.Trail, d.Outcome).Inc()
+		m.sealedEvents.WithLabelValues(d.Trail).Add(float64(d.Events))
+	}
+}
+
+func (m *metrics) reconciled(list []batch.Reconciled) {
+	for _, r := range list {
+		m.conservation.WithLabelValues(r.Trail).Set(float64(r.Accepted - r.Sealed - r.Pending - r.Duplicates - r.Damaged))
+	}
+	m.reconciledAt.SetToCurrentTime()
+}
+
+// standingMetrics are read when they are asked for.
+type standingMetrics struct{ s *Service }
+
+var (
+	descPending    = prometheus.NewDesc("daybook_pending_events", "Events that wait to be sealed.", []string{"trail"}, nil)
+	descLate       = prometheus.NewDesc("daybook_late_events", "Events that wait for an addendum, since their day is sealed.", []string{"trail"}, nil)
+	descOldest     = prometheus.NewDesc("daybook_oldest_pending_timestamp_seconds", "Time of the oldest event that waits.", []string{"trail"}, nil)
+	descOverdue    = prometheus.NewDesc("daybook_days_overdue", "Days that could have been sealed and are not.", []string{"trail"}, nil)
+	descLastSeal   = prometheus.NewDesc("daybook_last_seal_timestamp_seconds", "When the newest seal was made.", []string{"trail"}, nil)
+	descSealNumber = prometheus.NewDesc("daybook_seal_number", "Number of the newest seal.", []string{"trail"}, nil)
+	descOn         = prometheus.NewDesc("daybook_trail_on", "1 while the trail is on, 0 while it is off.", []string{"trail", "org"}, nil)
+	descWatermark  = prometheus.NewDesc("daybook_source_watermark_timestamp_seconds", "Time up to which a source's events have come.", []string{"org", "source"}, nil)
+	descSpoolBytes = prometheus.NewDesc("daybook_spool_bytes", "Bytes of the spool on disk.", nil, nil)
+	descSpoolFree  = prometheus.NewDesc("daybook_spool_free_bytes", "Bytes that are free on the spool's disk.", nil, nil)
+	descSpoolMin   = prometheus.NewDesc("daybook_spool_min_free_bytes", "Bytes that must be free for events to be taken in.", nil, nil)
+	descStopped    = prometheus.NewDesc("daybook_spool_stopped", "1 if the spool has stopped and takes nothing in.", nil, nil)
+	descSealing    = prometheus.NewDesc("daybook_sealing_error", "1 while sealing fails or is held.", nil, nil)
+	descAnchor     = prometheus.NewDesc("daybook_anchor_behind_leaves", "Leaves of the log that an anchor does not cover.", []string{"anchor", "kind"}, nil)
+	descLogSize    = prometheus.NewDesc("daybook_log_leaves", "Leaves of the store's log.", nil, nil)
+	descClock      = prometheus.NewDesc("daybook_store_clock_offset_seconds", "By how much the store's clock is ahead of ours, if it told.", nil, nil)
+	descBuild      = prometheus.NewDesc("daybook_build_info", "1, with the version.", []string{"version"}, nil)
+)
+
+// Describe is a prometheus.Collector's.
+func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSpoolBytes, descSpoolFree, descSpoolMin, descStopped,
+		descSealing, descAnchor, descLogSize, descClock, descBuild,
+	} {
+		to <- d
+	}
+}
+
+// Collect is a prometheus.Collector's.
+func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	one := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	s := m.s
+	st, err := s.Status(control.Local, "", 0)
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(descSealing, err)
+		return
+	}
+	gauge(descBuild, 1, st.Build)
+	gauge(descSpoolBytes, float64(st.Spool.Bytes))
+	gauge(descSpoolFree, float64(st.Spool.Free))
+	gauge(descSpoolMin, float64(st.Spool.MinFree))
+	gauge(descStopped, one(st.Spool.Stopped != ""))
+	gauge(descSealing, one(st.Sealing.Error != ""))
+	if st.Head != nil {
+		gauge(descLogSize, float64(st.Head.Size))
+		for _, a := range st.Anchors {
+			gauge(descAnchor, float64(st.Head.Size-a.Size), a.Name, a.Kind)
+		}
+	}
+	if clock, ok := s.config.Load().Batch.Store.(sink.Clock); ok {
+		if offset, known := clock.Offset(); known {
+			gauge(descClock, offset.Seconds())
+		}
+	}
+	for _, t := range st.Trails {
+		gauge(descPending, float64(t.Waiting), t.Trail)
+		gauge(descLate, float64(t.Late), t.Trail)
+		gauge(descOn, one(t.Switch.State != string(control.Off)), t.Trail, t.Switch.Org)
+		state, _ := s.control.Trail(t.Trail)
+		overdue := 0
+		for _, d := range t.Due {
+			if s.overdue(state, d.Day) {
+				overdue++
+			}
+		}
+		gauge(descOverdue, float64(overdue), t.Trail)
+		if t.Oldest != nil {
+			gauge(descOldest, float64(t.Oldest.Unix()), t.Trail)
+		}
+		if t.Last != nil {
+			gauge(descLastSeal, float64(t.Last.SealedAt.Unix()), t.Trail)
+			gauge(descSealNumber, float64(t.Last.Seal), t.Trail)
+		}
+	}
+	for _, source := range s.sources.all() {
+		if !source.Watermark.IsZero() {
+			gauge(descWatermark, float64(source.Watermark.Unix()), source.Org, source.Name)
+		}
+	}
+}
+
+// serveMetrics tells the metrics to viewers, and to this machine.
+func (s *Service) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	if !fromHere(r) {
+		if _, err := s.actor(r); err != nil {
+			s.administer(func(*http.Request, control.Actor) (any, error) { return nil, err })(w, r)
+			return
+		}
+	}
+	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}).ServeHTTP(w, r)
+}

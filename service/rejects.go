@@ -1,0 +1,74 @@
+package service
+
+import (
+	"sync"
+	"time"
+
+	"daybook/batch/intake"
+	"daybook/batch/seal"
+)
+
+// rejects keeps records that senders were told can't be read. They are written down within a second, and before a seal: the sender has them, too.
+type rejects struct {
+	dir string
+	now func() time.Time
+
+	mu    sync.Mutex
+	q     *intake.Quarantine // nil while there is none to write down
+	total int64
+}
+
+func newRejects(dir string, now func() time.Time) *rejects { return &rejects{dir: dir, now: now} }
+
+// use calls f with the quarantine of now.
+func (r *rejects) use(f func(q *intake.Quarantine) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.q == nil {
+		r.q = intake.NewQuarantine(r.dir, r.now())
+	}
+	return f(r.q)
+}
+
+// settle writes down what came since it was last called, and returns how many records that are and their hashes.
+func (r *rejects) settle() (int64, []seal.Hash, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.q == nil {
+		return 0, nil, nil
+	}
+	q := r.q
+	r.q = nil
+	if err := q.Close(); err != nil {
+		return 0, nil, err
+	}
+	r.total += q.Count()
+	var hashes []seal.Hash
+	for _, text := range q.Hashes() {
+		var h seal.Hash
+		if err := h.UnmarshalText([]byte(text)); err != nil {
+			return 0, nil, err
+		}
+		hashes = append(hashes, h)
+	}
+	return q.Count(), hashes, nil
+}
+
+// settleRejects writes down what was refused, for the next seal to tell.
+func (s *Service) settleRejects() error {
+	n, hashes, err := s.rejects.settle()
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.standing.Flush(n, hashes)
+}
+
+// waiting is how many records were refused and are not written down yet.
+func (r *rejects) waiting() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.q == nil {
+		return 0
+	}
+	return r.q.Count()
+}

@@ -1,0 +1,175 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"daybook/batch"
+	"daybook/batch/intake"
+	"daybook/event"
+	"daybook/sink"
+)
+
+// tickEvery is how often what is due by the clock alone is done: switching trails, writing down counts, saying that we are alive.
+const tickEvery = time.Second
+
+const (
+	aliveEvery = 30 * time.Second
+	flushEvery = 10 * time.Second
+	// expireEvery is how often records in quarantine are looked through.
+	expireEvery = time.Hour
+)
+
+// schedule looks for days that are due when cron says so, and at once when it is woken. Which days are due the ledger says, and never cron: looking twice, or not at
+// all for days, changes nothing of what is sealed.
+func (s *Service) schedule(ctx context.Context) error {
+	c := s.config.Load()
+	clock := cron.New(cron.WithLocation(c.Zone), cron.WithLogger(cron.DiscardLogger))
+	if _, err := clock.AddFunc(c.Schedule, s.wake); err != nil {
+		return fmt.Errorf("schedule %q: %w", c.Schedule, err)
+	}
+	clock.Start()
+	defer clock.Stop()
+	s.wake()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.look:
+		}
+		if err := s.Roll(ctx, false); err != nil && ctx.Err() == nil {
+			s.log.Error("nothing more is sealed for now; the next look tries again", "error", err)
+		}
+		if now := s.config.Load(); now.Schedule != c.Schedule || now.Zone.String() != c.Zone.String() {
+			return s.schedule(ctx) // it was reloaded
+		}
+	}
+}
+
+// tick does what is due by the clock.
+func (s *Service) tick(ctx context.Context) error {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	var alive, flushed, expired time.Duration
+	for passed := time.Duration(0); ; passed += tickEvery {
+		if err := s.refresh(); err != nil {
+			return err
+		}
+		if err := s.settleRejects(); err != nil {
+			s.log.Error("records that were refused can't be written down", "error", err)
+		}
+		if passed >= alive {
+			if err := s.control.Alive(); err != nil {
+				return err
+			}
+			alive = passed + aliveEvery
+		}
+		if passed >= flushed {
+			if err := errors.Join(s.sources.flush(), s.standing.Flush(0, nil)); err != nil {
+				s.log.Error("counts can't be written down", "error", err)
+			}
+			flushed = passed + flushEvery
+		}
+		if passed >= expired {
+			if err := intake.Expire(s.rejects.dir, s.now(), s.config.Load().KeepQuarantine); err != nil {
+				s.log.Error("the quarantine can't be cleared of what has lain there long enough", "error", err)
+			}
+			expired = passed + expireEvery
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// plan says what is to be sealed; with all set, whatever is closed: days that would wait for their sources, and addenda.
+func (s *Service) plan(all bool) batch.Plan {
+	plan := batch.Plan{
+		Since: func(trail string) (event.Day, bool) {
+			t, ok := s.control.Trail(trail)
+			return t.Since, ok
+		},
+		Ready: s.ready, Late: all, Keep: s.config.Load().Keep,
+	}
+	if all {
+		plan.Ready = nil
+	}
+	return plan
+}
+
+// ErrHeld says that sealing is held, and not only the store away.
+var ErrHeld = errors.New("sealing is held")
+
+// Roll seals what is due; with all set whatever is closed, without waiting for sources, and events that came after their day was sealed. Only one roll is under way at a
+// time.
+func (s *Service) Roll(ctx context.Context, all bool) error {
+	if err := errors.Join(s.refresh(), s.settleRejects()); err != nil {
+		return s.failed(err)
+	}
+	if err := s.held(); err != nil {
+		return s.failed(err)
+	}
+	s.mu.Lock()
+	s.sealing.Running = s.now()
+	s.mu.Unlock()
+	began := time.Now()
+	report, err := s.standing.Roll(ctx, s.plan(all))
+	s.mu.Lock()
+	s.sealing.Running = time.Time{}
+	s.mu.Unlock()
+	if report != nil {
+		s.metrics.rolled(report, time.Since(began))
+		for _, d := range report.Days {
+			s.log.Info("sealed", "trail", d.Trail, "day", d.Day.String(), "outcome", d.Outcome, "seal", d.Seal, "events", d.Events, "duplicates", d.Duplicates,
+				"files", d.Files, "bytes", d.Bytes)
+		}
+		if len(report.Days) > 0 {
+			if err := s.sources.flush(); err != nil {
+				s.log.Error("counts can't be written down", "error", err)
+			}
+		}
+	}
+	if err != nil {
+		return s.failed(err)
+	}
+	// The store's clock is known once it has answered; what it says holds for the next look.
+	s.mu.Lock()
+	s.sealing.Last, s.sealing.Error, s.sealing.Hint = s.now(), "", ""
+	s.mu.Unlock()
+	return nil
+}
+
+// held reports why nothing may be sealed.
+func (s *Service) held() error {
+	var offset time.Duration
+	known := false
+	if clock, ok := s.config.Load().Batch.Store.(sink.Clock); ok {
+		offset, known = clock.Offset()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.jumps.check(offset, known); err != nil {
+		s.sealing.Held = err.Error()
+		return fmt.Errorf("%w: %w", ErrHeld, err)
+	}
+	s.sealing.Held = ""
+	return nil
+}
+
+func (s *Service) failed(err error) error {
+	s.metrics.failures.Inc()
+	var hint *sink.HintError
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sealing.Failed, s.sealing.Error, s.sealing.Hint = s.now(), err.Error(), ""
+	if errors.As(err, &hint) {
+		s.sealing.Hint = hint.Hint
+	}
+	return err
+}

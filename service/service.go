@@ -1,0 +1,390 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"daybook/batch"
+	"daybook/batch/control"
+	"daybook/batch/intake/receiver"
+	"daybook/batch/seal"
+	"daybook/batch/spool"
+	"daybook/event"
+	"daybook/formats"
+	"daybook/sink"
+)
+
+// Service is the standing service. New takes the data folder; Run serves until its context ends; Close lets go of the folder.
+type Service struct {
+	config   atomic.Pointer[Config]
+	now      func() time.Time
+	log      *slog.Logger
+	standing *batch.Standing
+	control  *control.Control
+	sources  *sources
+	rejects  *rejects
+	metrics  *metrics
+	jumps    jumps
+	handler  http.Handler
+	receiver atomic.Pointer[receiver.Handler]
+
+	look      chan struct{} // wakes the scheduler
+	recording sync.Mutex    // guards cursor
+	cursor    int64         // the newest record of the journal that is an event
+	seen      uint64        // version of the journal that trails were made from; under recording
+
+	mu       sync.Mutex
+	sealing  sealingState      // guarded by mu
+	draining bool              // guarded by mu
+	begun    time.Time         // guarded by mu: when it began to serve
+	told     map[string]string // guarded by mu: the trouble that was told of each file and place
+}
+
+// startedAt is when it began to serve; nil if it does not.
+func (s *Service) startedAt() *time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun.IsZero() {
+		return nil
+	}
+	t := s.begun.UTC()
+	return &t
+}
+
+// sealingState is how sealing stands.
+type sealingState struct {
+	// Running since; zero if no day is being sealed.
+	Running time.Time
+	// Last is when a roll ended without an error, and Failed when one last failed, with why; blank since one succeeded.
+	Last, Failed time.Time
+	Error, Hint  string
+	// Held is why nothing is sealed though the store might be there: a clock that jumped, or events that do not add up.
+	Held string
+}
+
+// New takes the data folder and opens what is in it. The store is not asked.
+func New(c Config) (s *Service, err error) {
+	s = &Service{now: c.Batch.Now, log: c.Log, look: make(chan struct{}, 1)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.config.Store(&c)
+	s.metrics = newMetrics(s)
+	settings := s.settings(&c)
+	admission := batch.Admission{
+		On: func(trail string, at time.Time) bool {
+			// By a clock that was set back a trail would not be on yet, and what comes would be dropped.
+			if newest := s.control.Newest(); at.Before(newest) {
+				at = newest
+			}
+			return s.control.On(trail, at)
+		},
+		Since: func(trail string) event.Day {
+			t, _ := s.control.Trail(trail)
+			return t.Since
+		},
+	}
+	if s.standing, err = batch.OpenStanding(settings, c.MinFree, admission); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	data := c.Batch.Data
+	if s.control, err = control.Open(data, &control.Options{Now: s.now, CoolOff: c.CoolOff, Log: s.log}); err != nil {
+		return nil, err
+	}
+	if s.sources, err = openSources(filepath.Join(data, "sources.json")); err != nil {
+		return nil, err
+	}
+	if s.cursor, err = readCursor(s.cursorPath()); err != nil {
+		return nil, err
+	}
+	s.rejects = newRejects(filepath.Join(data, "quarantine"), s.now)
+	steady := c.Steady
+	if steady == nil {
+		begun := time.Now()
+		steady = func() time.Duration { return time.Since(begun) }
+	}
+	s.jumps = newJumps(s.now, steady)
+	if err = s.setReceiver(&c); err != nil {
+		return nil, err
+	}
+	s.handler = s.routes()
+	return s, s.refresh()
+}
+
+// settings are those of the folder: trails are what was switched on, and gaps and watermarks what is known here.
+func (s *Service) settings(c *Config) batch.Settings {
+	settings := c.Batch
+	settings.Trails, settings.Log = nil, s.log
+	settings.GapsOf, settings.SourcesOf = s.gapsOf, s.sourcesOf
+	if c.Batch.Store != nil { // there is none for a command that only administers
+		settings.Store = countedStore{c.Batch.Store, func(operation string) { s.metrics.storeErrors.WithLabelValues(operation).Inc() }}
+	}
+	return settings
+}
+
+// Close lets go of the data folder, after Run has returned or where it was never called. What was counted is written down.
+func (s *Service) Close() error {
+	var errs []error
+	if s.rejects != nil {
+		errs = append(errs, s.settleRejects())
+	}
+	if s.sources != nil {
+		errs = append(errs, s.sources.flush())
+	}
+	if s.control != nil {
+		errs = append(errs, s.control.Close())
+	}
+	return errors.Join(append(errs, s.standing.Close())...)
+}
+
+// gapsOf tells what is known to be missing of a trail.
+func (s *Service) gapsOf(trail string, from, to time.Time) []seal.Gap {
+	return s.control.Gaps(trail, from, to)
+}
+
+// trails makes of what was enabled, and of what the configuration declares, the trails that are filed into.
+func (s *Service) trails() ([]batch.Trail, error) {
+	declared := map[string]batch.Trail{}
+	for _, t := range s.config.Load().Batch.Trails {
+		declared[t.Name] = t
+	}
+	var list []batch.Trail
+	for _, t := range s.control.Trails() {
+		trail, ok := declared[t.Spec.Name]
+		if !ok {
+			var err error
+			if trail, err = trailOf(t.Spec); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, trail)
+	}
+	return list, nil
+}
+
+func trailOf(spec control.TrailSpec) (batch.Trail, error) {
+	t := batch.Trail{Name: spec.Name, Org: spec.Org, Projects: spec.Projects, SplitProjects: spec.Split == "project", MaxSplit: spec.MaxSplit}
+	if t.MaxSplit == 0 {
+		t.MaxSplit = defaultMaxSplit
+	}
+	names := spec.Formats
+	if len(names) == 0 {
+		for _, f := range formats.All() {
+			names = append(names, f.Name)
+		}
+	}
+	for _, name := range names {
+		f, err := formats.Named(name)
+		if err != nil {
+			return t, err
+		}
+		t.Formats = append(t.Formats, f)
+	}
+	return t, nil
+}
+
+const defaultMaxSplit = 10_000
+
+// refresh brings the trails up to what the control journal says, and records what it says as events of theirs.
+func (s *Service) refresh() error {
+	if err := s.control.Tick(); err != nil {
+		return err
+	}
+	s.recording.Lock()
+	defer s.recording.Unlock()
+	version := s.control.Version()
+	if version == s.seen && version != 0 {
+		return nil
+	}
+	trails, err := s.trails()
+	if err != nil {
+		return err
+	}
+	if err := s.standing.SetTrails(trails); err != nil {
+		return err
+	}
+	if err := s.record(context.Background()); err != nil {
+		return err
+	}
+	s.seen = version
+	return nil
+}
+
+// record puts what was done to trails into them. A crash before the cursor is written has it done again, and the spool knows the events.
+func (s *Service) record(ctx context.Context) error {
+	g := s.standing.Begin(s.now())
+	last := s.cursor
+	for own, err := range s.control.Events(s.cursor) {
+		if err != nil {
+			return err
+		}
+		g.AddTo(own.Trails, own.Event)
+		last = own.Seq
+	}
+	if last == s.cursor {
+		return nil
+	}
+	if err := g.Commit(ctx); err != nil {
+		return fmt.Errorf("record what was done: %w", err)
+	}
+	if err := writeCursor(s.cursorPath(), last); err != nil {
+		return err
+	}
+	s.cursor = last
+	return nil
+}
+
+func (s *Service) cursorPath() string {
+	return filepath.Join(s.config.Load().Batch.Data, "control", "recorded")
+}
+
+func readCursor(path string) (int64, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	var n int64
+	if err == nil {
+		_, err = fmt.Sscanf(string(data), "%d\n", &n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
+}
+
+func writeCursor(path string, n int64) error {
+	return batch.WriteFile(path, fmt.Appendf(nil, "%d\n", n))
+}
+
+// effectivePath is where the configuration lies that the last process worked with, to tell what changed since.
+func (s *Service) effectivePath() string {
+	return filepath.Join(s.config.Load().Batch.Data, "control", "configuration")
+}
+
+// started records the start, and what has changed in the configuration since the last one.
+func (s *Service) started() error {
+	c := s.config.Load()
+	diff, err := s.difference(c)
+	if err != nil {
+		return err
+	}
+	if err := s.control.Started(c.Batch.Build, c.digest(), diff); err != nil {
+		return err
+	}
+	return s.keepEffective(c)
+}
+
+func (s *Service) difference(c *Config) ([]string, error) {
+	data, err := os.ReadFile(s.effectivePath())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var before []string
+	if len(data) > 0 {
+		before = strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	}
+	return difference(before, c.Effective), nil
+}
+
+func (s *Service) keepEffective(c *Config) error {
+	return batch.WriteFile(s.effectivePath(), []byte(strings.Join(c.Effective, "\n")+"\n"))
+}
+
+// difference tells what is in one list of lines and not in the other.
+func difference(before, after []string) []string {
+	var diff []string
+	for _, line := range before {
+		if !slices.Contains(after, line) {
+			diff = append(diff, "- "+line)
+		}
+	}
+	for _, line := range after {
+		if !slices.Contains(before, line) {
+			diff = append(diff, "+ "+line)
+		}
+	}
+	return diff
+}
+
+// ErrRestart says that what has changed takes effect at the next start only.
+var ErrRestart = errors.New("takes effect when the service is started again")
+
+// Reload has the service work by another configuration, without dropping a request. The data folder, the key, the store and the address stay those of the start.
+func (s *Service) Reload(c Config, by control.Actor) error {
+	old := s.config.Load()
+	if c.Batch.Data != old.Batch.Data || c.Listen != old.Listen || (c.Certificate == "") != (old.Certificate == "") {
+		return &sink.HintError{Err: fmt.Errorf("the data folder or the address: a change %w", ErrRestart), Hint: "start the service again; until then it goes on as it was"}
+	}
+	settings := s.settings(&c)
+	diff, err := s.difference(&c)
+	if err != nil {
+		return err
+	}
+	if err := s.standing.Configure(settings); err != nil {
+		return err
+	}
+	s.config.Store(&c)
+	s.control.SetCoolOff(c.CoolOff)
+	if err := s.setReceiver(&c); err != nil {
+		return err
+	}
+	if len(diff) > 0 {
+		if err := s.control.ConfigChanged(by, c.digest(), diff); err != nil {
+			return err
+		}
+		if err := s.keepEffective(&c); err != nil {
+			return err
+		}
+	}
+	s.recording.Lock()
+	s.seen = 0
+	s.recording.Unlock()
+	if err := s.refresh(); err != nil {
+		return err
+	}
+	s.wake()
+	s.log.Info("the configuration was read again", "changes", len(diff))
+	return nil
+}
+
+// wake has the scheduler look now.
+func (s *Service) wake() {
+	select {
+	case s.look <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// unavailable says why events can't be taken in; nil if they can.
+func (s *Service) unavailable() error {
+	s.mu.Lock()
+	draining := s.draining
+	s.mu.Unlock()
+	if draining {
+		return errors.New("the service is stopping")
+	}
+	if err := s.standing.Spool().Stopped(); err != nil {
+		return err
+	}
+	usage, err := s.standing.Spool().Usage()
+	if err == nil && usage.Free < usage.MinFree {
+		return fmt.Errorf("%w: %d bytes are free, %d must be", spool.ErrFull, usage.Free, usage.MinFree)
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package service_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"daybook/batch"
+	"daybook/batch/seal"
+	"daybook/service"
+	"daybook/sink/sinktest"
+)
+
+// A day in the life of an event: sent, pending, sealed, and known when it is sent again.
+func TestDayInTheLife(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	if got, want := w.send(event("e1", begun), event("e2", begun.Add(time.Second)), event("e1", begun)), (taken{Accepted: 2, Duplicate: 1}); got != want {
+		t.Errorf("taken %+v, want %+v", got, want)
+	}
+	w.roll()
+	if got := len(w.manifests("audit")); got != 0 {
+		t.Fatalf("%d seals before the day is over", got)
+	}
+	w.clock.move(14 * time.Hour) // 02:00 of the next day
+	w.heartbeat()
+	w.roll()
+	list := w.manifests("audit")
+	if len(list) != 1 {
+		t.Fatalf("%d seals, want 1", len(list))
+	}
+	m := list[0]
+	// Two events, and those of Daybook's own: two admins, the trail, the token.
+	if m.Counts.Written != 6 || m.Counts.Duplicates != 1 {
+		t.Errorf("counts are %+v", m.Counts)
+	}
+	if len(m.Sources) != 2 || m.Sources[0].Name != "api" || !m.Sources[0].Watermark.Equal(w.clock.now()) || len(m.Sources[0].Gaps) != 0 {
+		t.Errorf("sources are %+v", m.Sources)
+	}
+	if got, want := w.send(event("e1", begun)), (taken{Duplicate: 1}); got != want {
+		t.Errorf("after the seal: taken %+v, want %+v", got, want)
+	}
+	w.roll()
+	if n := len(w.manifests("audit")); n != 1 {
+		t.Errorf("%d seals after another look, want 1", n)
+	}
+	st := w.trail("audit")
+	if st.Seals != 1 || st.Waiting != 0 || st.Switch.State != "on" || st.Accepted != 8 || st.Duplicates != 2 {
+		t.Errorf("status is %+v", st)
+	}
+}
+
+// A source that is silent keeps its day waiting, for so long; then the gap is declared, and what comes later is an addendum with the next day's seal.
+func TestSilentSource(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	w.send(event("e1", begun))
+	w.clock.move(15 * time.Hour) // 03:00
+	w.roll()
+	if n := len(w.manifests("audit")); n != 0 {
+		t.Fatalf("%d seals while the source is silent, want none", n)
+	}
+	st := w.trail("audit")
+	if len(st.Awaiting) != 1 || st.Awaiting[0].String() != "2026-03-10" {
+		t.Errorf("days that wait for sources: %v", st.Awaiting)
+	}
+	w.clock.move(5 * time.Hour) // 08:00: an hour to close, six to wait
+	w.roll()
+	list := w.manifests("audit")
+	if len(list) != 1 {
+		t.Fatalf("%d seals, want 1", len(list))
+	}
+	want := []seal.Gap{{From: begun, To: list[0].End, Reason: "the source was silent or behind"}}
+	if diff := cmp.Diff(want, list[0].Sources[0].Gaps); diff != "" {
+		t.Errorf("gaps of the source (-want +got):\n%s", diff)
+	}
+	if got := w.send(event("late", begun.Add(11*time.Hour))); got.Accepted != 1 {
+		t.Errorf("taken %+v", got)
+	}
+	w.roll()
+	if n := len(w.manifests("audit")); n != 1 {
+		t.Fatalf("%d seals: a late event waits for the next day's seal", n)
+	}
+	if st := w.trail("audit"); st.Late != 1 {
+		t.Errorf("late is %d, want 1", st.Late)
+	}
+	w.clock.move(18 * time.Hour) // 02:00 of the 12th
+	w.heartbeat()
+	w.roll()
+	list = w.manifests("audit")
+	if len(list) != 3 || list[1].Addendum != 1 || list[1].Day.String() != "2026-03-10" || list[1].Counts.Late != 1 || list[2].Day.String() != "2026-03-11" {
+		t.Fatalf("seals are %v", briefs(list))
+	}
+	days := map[string]string{}
+	for _, d := range w.trail("audit").Calendar {
+		days[d.Day.String()] = d.State
+	}
+	for day, state := range map[string]string{
+		"2026-03-09": batch.DayNotEnabled, "2026-03-10": batch.DayLate, "2026-03-11": batch.DayEmpty, "2026-03-12": batch.DayOpen,
+	} {
+		if days[day] != state {
+			t.Errorf("calendar of %s: %q, want %q", day, days[day], state)
+		}
+	}
+}
+
+func briefs(list []*seal.Manifest) []string {
+	var texts []string
+	for _, m := range list {
+		texts = append(texts, strings.Join([]string{m.Day.String(), "addendum", string(rune('0' + m.Addendum))}, " "))
+	}
+	return texts
+}
+
+// Down for five days: five seals in order, and the time declared.
+func TestDownForFiveDays(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	_, stop := w.serve()
+	w.send(event("e1", begun))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.shut()
+	w.clock.move(5 * 24 * time.Hour)
+	w.open()
+	_, stop = w.serve()
+	w.heartbeat()
+	w.roll()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	list := w.manifests("audit")
+	if len(list) != 5 {
+		t.Fatalf("seals are %v, want 5", briefs(list))
+	}
+	for i, m := range list {
+		if day := 10 + i; m.Day.Day.Start().Day() != day {
+			t.Errorf("seal %d is of %v", i+1, m.Day)
+		}
+		if len(m.Gaps) != 1 || !strings.Contains(m.Gaps[0].Reason, "down") {
+			t.Errorf("gaps of %v: %+v", m.Day, m.Gaps)
+		}
+	}
+}
+
+// The store is away: events are taken in, and status says why sealing waits. It comes back, and all days are sealed.
+func TestStoreAway(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	w.send(event("e1", begun))
+	w.store.FailKey("preflight", "", sinktest.Fault{Err: errors.New("503 slow down")})
+	w.clock.move(3 * 24 * time.Hour)
+	w.heartbeat()
+	if err := w.Roll(t.Context(), false); err == nil {
+		t.Fatal("sealing succeeded without a store")
+	}
+	if got := w.send(event("e2", w.clock.now())); got.Accepted != 1 {
+		t.Errorf("taken %+v while the store is away", got)
+	}
+	st := w.status()
+	if st.Level != service.LevelAlert || st.Sealing.Error == "" || len(w.trail("audit").Due) != 3 {
+		t.Errorf("level %s, error %q, due %v", st.Level, st.Sealing.Error, w.trail("audit").Due)
+	}
+	w.store.Heal()
+	w.roll()
+	if n := len(w.manifests("audit")); n != 3 {
+		t.Errorf("%d seals, want 3", n)
+	}
+	if st := w.status(); st.Level != service.LevelOK || st.Sealing.Error != "" {
+		t.Errorf("level %s, problems %+v", st.Level, st.Problems)
+	}
+}
+
+// It takes two admins to switch a trail off; its days are sealed all the same and tell the gap, and it comes back by itself.
+func TestSwitchOff(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	until := begun.Add(36 * time.Hour)
+	w.call("", http.MethodPost, "/v1/trails/audit/disable", service.DisableRequest{Reason: "x"}, http.StatusForbidden, nil)
+	w.call(w.alice, http.MethodPost, "/v1/trails/audit/disable", service.DisableRequest{}, http.StatusBadRequest, nil)
+	w.call(w.sender, http.MethodPost, "/v1/trails/audit/disable", service.DisableRequest{Reason: "x"}, http.StatusForbidden, nil)
+	w.call(w.alice, http.MethodPost, "/v1/trails/audit/disable", service.DisableRequest{Reason: "load test", Until: &until}, http.StatusOK, nil)
+	w.call(w.alice, http.MethodPost, "/v1/trails/audit/approve", nil, http.StatusForbidden, nil)
+	w.call(w.bob, http.MethodPost, "/v1/trails/audit/approve", nil, http.StatusOK, nil)
+	w.clock.move(30 * time.Minute)
+	if got := w.send(event("cooling", w.clock.now())); got.Accepted != 1 {
+		t.Errorf("while it cools off: taken %+v", got)
+	}
+	w.clock.move(time.Hour)
+	if got := w.send(event("off", w.clock.now())); got.NotTracked != 1 {
+		t.Errorf("while it is off: taken %+v", got)
+	}
+	if st := w.trail("audit"); st.Switch.State != "off" {
+		t.Errorf("state is %s", st.Switch.State)
+	}
+	w.clock.move(12*time.Hour + 30*time.Minute) // 02:00
+	w.roll()
+	list := w.manifests("audit")
+	if len(list) != 1 || len(list[0].Gaps) != 1 || !strings.Contains(list[0].Gaps[0].Reason, "load test") || list[0].Gaps[0].From.Equal(list[0].Start) {
+		t.Fatalf("seals %v, gaps %+v", briefs(list), list[0].Gaps)
+	}
+	w.clock.move(24 * time.Hour)
+	if got := w.send(event("back", w.clock.now())); got.Accepted != 1 {
+		t.Errorf("after its time: taken %+v", got)
+	}
+}
+
+// A clock that jumps forward seals nothing early; one that jumps back seals nothing twice.
+func TestClockJumps(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	w.send(event("e1", begun))
+	w.clock.set(36 * time.Hour)
+	w.heartbeat()
+	if err := w.Roll(t.Context(), false); err == nil || !strings.Contains(err.Error(), "set forward") {
+		t.Fatalf("after a jump forward: %v", err)
+	}
+	if n := len(w.manifests("audit")); n != 0 {
+		t.Fatalf("%d seals of a day that is not over", n)
+	}
+	w.clock.set(-36 * time.Hour)
+	w.roll()
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	w.clock.set(-24 * time.Hour)
+	if got := w.send(event("e2", w.clock.now())); got.Accepted != 1 {
+		t.Errorf("taken %+v", got)
+	}
+	if err := w.Roll(t.Context(), false); err != nil { // nothing is due
+		t.Error(err)
+	}
+	w.clock.set(24 * time.Hour)
+	if err := w.Roll(t.Context(), false); err == nil {
+		t.Error("set forward again, and nothing is held")
+	}
+	w.restart() // by which somebody says that the clock is right
+	w.roll()
+	if n := len(w.manifests("audit")); n != 1 {
+		t.Errorf("%d seals, want 1", n)
+	}
+	w.store.SetOffset(20 * time.Minute)
+	w.clock.move(24 * time.Hour)
+	w.heartbeat()
+	if err := w.Roll(t.Context(), false); err == nil || !strings.Contains(err.Error(), "store's clock differs") {
+		t.Errorf("with the store's clock 20 minutes off: %v", err)
+	}
+}

@@ -1,0 +1,205 @@
+package service
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"daybook/batch"
+	"daybook/batch/control"
+	"daybook/batch/seal"
+	"daybook/event"
+)
+
+// sourceKey names a feed of an org.
+type sourceKey struct{ org, name string }
+
+// sourceState is how far a source has come.
+type sourceState struct {
+	Org  string `json:"org"`
+	Name string `json:"name"`
+	// Watermark is the time up to which its events are known to have come: what it declared, or else the newest event that it sent.
+	Watermark time.Time `json:"watermark,omitzero"`
+	// First and Last are when it was heard of for the first time and last.
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+}
+
+// sources knows every source's watermark. It is written down now and then: after a crash a watermark is a little older than it was, and a day waits a little
+// longer.
+type sources struct {
+	path string
+
+	mu    sync.Mutex
+	known map[sourceKey]*sourceState
+	dirty bool
+}
+
+func openSources(path string) (*sources, error) {
+	s := &sources{path: path, known: map[sourceKey]*sourceState{}}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	var list []*sourceState
+	if err == nil {
+		err = json.Unmarshal(data, &list)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sources: %s: %w", path, err)
+	}
+	for _, st := range list {
+		s.known[sourceKey{st.Org, st.Name}] = st
+	}
+	return s, nil
+}
+
+// advance says that a source was heard of, and that its events up to a time have come; a time of the future counts as now.
+func (s *sources) advance(org, name string, to, now time.Time) {
+	if to.After(now) {
+		to = now
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.known[sourceKey{org, name}]
+	if st == nil {
+		st = &sourceState{Org: org, Name: name, First: now.UTC()}
+		s.known[sourceKey{org, name}] = st
+	}
+	st.Last = now.UTC()
+	if to.After(st.Watermark) {
+		st.Watermark = to.UTC()
+	}
+	s.dirty = true
+}
+
+func (s *sources) of(org, name string) (sourceState, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.known[sourceKey{org, name}]
+	if st == nil {
+		return sourceState{Org: org, Name: name}, false
+	}
+	return *st, true
+}
+
+func (s *sources) flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dirty {
+		return nil
+	}
+	list := slices.SortedFunc(maps.Values(s.known), func(a, b *sourceState) int { return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Name, b.Name)) })
+	data, err := json.Marshal(list)
+	if err == nil {
+		err = batch.WriteFile(s.path, data)
+	}
+	if err != nil {
+		return fmt.Errorf("sources: %w", err)
+	}
+	s.dirty = false
+	return nil
+}
+
+// awaited lists the sources of an org that a day waits for: who may send now.
+func (s *Service) awaited(org string, now time.Time) []string {
+	names := map[string]bool{}
+	for _, name := range s.control.Sources(org, now) {
+		names[name] = true
+	}
+	c := s.config.Load()
+	for _, f := range c.Senders {
+		if f.Org == org {
+			names[f.Source] = true
+		}
+	}
+	for _, d := range c.Drop {
+		if d.Org == org {
+			names[d.Source] = true
+		}
+	}
+	for _, f := range c.Follow {
+		if f.Org == org {
+			names[f.Source] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// ready reports whether a closed day of a trail need wait no longer: all its sources have come past its end, or have had their time. A day of before the trail was enabled
+// waits for its backfill, of which nobody says that it is whole.
+func (s *Service) ready(trail string, day event.Day) bool {
+	t, ok := s.control.Trail(trail)
+	now := s.now()
+	if !ok || !now.Before(s.latest(t, day)) || t.State == control.Off && !s.control.On(trail, day.End().Add(-1)) {
+		return true
+	}
+	if !t.Enabled.Before(day.End()) {
+		return false
+	}
+	for _, name := range s.awaited(t.Spec.Org, now) {
+		if st, _ := s.sources.of(t.Spec.Org, name); st.Watermark.Before(day.End()) {
+			return false
+		}
+	}
+	return true
+}
+
+// latest is when a day is sealed at the latest: its sources have had their time then, or those who backfill it.
+func (s *Service) latest(t control.TrailState, day event.Day) time.Time {
+	c := s.config.Load()
+	at := day.End()
+	if at.Before(t.Enabled) {
+		at = t.Enabled
+	}
+	return at.Add(c.Batch.CloseAfter + c.MaxWait)
+}
+
+// sourcesOf tells how far the sources of a trail's day have come, and what may be missing of them.
+func (s *Service) sourcesOf(trail string, day event.Day) []seal.Source {
+	t, ok := s.control.Trail(trail)
+	if !ok {
+		return nil
+	}
+	now := s.now()
+	end := day.End()
+	if end.After(now) {
+		end = now.UTC()
+	}
+	var list []seal.Source
+	for _, name := range s.awaited(t.Spec.Org, now) {
+		st, _ := s.sources.of(t.Spec.Org, name)
+		source := seal.Source{Name: name, Watermark: st.Watermark}
+		if st.Watermark.Before(end) && t.Enabled.Before(end) { // of a backfill nobody said that it would be whole
+			from, reason := day.Start(), "nothing was heard of the source"
+			if st.Watermark.After(from) {
+				from = st.Watermark
+				reason = "the source was silent or behind"
+			}
+			if t.Enabled.After(from) {
+				from = t.Enabled.UTC()
+			}
+			source.Gaps = []seal.Gap{{From: from, To: end, Reason: reason}}
+		}
+		list = append(list, source)
+	}
+	return list
+}
+
+// all returns every source that was ever heard of.
+func (s *sources) all() []sourceState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []sourceState
+	for _, st := range s.known {
+		list = append(list, *st)
+	}
+	return list
+}

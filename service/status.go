@@ -1,0 +1,344 @@
+package service
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"daybook/batch"
+	"daybook/batch/control"
+	"daybook/batch/seal"
+	"daybook/event"
+	"daybook/sink"
+)
+
+// Status is how all stands.
+type Status struct {
+	// Level is ok, warning or alert: the worst of what Problems tell.
+	Level string `json:"level"`
+	// Problems say what is wrong, each with what to do.
+	Problems []Problem `json:"problems"`
+	Build    string    `json:"build"`
+	Now      time.Time `json:"now"`
+	Data     string    `json:"data"`
+	Store    string    `json:"store"`
+	// Started is when the process began to serve; absent where none does.
+	Started *time.Time    `json:"started,omitempty"`
+	Trails  []TrailStatus `json:"trails"`
+	Sealing Sealing       `json:"sealing"`
+	Spool   SpoolStatus   `json:"spool"`
+	// Quarantined and NotTracked were counted since the last seal.
+	Quarantined int64               `json:"quarantined"`
+	NotTracked  int64               `json:"not_tracked"`
+	Head        *batch.Head         `json:"head,omitempty"`
+	Anchors     []batch.AnchorState `json:"anchors"`
+}
+
+// Problem is one thing that is wrong.
+type Problem struct {
+	Level string `json:"level"`
+	// Code is stable, for monitoring.
+	Code  string `json:"code"`
+	Trail string `json:"trail,omitempty"`
+	Text  string `json:"text"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// Levels of a problem.
+const (
+	LevelOK      = "ok"
+	LevelWarning = "warning"
+	LevelAlert   = "alert"
+)
+
+// Sealing is how sealing stands.
+type Sealing struct {
+	// Running is since when days are being sealed; Last when all that was due was sealed; Failed when it last was not, and Error and Hint why, until it succeeds.
+	Running *time.Time `json:"running,omitempty"`
+	Last    *time.Time `json:"last,omitempty"`
+	Failed  *time.Time `json:"failed,omitempty"`
+	Error   string     `json:"error,omitempty"`
+	Hint    string     `json:"hint,omitempty"`
+}
+
+// SpoolStatus is how the spool stands.
+type SpoolStatus struct {
+	Bytes uint64 `json:"bytes"`
+	Free  uint64 `json:"free"`
+	// MinFree is how much must be free for events to be taken in.
+	MinFree uint64 `json:"min_free"`
+	Stopped string `json:"stopped,omitempty"`
+}
+
+// TrailStatus is how a trail stands.
+type TrailStatus struct {
+	batch.TrailStatus
+	Switch Switch `json:"switch"`
+	// Due are days that are to be sealed, Awaiting those of them that still wait for their sources.
+	Due      []seal.Date         `json:"due"`
+	Awaiting []seal.Date         `json:"awaiting,omitempty"`
+	Sources  []SourceStatus      `json:"sources"`
+	Calendar []batch.CalendarDay `json:"calendar,omitempty"`
+}
+
+// Switch is whether a trail is on.
+type Switch struct {
+	Trail   string            `json:"trail"`
+	Org     string            `json:"org"`
+	State   string            `json:"state"`
+	Enabled time.Time         `json:"enabled"`
+	Since   seal.Date         `json:"since"`
+	Spec    control.TrailSpec `json:"spec"`
+	// Request, Approval and Off tell who switches it off, why, and until when.
+	Request  *control.Request  `json:"request,omitempty"`
+	Approval *control.Approval `json:"approval,omitempty"`
+	Off      *control.OffState `json:"off,omitempty"`
+}
+
+// SourceStatus is how far a source has come.
+type SourceStatus struct {
+	Name      string     `json:"name"`
+	Watermark *time.Time `json:"watermark,omitempty"`
+	Last      *time.Time `json:"last_heard,omitempty"`
+}
+
+func (s *Service) switchOf(t control.TrailState) Switch {
+	return Switch{
+		Trail: t.Spec.Name, Org: t.Spec.Org, State: string(t.State), Enabled: t.Enabled, Since: seal.Date{Day: t.Since}, Spec: t.Spec,
+		Request: t.Request, Approval: t.Approval, Off: t.Off,
+	}
+}
+
+func (s *Service) getTrails(_ *http.Request, by control.Actor) (any, error) {
+	list := []Switch{}
+	for _, t := range s.control.Trails() {
+		if sees(by, t.Spec.Org) {
+			list = append(list, s.switchOf(t))
+		}
+	}
+	return list, nil
+}
+
+// maxCalendar is how many days of a calendar are told at most.
+const maxCalendar = 3660
+
+func (s *Service) getStatus(r *http.Request, by control.Actor) (any, error) {
+	days := 0
+	if text := r.URL.Query().Get("days"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > maxCalendar {
+			return nil, fmt.Errorf("%w: days is a number up to %d", errRequest, maxCalendar)
+		}
+		days = n
+	}
+	return s.Status(by, r.URL.Query().Get("trail"), days)
+}
+
+// Status tells how all stands that the actor may see; of one trail, if it is named, and with a calendar of that many days.
+func (s *Service) Status(by control.Actor, only string, days int) (*Status, error) {
+	known, err := s.standing.Status()
+	if err != nil {
+		return nil, err
+	}
+	due, err := s.standing.Due(s.plan(false))
+	if err != nil {
+		return nil, err
+	}
+	c := s.config.Load()
+	st := &Status{
+		Build: c.Batch.Build, Now: s.now().UTC(), Data: known.Data, Store: c.Where, Trails: []TrailStatus{}, Quarantined: known.Quarantined, NotTracked: known.NotTracked,
+		Head: known.Head, Anchors: known.Anchors, Problems: []Problem{}, Started: s.startedAt(),
+	}
+	st.Quarantined += s.rejects.waiting()
+	if err := s.statusOfWhole(st); err != nil {
+		return nil, err
+	}
+	found := only == ""
+	for _, t := range known.Trails {
+		state, ok := s.control.Trail(t.Trail)
+		if !ok || !sees(by, state.Spec.Org) || only != "" && only != t.Trail {
+			continue
+		}
+		found = true
+		one, err := s.statusOf(t, state, due, days, st)
+		if err != nil {
+			return nil, err
+		}
+		st.Trails = append(st.Trails, *one)
+	}
+	if !found {
+		return nil, &sink.HintError{Err: fmt.Errorf("trail %q: %w", only, control.ErrNotFound), Hint: "`daybook trail list` tells which there are"}
+	}
+	st.Level = LevelOK
+	for _, p := range st.Problems {
+		if p.Level == LevelAlert || st.Level == LevelOK {
+			st.Level = p.Level
+		}
+	}
+	return st, nil
+}
+
+func (st *Status) problem(level, code, trail, hint, format string, args ...any) {
+	st.Problems = append(st.Problems, Problem{Level: level, Code: code, Trail: trail, Text: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// statusOfWhole tells what belongs to no trail.
+func (s *Service) statusOfWhole(st *Status) error {
+	sp := s.standing.Spool()
+	usage, err := sp.Usage()
+	if err != nil {
+		return err
+	}
+	st.Spool = SpoolStatus{Bytes: usage.Bytes, Free: usage.Free, MinFree: usage.MinFree}
+	switch err := sp.Stopped(); {
+	case err != nil:
+		st.Spool.Stopped = err.Error()
+		st.problem(LevelAlert, "spool-stopped", "", "start the service again: it finds out what is there", "nothing is taken in: %v", err)
+	case usage.Free < usage.MinFree:
+		st.problem(LevelAlert, "disk-full", "", "make room where the data folder lies", "nothing is taken in: %d bytes are free, %d must be", usage.Free, usage.MinFree)
+	case usage.Free < 4*usage.MinFree:
+		st.problem(LevelWarning, "disk-low", "", "make room where the data folder lies", "%d bytes are free; below %d nothing is taken in", usage.Free, usage.MinFree)
+	}
+	s.mu.Lock()
+	now := s.sealing
+	s.mu.Unlock()
+	set := func(to **time.Time, t time.Time) {
+		if !t.IsZero() {
+			t = t.UTC()
+			*to = &t
+		}
+	}
+	set(&st.Sealing.Running, now.Running)
+	set(&st.Sealing.Last, now.Last)
+	if now.Error != "" {
+		set(&st.Sealing.Failed, now.Failed)
+		st.Sealing.Error, st.Sealing.Hint = now.Error, now.Hint
+		code := "sealing-fails"
+		if now.Held != "" {
+			code = "sealing-held"
+		}
+		st.problem(LevelAlert, code, "", now.Hint, "days wait to be sealed: %s", now.Error)
+	}
+	if st.Head != nil {
+		for _, a := range st.Anchors {
+			if a.Size < st.Head.Size && !a.Since.IsZero() {
+				level := LevelWarning
+				if s.now().Sub(a.Since) > anchorPatience {
+					level = LevelAlert
+				}
+				st.problem(level, "anchor-behind", "", "see to it that it can be reached", "the anchor %s does not have the newest checkpoint since %s: %s", a.Name, a.Since.Format(time.RFC3339), a.Error)
+			}
+		}
+	}
+	return nil
+}
+
+// anchorPatience is how long an anchor may be away before that is an alert.
+const anchorPatience = 48 * time.Hour
+
+// overdueAfter is how long after it could have been sealed a day is overdue.
+const overdueAfter = 2 * time.Hour
+
+// overdue reports whether a day could have been sealed a while ago.
+func (s *Service) overdue(t control.TrailState, day event.Day) bool {
+	return s.now().Sub(s.latest(t, day)) > overdueAfter
+}
+
+// statusOf tells how a trail stands.
+func (s *Service) statusOf(known batch.TrailStatus, t control.TrailState, due []batch.Due, days int, st *Status) (*TrailStatus, error) {
+	one := &TrailStatus{TrailStatus: known, Switch: s.switchOf(t), Due: []seal.Date{}, Sources: []SourceStatus{}}
+	since := seal.Date{Day: t.Since}
+	one.Since = &since
+	if i := slices.IndexFunc(due, func(d batch.Due) bool { return d.Trail == known.Trail }); i >= 0 {
+		for _, d := range due[i].Days {
+			one.Due = append(one.Due, seal.Date{Day: d})
+		}
+		for _, d := range due[i].Waiting {
+			one.Awaiting = append(one.Awaiting, seal.Date{Day: d})
+		}
+		if len(due[i].Days) > 0 && len(one.Awaiting) == 0 {
+			if first := due[i].Days[0]; s.overdue(t, first) && s.standing.Unsealed(known.Trail, first) {
+				st.problem(LevelAlert, "overdue", known.Trail, "", "%v is not sealed yet, and could have been since %s", first, s.latest(t, first).Format(time.RFC3339))
+			}
+		}
+	}
+	if t.State == control.Off {
+		st.problem(LevelWarning, "trail-off", known.Trail, "", "the trail is off since %s: %s", t.Off.Since.Format(time.RFC3339), t.Off.Reason)
+	}
+	for _, name := range s.awaited(t.Spec.Org, s.now()) {
+		state, _ := s.sources.of(t.Spec.Org, name)
+		source := SourceStatus{Name: name}
+		if !state.Watermark.IsZero() {
+			source.Watermark = &state.Watermark
+		}
+		if !state.Last.IsZero() {
+			source.Last = &state.Last
+		}
+		one.Sources = append(one.Sources, source)
+	}
+	if days == 0 {
+		return one, nil
+	}
+	today := event.DayOf(s.now())
+	calendar, err := s.standing.Calendar(known.Trail, today-event.Day(days)+1, today)
+	if err != nil {
+		return nil, err
+	}
+	for i := range calendar {
+		s.overlay(&calendar[i], t)
+	}
+	one.Calendar = calendar
+	return one, nil
+}
+
+// overlay tells the days on which the trail was not on.
+func (s *Service) overlay(d *batch.CalendarDay, t control.TrailState) {
+	if d.Events > 0 || d.Pending > 0 {
+		return
+	}
+	switch {
+	case d.Day.Day < t.Since && d.State != batch.DayEmpty:
+		d.State = batch.DayNotEnabled
+	case s.offAllDay(t, d.Day.Day):
+		d.State = batch.DayOff
+	}
+}
+
+// offAllDay reports whether a trail was off on a day from its beginning to its end, or until now.
+func (s *Service) offAllDay(t control.TrailState, day event.Day) bool {
+	if day < event.DayOf(t.Enabled) {
+		return false
+	}
+	end := day.End()
+	if now := s.now(); end.After(now) {
+		end = now
+	}
+	at := day.Start()
+	if at.Before(t.Enabled) {
+		at = t.Enabled
+	}
+	for ; at.Before(end); at = at.Add(time.Hour) {
+		if s.control.On(t.Spec.Name, at) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Service) health(w http.ResponseWriter, _ *http.Request) {
+	if err := s.standing.Spool().Stopped(); err != nil {
+		answer(w, http.StatusServiceUnavailable, problem{Error: err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (s *Service) readiness(w http.ResponseWriter, _ *http.Request) {
+	if err := s.unavailable(); err != nil {
+		answer(w, http.StatusServiceUnavailable, problem{Error: err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "ready"})
+}

@@ -1,0 +1,237 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"daybook/batch"
+	"daybook/batch/intake"
+)
+
+// watch takes in files: those that are moved into drop folders, and those of places that are followed. What changes in the configuration is taken up at the next
+// round.
+func (s *Service) watch(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		t := time.NewTicker(tickEvery)
+		defer t.Stop()
+		for {
+			for _, d := range s.config.Load().Drop {
+				s.takeDropped(ctx, d)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-t.C:
+			}
+		}
+	})
+	group.Go(func() error {
+		t := time.NewTicker(tickEvery)
+		defer t.Stop()
+		places := map[string]*place{}
+		defer func() {
+			for _, p := range places {
+				p.close()
+			}
+		}()
+		for {
+			for _, f := range s.config.Load().Follow {
+				p := places[f.Where]
+				if p == nil {
+					p = &place{}
+					places[f.Where] = p
+				}
+				if now := time.Now(); !now.Before(p.next) {
+					s.follow(ctx, f, p)
+					p.next = now.Add(f.Every)
+				}
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-t.C:
+			}
+		}
+	})
+	return group.Wait()
+}
+
+const (
+	// doneDir is where files go that were taken in, and failedDir those that could not be read, or not to their end.
+	doneDir   = "done"
+	failedDir = "failed"
+)
+
+// takeDropped takes in what lies in a drop folder, in name order. A file is moved on once its events are on stable storage: if we are stopped in between it is taken again,
+// and its events are known.
+func (s *Service) takeDropped(ctx context.Context, d Drop) {
+	root, err := os.OpenRoot(d.Path)
+	if err != nil {
+		s.trouble("drop", d.Path, err)
+		return
+	}
+	defer root.Close() // only a handle
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		s.trouble("drop", d.Path, err)
+		return
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() || ctx.Err() != nil {
+			continue
+		}
+		to := doneDir
+		took, err := s.takeFile(ctx, filepath.Join(d.Path, e.Name()), fileFeed{d.Org, d.Source, d.From}, func() (io.ReadCloser, error) { return root.Open(e.Name()) })
+		switch {
+		case err != nil: // ours to write: it is tried again
+			s.trouble("drop", filepath.Join(d.Path, e.Name()), err)
+			return
+		case took.Fault != nil:
+			to = failedDir
+		}
+		if err := moveInto(root, e.Name(), to); err != nil {
+			s.trouble("drop", filepath.Join(d.Path, e.Name()), err)
+			return
+		}
+	}
+}
+
+// moveInto moves a file into a folder beside it, under a name that is free there.
+func moveInto(root *os.Root, name, dir string) error {
+	if err := root.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	to := path.Join(dir, name)
+	for n := 1; ; n++ {
+		_, err := root.Lstat(to)
+		if errors.Is(err, fs.ErrNotExist) {
+			return root.Rename(name, to)
+		}
+		if err != nil {
+			return err
+		}
+		to = fmt.Sprintf("%s/%s.%d", dir, name, n)
+	}
+}
+
+// trouble tells of a place that can't be read, once for as long as it is the same trouble.
+func (s *Service) trouble(kind, where string, err error) {
+	s.metrics.files.WithLabelValues(kind, "failed").Inc()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.told == nil {
+		s.told = map[string]string{}
+	}
+	if s.told[where] == err.Error() {
+		return
+	}
+	s.told[where] = err.Error()
+	s.log.Error("a file can't be taken in; it is tried again", "kind", kind, "file", where, "error", err)
+}
+
+// fileFeed is whose events a file holds.
+type fileFeed struct{ org, source, from string }
+
+// fileChunk is how many events of a file, or bytes of them, are committed at a time.
+const (
+	fileChunk      = 5000
+	fileChunkBytes = 4 << 20
+)
+
+// takeFile takes in the events of a file. An error is one of ours, after which the file may be taken again; a fault of the file is in the report.
+func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open func() (io.ReadCloser, error)) (intake.StreamReport, error) {
+	if err := s.unavailable(); err != nil {
+		return intake.StreamReport{}, err
+	}
+	file, err := open()
+	if err != nil {
+		return intake.StreamReport{}, err
+	}
+	defer file.Close() // it is only read
+	how := s.config.Load().Reading
+	now := s.now()
+	how.From, how.BindOrg, how.BindSource, how.AsOf = feed.from, feed.org, feed.source, now
+	t := &fileTaker{s: s, ctx: ctx, name: name, at: now}
+	t.begin()
+	report, err := intake.ReadStream(ctx, file, how, t)
+	if err == nil {
+		err = t.commit()
+	}
+	if err != nil {
+		return report, err
+	}
+	if err := s.settleRejects(); err != nil {
+		return report, err
+	}
+	s.sources.advance(feed.org, feed.source, t.newest, now)
+	s.metrics.took(feed.org, feed.source, t.accepted, t.duplicate, t.notTracked, report.Rejected)
+	result := "taken"
+	if report.Fault != nil {
+		result = "failed"
+		s.log.Error("a file could not be read to its end; what came before that stands", "file", name, "line", report.Fault.Line, "error", report.Fault)
+	}
+	s.metrics.files.WithLabelValues("file", result).Inc()
+	s.log.Info("took a file in", "file", name, "accepted", t.accepted, "duplicate", t.duplicate, "not_tracked", t.notTracked, "rejected", report.Rejected)
+	return report, nil
+}
+
+// fileTaker takes the events of a file.
+type fileTaker struct {
+	s      *Service
+	ctx    context.Context
+	name   string
+	at     time.Time
+	g      *batch.Gathering
+	newest time.Time
+
+	accepted, duplicate, notTracked int64
+}
+
+func (t *fileTaker) begin() { t.g = t.s.standing.BeginFile(t.at) }
+
+func (t *fileTaker) Take(taken intake.Taken) error {
+	if !taken.Suspect && taken.Event.Time.After(t.newest) {
+		t.newest = taken.Event.Time
+	}
+	if err := t.g.Add(taken); err != nil {
+		return err
+	}
+	if t.g.Len() < fileChunk && t.g.Size() < fileChunkBytes {
+		return nil
+	}
+	err := t.commit()
+	t.begin()
+	return err
+}
+
+func (t *fileTaker) commit() error {
+	if err := t.g.Commit(t.ctx); err != nil {
+		return err
+	}
+	for i := range t.g.Len() {
+		switch fate, _ := t.g.Fate(i, nil); fate {
+		case batch.Accepted:
+			t.accepted++
+		case batch.Duplicate:
+			t.duplicate++
+		case batch.NotTracked:
+			t.notTracked++
+		}
+	}
+	return nil
+}
+
+func (t *fileTaker) Reject(u intake.Unread) error {
+	return t.s.rejects.use(func(q *intake.Quarantine) error { return q.Add(t.name, u.Line, u.Reason, u.Data, u.Rest) })
+}

@@ -1,0 +1,116 @@
+package service_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"daybook/service"
+)
+
+// eventually waits until a condition holds. The service looks at folders every second.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited half a minute: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond) // there is nothing to wait on: it is another goroutine's timer
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// Files that are moved into a drop folder are taken in and moved on; one that breaks in the middle is kept apart, and what came before stands.
+func TestDropFolder(t *testing.T) {
+	in := t.TempDir()
+	w := newWorld(t, func(c *service.Config) {
+		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "auto"}}
+	})
+	w.people()
+	write(t, filepath.Join(in, ".hidden"), event("h", begun))
+	write(t, filepath.Join(in, "a.jsonl"), event("e1", begun)+"\n"+event("e2", begun)+"\nnot json\n")
+	write(t, filepath.Join(in, "b.gz"), "\x1f\x8b\x08")
+	write(t, filepath.Join(in, "early.jsonl"), event("before", begun.Add(-48*time.Hour)))
+	if err := os.Symlink("/etc/passwd", filepath.Join(in, "link")); err != nil {
+		t.Fatal(err)
+	}
+	_, stop := w.serve()
+	eventually(t, "the files are moved on", func() bool {
+		return exists(filepath.Join(in, "done", "a.jsonl")) && exists(filepath.Join(in, "failed", "b.gz")) && exists(filepath.Join(in, "done", "early.jsonl"))
+	})
+	if !exists(filepath.Join(in, ".hidden")) || !exists(filepath.Join(in, "link")) {
+		t.Error("what is no file of events was moved")
+	}
+	// The same file once more: nothing is taken twice.
+	write(t, filepath.Join(t.TempDir(), "x"), "")
+	again := filepath.Join(in, ".a")
+	write(t, again, event("e1", begun))
+	if err := os.Rename(again, filepath.Join(in, "a.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the file is moved on under another name", func() bool { return exists(filepath.Join(in, "done", "a.jsonl.1")) })
+	st := w.trail("audit")
+	// Five of its own: two admins, the trail, the token, the start.
+	if st.Accepted != 8 || st.Duplicates != 1 {
+		t.Errorf("accepted %d, duplicates %d: %+v", st.Accepted, st.Duplicates, st)
+	}
+	// An event of before the trail's first day is not tracked: a file tells of no receipt.
+	if whole := w.status(); whole.Quarantined != 1 || whole.NotTracked != 1 {
+		t.Errorf("quarantined %d, not tracked %d", whole.Quarantined, whole.NotTracked)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.check()
+}
+
+// A folder of files that are only read: each is taken in once, also after a restart; one that has changed is read again, and only what is new of it is taken.
+func TestFollowFolder(t *testing.T) {
+	from := t.TempDir()
+	w := newWorld(t, func(c *service.Config) {
+		c.Follow = []service.Follow{{Where: from, Org: "acme", Source: "trail", From: "cloudtrail", Every: time.Millisecond, Store: service.Folder{Dir: from}}}
+	})
+	w.people()
+	file := filepath.Join(from, "AWSLogs", "1.json")
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	record := func(id string) string {
+		return `{"eventVersion":"1.08","eventID":"` + id + `","eventTime":"2026-03-10T12:00:00Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-central-1",` +
+			`"sourceIPAddress":"192.0.2.1","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::1:user/a","accountId":"1"},"recipientAccountId":"1","readOnly":true}`
+	}
+	write(t, file, `{"Records":[`+record("11111111-1111-4111-8111-111111111111")+`]}`)
+	_, stop := w.serve()
+	accepted := func() int64 { return w.trail("audit").Accepted - w.trail("audit").Duplicates }
+	eventually(t, "the file is taken in", func() bool { return accepted() == 6 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	w.clock.move(time.Minute)
+	write(t, file, `{"Records":[`+record("11111111-1111-4111-8111-111111111111")+","+record("22222222-2222-4222-8222-222222222222")+`]}`)
+	_, stop = w.serve()
+	eventually(t, "what is new of the file is taken in", func() bool { return w.trail("audit").Duplicates == 1 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	seen, err := filepath.Glob(filepath.Join(w.config.Batch.Data, "follow", "*.seen"))
+	if err != nil || len(seen) != 1 {
+		t.Fatalf("%v %v", seen, err)
+	}
+	data, err := os.ReadFile(seen[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(data), "\n"); n != 2 {
+		t.Errorf("%d files are known, want the two versions of the one: %q", n, data)
+	}
+	w.check()
+}
