@@ -44,6 +44,8 @@ func root(t testing.TB) string {
 
 // TestScript runs each command as a user would. The scripts have these commands beside testscript's own:
 //
+//	serve, stop, request  start the service, stop it, and send it a request
+//	ago, expand           name days before today, and write them into files
 //	exits CODE COMMAND…   runs a command that is to end with that exit code
 //	content PATH…         prints files, and all files below folders, uncompressed
 //	broken FILE GZIP      makes a gzip of the file that breaks off in the middle
@@ -64,7 +66,7 @@ func TestScript(t *testing.T) {
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "content": content, "broken": broken, "private": private, "untouched": untouched, "clean": clean,
+			"serve": startServe, "stop": stopServe, "request": request, "ago": ago, "expand": expand, "exits": exits, "content": content, "broken": broken, "private": private, "untouched": untouched, "clean": clean,
 		},
 		// What waits out all retries takes half a minute: make test does so.
 		Condition: func(name string) (bool, error) {

@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
+	"net/http"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -15,7 +15,9 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/intake"
+	"daybook/config"
 	"daybook/event"
+	"daybook/service"
 )
 
 func (a *app) importCommand() *cobra.Command {
@@ -63,7 +65,8 @@ func (a *app) rollCommand() *cobra.Command {
 		Short: "Seal every day that is due",
 		Long: `Roll seals the days that are due, in order: closed days with events from import, and closed days
 without any since the first import or roll. A day that was sealed before gets an addendum with what
-came since.
+came since. Where daybook serve is at work with the data folder it is asked to, and
+waits for no source.
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 		Example: "  daybook roll --config daybook.yaml\n  daybook roll --config daybook.yaml --day 2026-03-10",
@@ -79,6 +82,11 @@ func (a *app) roll(cmd *cobra.Command, only string) error {
 	c, err := a.load(cmd)
 	if err != nil {
 		return err
+	}
+	if data, err := dataFolder(c); err != nil {
+		return err
+	} else if client, err := service.DialLocal(data); err == nil {
+		return a.rollThere(cmd, &remote{client: client, base: localBase}, only)
 	}
 	var day *event.Day
 	if only != "" {
@@ -109,26 +117,29 @@ func (a *app) roll(cmd *cobra.Command, only string) error {
 	return a.tell(report, c, settings)
 }
 
-func (a *app) statusCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "status [flags]",
-		Short: "Tell what is sealed, what waits, and what is due",
-		Long: `Status tells what the data folder knows: the last seal of each trail, the days that wait, and those
-that are due. It does not ask the store.
-
-Exit codes: 0 done, 1 failed, 2 usage.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd) },
+// rollThere has the service that is at work with the data folder seal what is due, addenda among it.
+func (a *app) rollThere(cmd *cobra.Command, r *remote, only string) error {
+	if only != "" {
+		return usage(errors.New("--day: a service is at work with the data folder, and seals days in order"), "leave --day out: everything that is due is sealed")
 	}
-	a.flags.addTo(cmd, "config", "trail", "data", "to", "as-of", "json")
-	return cmd
-}
-
-func (a *app) status(cmd *cobra.Command) error {
-	c, err := a.load(cmd)
+	resp, err := r.request(cmd, http.MethodPost, "/v1/roll?all=true", nil)
 	if err != nil {
 		return err
 	}
+	defer resp.Body.Close()
+	var st service.Status
+	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
+		return fmt.Errorf("the service's answer: %w", err)
+	}
+	if a.flags.json {
+		return a.printJSON(st)
+	}
+	return writeStatus(a.stdout, &st)
+}
+
+// folderStatus tells what the data folder knows of trails that are kept by import and roll alone.
+func (a *app) folderStatus(cmd *cobra.Command, c *config.Config) error {
+	var err error
 	s := batch.Settings{Now: time.Now, AsOf: c.AsOf.Time, CloseAfter: c.CloseAfter.Std(), Rendering: rendering(c)}
 	if s.Data, err = dataFolder(c); err != nil {
 		return err
@@ -147,14 +158,12 @@ func (a *app) status(cmd *cobra.Command) error {
 		return err
 	}
 	if a.flags.json {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(status)
+		return a.printJSON(status)
 	}
-	return a.writeStatus(status)
+	return a.writeFolderStatus(status)
 }
 
-func (a *app) writeStatus(s *batch.Status) error {
+func (a *app) writeFolderStatus(s *batch.Status) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, trail := range s.Trails {
 		_, _ = fmt.Fprintf(t, "trail\t%s\n", trail.Trail)
@@ -187,26 +196,4 @@ func (a *app) writeStatus(s *batch.Status) error {
 	_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", s.Quarantined, s.NotTracked)
 	_, _ = fmt.Fprintf(t, "data folder\t%s\n", s.Data)
 	return t.Flush()
-}
-
-// emptyRun returns how many of the days are told as one: days on end that are due and have no events, or the first alone.
-func emptyRun(days []batch.PendingDay) int {
-	n := 1
-	for n < len(days) && days[0].Events == 0 && days[n].Events == 0 && days[n].Day.Day == days[n-1].Day.Day+1 {
-		n++
-	}
-	return n
-}
-
-func writePending(w io.Writer, days []batch.PendingDay) {
-	first, last := days[0], days[len(days)-1]
-	state := "not closed yet"
-	if first.Due {
-		state = "due: run `daybook roll`"
-	}
-	if len(days) > 1 {
-		_, _ = fmt.Fprintf(w, "waiting\t%v to %v: no events, %s\n", first.Day, last.Day, state)
-		return
-	}
-	_, _ = fmt.Fprintf(w, "waiting\t%v: %d events, %s\n", first.Day, first.Events, state)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"daybook/batch/proof"
+	"daybook/batch/receipt"
 	"daybook/batch/seal"
 	"daybook/batch/verify"
 	"daybook/config"
@@ -102,7 +103,7 @@ func usageOf(err error) error {
 
 type verifyFlags struct {
 	checks
-	proof             string
+	proof, receipt    string
 	from, to          string
 	deep, partial     bool
 	workers           int
@@ -128,6 +129,8 @@ A key is worth what you know of it: give the one that you were told of with --ke
 
 With --partial a copy of some days or formats will do: what is absent is listed, and is no fault.
 With --proof a file that daybook prove made is checked, and no store is needed.
+With --receipt the event that daybook serve gave this receipt for is looked for in the store: exit
+code 0 if it is sealed, 1 if it is not and should be, 2 if there is time left.
 
 Exit codes: 0 verified to the level asked, 1 altered, 2 incomplete (the level asked was not reached,
 or the command line is at fault), 3 something could not be read.`,
@@ -141,12 +144,17 @@ or the command line is at fault), 3 something could not be read.`,
 			if cmd.Flags().Changed("proof") {
 				return a.verifyProof(cmd, args, &f)
 			}
+			if cmd.Flags().Changed("receipt") {
+				return a.verifyReceipt(cmd, args, &f)
+			}
 			return a.verify(cmd, args, &f)
 		},
 	}
 	f.addTo(cmd)
 	set := cmd.Flags()
 	set.StringVar(&f.proof, "proof", "", "check this proof `FILE`")
+	set.StringVar(&f.receipt, "receipt", "", "look for the event of this receipt `FILE`")
+	cmd.MarkFlagsMutuallyExclusive("proof", "receipt")
 	set.StringVar(&f.trail, "trail", "", "check this `TRAIL` alone")
 	set.StringVar(&f.from, "from", "", "check the files of this `DAY` on; the chain is checked from its beginning")
 	set.StringVar(&f.to, "to", "", "check the files up to this `DAY`")
@@ -309,6 +317,52 @@ func (a *app) verifyProof(cmd *cobra.Command, args []string, f *verifyFlags) err
 		return err
 	}
 	if code := result.ExitCode(); code != exitDone {
+		return verdict{code}
+	}
+	return nil
+}
+
+// receiptFlags are those of verify that a receipt has no use for.
+var receiptFlags = []string{"trail", "from", "to", "deep", "partial", "workers", "policy", "checkpoint", "tsa-ca"}
+
+func (a *app) verifyReceipt(cmd *cobra.Command, args []string, f *verifyFlags) error {
+	for _, name := range receiptFlags {
+		if cmd.Flags().Changed(name) {
+			return usage(fmt.Errorf("--%s says nothing of a receipt", name), "leave it out: --receipt goes with --key, --config and --json")
+		}
+	}
+	given, err := f.load()
+	if err != nil {
+		return err
+	}
+	data, err := readAtMost(f.receipt, receipt.MaxSize+1) // one byte more is refused
+	if err != nil {
+		return unread(err)
+	}
+	store, err := a.readStore(f.configFile, args)
+	if err != nil {
+		return err
+	}
+	ui := a.newCheckDisplay(f.json)
+	defer ui.close()
+	promise, err := proof.CheckPromise(cmd.Context(), store, data, given.keys, time.Now(), ui.searched)
+	ui.close()
+	switch {
+	case errors.Is(err, receipt.ErrReceipt):
+		_, _ = fmt.Fprintf(a.stderr, "daybook: error: %s: %v\n", f.receipt, err)
+		return verdict{exitAltered}
+	case err != nil:
+		return unread(err)
+	}
+	if f.json {
+		err = promise.WriteJSON(a.stdout)
+	} else {
+		err = promise.WriteText(a.stdout)
+	}
+	if err != nil {
+		return err
+	}
+	if code := promise.ExitCode(); code != exitDone {
 		return verdict{code}
 	}
 	return nil

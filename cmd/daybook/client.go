@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"daybook/batch"
+	"daybook/service"
+	"daybook/sink"
+)
+
+// serverFlags say which service a command speaks to.
+type serverFlags struct {
+	server, tokenFile, ca, cert, certKey string
+}
+
+func (f *serverFlags) addTo(cmd *cobra.Command) {
+	set := cmd.Flags()
+	set.StringVar(&f.server, "server", "", "the service's `URL`, e.g. https://audit.example.org:8470 (default: the one at work with the data folder, or the folder itself)")
+	set.StringVar(&f.tokenFile, "token-file", "", "the `FILE` of an admin's token (default: the variable DAYBOOK_TOKEN)")
+	set.StringVar(&f.ca, "server-ca", "", "the `FILE` of the authorities that vouch for the server, beside the system's (PEM)")
+	set.StringVar(&f.cert, "cert", "", "an admin's certificate `FILE` (PEM)")
+	set.StringVar(&f.certKey, "cert-key", "", "the key `FILE` of --cert (PEM)")
+	cmd.MarkFlagsRequiredTogether("cert", "cert-key")
+}
+
+// remote is a service that is spoken to.
+type remote struct {
+	client *http.Client
+	base   string
+	token  string
+	close  func() error
+}
+
+// localBase is the address of a service that is reached without one.
+const localBase = "http://daybook"
+
+// dial finds the service: that of --server, or the one that is at work with the data folder on this machine; where none is, the data folder itself is opened for the
+// time of the command.
+func (a *app) dial(cmd *cobra.Command) (*remote, error) {
+	f := &a.server
+	r := &remote{base: localBase, token: strings.TrimSpace(os.Getenv("DAYBOOK_TOKEN")), close: func() error { return nil }}
+	if f.tokenFile != "" {
+		data, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		r.token = strings.TrimSpace(string(data))
+	}
+	if f.server != "" {
+		return r, f.reach(r)
+	}
+	c, err := a.load(cmd)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := a.adminConfig(cmd, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	r.client, err = service.DialLocal(settings.Batch.Data)
+	if !errors.Is(err, service.ErrNotRunning) {
+		return r, err
+	}
+	s, err := service.New(*settings)
+	if errors.Is(err, batch.ErrBusy) {
+		return nil, &sink.HintError{Err: err, Hint: "another command is at work with it: try again when it is done"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.client, r.close = s.InProcess(), s.Close
+	return r, nil
+}
+
+func (f *serverFlags) reach(r *remote) error {
+	u, err := url.Parse(f.server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return usage(fmt.Errorf("--server %q is no URL of a service", f.server), "e.g. https://audit.example.org:8470")
+	}
+	settings := &tls.Config{MinVersion: tls.VersionTLS12}
+	if f.ca != "" {
+		if settings.RootCAs, err = loadRoots(f.ca); err != nil {
+			return usageError{err}
+		}
+		if system, err := x509.SystemCertPool(); err == nil && system != nil {
+			if data, err := os.ReadFile(f.ca); err == nil {
+				system.AppendCertsFromPEM(data)
+				settings.RootCAs = system
+			}
+		}
+	}
+	if f.cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.cert, f.certKey)
+		if err != nil {
+			return usageError{err}
+		}
+		settings.Certificates = []tls.Certificate{pair}
+	}
+	r.base = strings.TrimSuffix(f.server, "/")
+	r.client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: settings, ForceAttemptHTTP2: true}}
+	return nil
+}
+
+// apiError is an answer of the service that is none.
+type apiError struct {
+	Code int    `json:"-"`
+	Text string `json:"error"`
+	Hint string `json:"hint"`
+}
+
+func (e *apiError) Error() string { return e.Text }
+
+// request sends a request; the caller closes the body of the answer, which is one of success.
+func (r *remote) request(cmd *cobra.Command, method, path string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(cmd.Context(), method, r.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return nil, &sink.HintError{Err: err, Hint: "is the service at work there? `daybook serve` starts it"}
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	e := &apiError{Code: resp.StatusCode}
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // what came of it is told
+	if err := json.Unmarshal(data, e); err != nil || e.Text == "" {
+		e.Text = fmt.Sprintf("the service answers %s: %.200s", resp.Status, data)
+	}
+	failed := error(e)
+	if e.Code == http.StatusBadRequest || e.Code == http.StatusNotFound || e.Code == http.StatusUnauthorized || e.Code == http.StatusForbidden {
+		failed = usageError{e}
+	}
+	if e.Hint != "" {
+		failed = &sink.HintError{Err: failed, Hint: e.Hint}
+	}
+	return nil, failed
+}
+
+// call sends a request and reads its answer into out.
+func (a *app) call(cmd *cobra.Command, method, path string, in, out any) (err error) {
+	r, err := a.dial(cmd)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	resp, err := r.request(cmd, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("the service's answer: %w", err)
+	}
+	return nil
+}
+
+// printJSON prints what --json asks for.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
