@@ -73,7 +73,7 @@ func TestReceiptsNameTheirEvents(t *testing.T) {
 		t.Fatalf("%d receipts", len(got.Receipts))
 	}
 	for i, text := range got.Receipts {
-		if r, err := receipt.Parse([]byte(text)); err != nil || r.ID != fmt.Sprintf("e%05d", i) || r.Leaf != sha256.Sum256([]byte("\x00"+w.rows[i])) {
+		if r, err := receipt.Parse([]byte(text)); err != nil || r.ID != fmt.Sprintf("e%05d", i) || r.Content != sha256.Sum256([]byte("\x00"+w.rows[i])) {
 			t.Fatalf("receipt %d is of %q, %v", i, r.ID, err)
 		}
 	}
