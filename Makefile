@@ -18,10 +18,10 @@ MODULES := $(CODE) $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
 # Runs a command in each module, and stops at the first that fails.
 in = for module in $(1); do (cd "$$module" && $(2)) || { echo "failed in $$module" >&2; exit 1; }; done
 
-# Tests find the servers, and what lists a binary's modules, through these variables; without them they skip what needs one. THOROUGH has them
-# try every way there is, where plain go test tries some.
-servers = minio=$$(tools/build minio); versitygw=$$(tools/build versitygw); cyclonedx=$$(tools/build cyclonedx-gomod); \
-	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_CYCLONEDX=$$cyclonedx DAYBOOK_TEST_THOROUGH=1
+# Tests find the servers, the proxy that disturbs the way to them, and what lists a binary's modules, through these variables; without them
+# they skip what needs one. THOROUGH has them try every way there is, where plain go test tries some.
+servers = minio=$$(tools/build minio); versitygw=$$(tools/build versitygw); toxiproxy=$$(tools/build toxiproxy); cyclonedx=$$(tools/build cyclonedx-gomod); \
+	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_TOXIPROXY=$$toxiproxy DAYBOOK_TEST_CYCLONEDX=$$cyclonedx DAYBOOK_TEST_THOROUGH=1
 
 # Runs a module's tests under the race detector, and reports results, failures and skips. $(1) is the module, $(2) more flags.
 gotest = report=$$PWD/dist/testreport; CGO_ENABLED=1 go test -C $(1) -race -timeout 30m $(2) -json ./... 2>&1 | "$$report"
@@ -48,7 +48,7 @@ deps: ## Install what the tests need from Debian's packages, where it is missing
 
 .PHONY: tools
 tools: ## Build the pinned servers, linters and other tools, once
-	@tools/build minio versitygw golangci-lint govulncheck cyclonedx-gomod >/dev/null
+	@tools/build minio versitygw toxiproxy golangci-lint govulncheck cyclonedx-gomod >/dev/null
 
 .PHONY: fmt
 fmt: ## Check that every Go file is gofmt-ed
