@@ -65,6 +65,27 @@ func inputs(paths, skip []string, stdin io.Reader, fault func(file, reason strin
 	return f.list, nil
 }
 
+// File is one file of those that paths name.
+type File struct {
+	Name string
+	Size int64 // bytes on disk, 0 if not known
+	Open func() (io.ReadCloser, error)
+}
+
+// Files lists the files that paths name, as Import reads them: a folder is all files below it in name order, but for those in folders of skip. What can't be read is handed
+// to fault.
+func Files(paths, skip []string, stdin io.Reader, fault func(file, reason string)) ([]File, error) {
+	list, err := inputs(paths, skip, stdin, fault)
+	if err != nil {
+		return nil, err
+	}
+	files := make([]File, len(list))
+	for i, f := range list {
+		files[i] = File{f.name, f.size, f.open}
+	}
+	return files, nil
+}
+
 // realPath is where path leads.
 func realPath(path string) (string, error) {
 	abs, err := filepath.Abs(path)
