@@ -21,7 +21,8 @@ type Service struct {
 	Admins  []Admin  `yaml:"admins" default:"[]" doc:"Certificates that may administer. Tokens of admins are made by daybook admin create."`
 
 	Schedule string   `yaml:"schedule" default:"'*/10 * * * *'" doc:"When to look for days that are due, as cron writes it: minute, hour, day, month, weekday; or @hourly, @every 10m. It never says which days they are."`
-	TimeZone string   `yaml:"time_zone" default:"UTC" doc:"The time zone of schedule, e.g. Europe/Vienna."`
+	Verify   string   `yaml:"verify" default:"'30 4 * * *'" doc:"When to read back what was sealed within spool.keep, as cron writes it; never for no time. It takes the right to list the store and to read versions."`
+	TimeZone string   `yaml:"time_zone" default:"UTC" doc:"The time zone of schedule and verify, e.g. Europe/Vienna."`
 	CoolOff  Duration `yaml:"cool_off" default:"1h" min:"0s" max:"30d" doc:"How long after its approval a trail's disabling takes effect."`
 
 	MaxBody     Size     `yaml:"max_body" default:"64MiB" min:"1KiB" max:"4GiB" doc:"The longest body of a request, as it is sent, and uncompressed sixteen times as much."`
@@ -80,8 +81,10 @@ func (v *validator) service(s *Service) {
 	if _, err := time.LoadLocation(s.TimeZone); err != nil {
 		v.fault("service.time_zone", "write it as in Europe/Vienna, or leave it out: then it is UTC", "%q is no time zone", s.TimeZone)
 	}
-	if _, err := cron.ParseStandard(s.Schedule); err != nil {
-		v.fault("service.schedule", "five fields (minute, hour, day, month, weekday), as in */10 * * * *, or @hourly, @every 10m", "%q is no schedule", s.Schedule)
+	for _, t := range []struct{ key, text string }{{"service.schedule", s.Schedule}, {"service.verify", s.Verify}} {
+		if _, err := cron.ParseStandard(t.text); err != nil && (t.key != "service.verify" || t.text != Never) {
+			v.fault(t.key, "five fields (minute, hour, day, month, weekday), as in */10 * * * *, or @hourly, @every 10m", "%q is no schedule", t.text)
+		}
 	}
 	v.certificates(s)
 	dropped := map[string]int{}
@@ -135,6 +138,9 @@ func (v *validator) listen(s *Service) {
 		}
 	}
 }
+
+// Never is the schedule of what is not to be done.
+const Never = "never"
 
 // ownSource is the source of Daybook's own events, which nobody else may send.
 const ownSource = "daybook"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"daybook/batch"
 	"daybook/batch/control"
 	"daybook/batch/seal"
+	"daybook/batch/spool"
 	"daybook/event"
 	"daybook/formats"
 	"daybook/sink"
@@ -34,6 +36,7 @@ import (
 //	DELETE /v1/admins/{name}                ?reason=                                      admin
 //	POST   /v1/roll                         seal what is due now; ?all=true what is closed  admin of *
 //	POST   /v1/reconcile                    count all events anew                         admin of *
+//	POST   /v1/import                       take a file of events in                      on this machine only
 //	GET    /v1/backup                       a backup of the data folder                   on this machine only
 //	GET    /healthz, /readyz                no credential
 //	GET    /metrics                         viewer, or this machine
@@ -55,8 +58,9 @@ func (s *Service) routes() http.Handler {
 		"POST /v1/roll":                   s.postRoll,
 		"POST /v1/reconcile":              s.postReconcile,
 	} {
-		mux.HandleFunc(pattern, s.administer(h))
+		mux.HandleFunc(pattern, s.administer(h, maxRequest))
 	}
+	mux.HandleFunc("POST /v1/import", s.administer(s.postImport, math.MaxInt64))
 	mux.HandleFunc("GET /v1/backup", s.backup)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.readiness)
@@ -83,11 +87,11 @@ func answer(w http.ResponseWriter, code int, v any) {
 }
 
 // administer serves a request of an admin or viewer.
-func (s *Service) administer(h func(*http.Request, control.Actor) (any, error)) http.HandlerFunc {
+func (s *Service) administer(h func(*http.Request, control.Actor) (any, error), limit int64) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		by, err := s.actor(r)
 		if err == nil {
-			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+			r.Body = http.MaxBytesReader(w, r.Body, limit)
 			var v any
 			if v, err = h(r, by); err == nil {
 				answer(w, http.StatusOK, v)
@@ -129,7 +133,9 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest):
 		return http.StatusBadRequest
-	case errors.Is(err, control.ErrStopped), errors.Is(err, ErrHeld):
+	case errors.Is(err, spool.ErrFull):
+		return http.StatusInsufficientStorage
+	case errors.Is(err, control.ErrStopped), errors.Is(err, ErrHeld), errors.Is(err, spool.ErrStopped):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError

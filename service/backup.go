@@ -13,7 +13,7 @@ func (s *Service) backup(w http.ResponseWriter, r *http.Request) {
 	if !isLocal(r) {
 		s.administer(func(*http.Request, control.Actor) (any, error) {
 			return nil, &sink.HintError{Err: fmt.Errorf("a backup holds events of every org: %w", control.ErrDenied), Hint: "run `daybook backup` on the machine of the service"}
-		})(w, r)
+		}, maxRequest)(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "application/zstd")

@@ -36,9 +36,10 @@ type Config struct {
 	Keep, KeepQuarantine time.Duration
 	// MaxWait is how long a closed day waits for a source; CoolOff how long an approved disabling waits.
 	MaxWait, CoolOff time.Duration
-	// Schedule says when to look, in Zone.
-	Schedule string
-	Zone     *time.Location
+	// Schedule says when to look, VerifySchedule when to read back what was sealed lately (blank: never), both in Zone.
+	Schedule       string
+	VerifySchedule string
+	Zone           *time.Location
 
 	// Listen is the address to serve. Certificate, Key and ClientCA are PEM files; blank: plain HTTP, no client certificates.
 	Listen, Certificate, Key, ClientCA string

@@ -54,7 +54,7 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 		}
 		name := strings.TrimSuffix(f.Where, "/") + "/" + e.Key
 		// A file that can't be read to its end will not be whole the next time either: it is told, and known.
-		if _, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") }); err != nil {
+		if _, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") }); err != nil {
 			s.trouble("follow", name, err)
 			return
 		}

@@ -125,6 +125,8 @@ var (
 	descAnchor     = prometheus.NewDesc("daybook_anchor_behind_leaves", "Leaves of the log that an anchor does not cover.", []string{"anchor", "kind"}, nil)
 	descLogSize    = prometheus.NewDesc("daybook_log_leaves", "Leaves of the store's log.", nil, nil)
 	descClock      = prometheus.NewDesc("daybook_store_clock_offset_seconds", "By how much the store's clock is ahead of ours, if it told.", nil, nil)
+	descVerifiedAt = prometheus.NewDesc("daybook_last_verify_timestamp_seconds", "When what was sealed lately was last read back.", nil, nil)
+	descVerified   = prometheus.NewDesc("daybook_last_verify_exit_code", "How that ended: 0 verified, 1 altered, 2 incomplete, 3 something could not be read.", nil, nil)
 	descBuild      = prometheus.NewDesc("daybook_build_info", "1, with the version.", []string{"version"}, nil)
 )
 
@@ -132,7 +134,7 @@ var (
 func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSpoolBytes, descSpoolFree, descSpoolMin, descStopped,
-		descSealing, descAnchor, descLogSize, descClock, descBuild,
+		descSealing, descAnchor, descLogSize, descClock, descVerifiedAt, descVerified, descBuild,
 	} {
 		to <- d
 	}
@@ -161,6 +163,10 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge(descSpoolMin, float64(st.Spool.MinFree))
 	gauge(descStopped, one(st.Spool.Stopped != ""))
 	gauge(descSealing, one(st.Sealing.Error != ""))
+	if v := st.Verified; v != nil {
+		gauge(descVerifiedAt, float64(v.At.Unix()))
+		gauge(descVerified, float64(v.ExitCode))
+	}
 	if st.Head != nil {
 		gauge(descLogSize, float64(st.Head.Size))
 		for _, a := range st.Anchors {
@@ -203,7 +209,7 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 func (s *Service) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	if !fromHere(r) {
 		if _, err := s.actor(r); err != nil {
-			s.administer(func(*http.Request, control.Actor) (any, error) { return nil, err })(w, r)
+			s.administer(func(*http.Request, control.Actor) (any, error) { return nil, err }, maxRequest)(w, r)
 			return
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+	"golang.org/x/sync/errgroup"
 
 	"daybook/batch"
 	"daybook/batch/intake"
@@ -27,14 +28,56 @@ const (
 // schedule looks for days that are due when cron says so, and at once when it is woken. Which days are due the ledger says, and never cron: looking twice, or not at
 // all for days, changes nothing of what is sealed.
 func (s *Service) schedule(ctx context.Context) error {
+	for {
+		if err := s.keepSchedule(ctx); !errors.Is(err, errReloaded) {
+			return err
+		}
+	}
+}
+
+// errReloaded says that the schedule was changed.
+var errReloaded = errors.New("the schedule was changed")
+
+func (s *Service) keepSchedule(ctx context.Context) error {
 	c := s.config.Load()
 	clock := cron.New(cron.WithLocation(c.Zone), cron.WithLogger(cron.DiscardLogger))
 	if _, err := clock.AddFunc(c.Schedule, s.wake); err != nil {
 		return fmt.Errorf("schedule %q: %w", c.Schedule, err)
 	}
+	verifying := make(chan struct{}, 1)
+	if c.VerifySchedule != "" {
+		_, err := clock.AddFunc(c.VerifySchedule, func() {
+			select {
+			case verifying <- struct{}{}:
+			default: // it is at it
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("schedule %q: %w", c.VerifySchedule, err)
+		}
+	}
 	clock.Start()
 	defer clock.Stop()
 	s.wake()
+	// It reads for long, and keeps no day from being sealed.
+	verifier, ctx := errgroup.WithContext(ctx)
+	inner, stop := context.WithCancel(ctx)
+	defer func() {
+		stop()
+		_ = verifier.Wait() // it has no errors of its own
+	}()
+	verifier.Go(func() error {
+		for {
+			select {
+			case <-inner.Done():
+				return nil
+			case <-verifying:
+				if _, err := s.Verify(inner); err != nil && inner.Err() == nil {
+					s.log.Error("the store can't be verified", "error", err)
+				}
+			}
+		}
+	})
 	for {
 		select {
 		case <-ctx.Done():
@@ -44,8 +87,8 @@ func (s *Service) schedule(ctx context.Context) error {
 		if err := s.Roll(ctx, false); err != nil && ctx.Err() == nil {
 			s.log.Error("nothing more is sealed for now; the next look tries again", "error", err)
 		}
-		if now := s.config.Load(); now.Schedule != c.Schedule || now.Zone.String() != c.Zone.String() {
-			return s.schedule(ctx) // it was reloaded
+		if now := s.config.Load(); now.Schedule != c.Schedule || now.VerifySchedule != c.VerifySchedule || now.Zone.String() != c.Zone.String() {
+			return errReloaded
 		}
 	}
 }
@@ -115,6 +158,8 @@ func (s *Service) Roll(ctx context.Context, all bool) error {
 	if err := s.held(); err != nil {
 		return s.failed(err)
 	}
+	s.rolls.Add(1)
+	defer s.rolls.Add(1)
 	s.mu.Lock()
 	s.sealing.Running = s.now()
 	s.mu.Unlock()

@@ -39,6 +39,7 @@ type Service struct {
 	receiver atomic.Pointer[receiver.Handler]
 
 	look      chan struct{} // wakes the scheduler
+	rolls     atomic.Int64  // how many rolls have begun or ended
 	recording sync.Mutex    // guards cursor
 	cursor    int64         // the newest record of the journal that is an event
 	seen      uint64        // version of the journal that trails were made from; under recording

@@ -251,3 +251,30 @@ func TestClockJumps(t *testing.T) {
 		t.Errorf("with the store's clock 20 minutes off: %v", err)
 	}
 }
+
+// What was sealed lately is read back: damage in the store is an alert, whoever did it.
+func TestVerifyFindsDamage(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	w.send(event("e1", begun))
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	if v, err := w.Verify(t.Context()); err != nil || v.ExitCode != 0 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if st := w.status(); st.Verified == nil || st.Level != service.LevelOK {
+		t.Errorf("status: %+v, %s", st.Verified, st.Level)
+	}
+	for _, key := range w.store.Keys() {
+		if strings.HasSuffix(key, ".csv.gz") {
+			w.store.FlipBit(key, 200)
+		}
+	}
+	if v, err := w.Verify(t.Context()); err != nil || v.ExitCode != 1 || len(v.Findings) == 0 {
+		t.Fatalf("after a bit was flipped: %+v, %v", v, err)
+	}
+	if st := w.status(); st.Level != service.LevelAlert || st.Problems[0].Code != "store-altered" {
+		t.Errorf("status: %s %+v", st.Level, st.Problems)
+	}
+}

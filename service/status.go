@@ -30,10 +30,12 @@ type Status struct {
 	Sealing Sealing       `json:"sealing"`
 	Spool   SpoolStatus   `json:"spool"`
 	// Quarantined and NotTracked were counted since the last seal.
-	Quarantined int64               `json:"quarantined"`
-	NotTracked  int64               `json:"not_tracked"`
-	Head        *batch.Head         `json:"head,omitempty"`
-	Anchors     []batch.AnchorState `json:"anchors"`
+	Quarantined int64 `json:"quarantined"`
+	NotTracked  int64 `json:"not_tracked"`
+	// Verified is what came of the last time that the store was read back.
+	Verified *Verified           `json:"verified,omitempty"`
+	Head     *batch.Head         `json:"head,omitempty"`
+	Anchors  []batch.AnchorState `json:"anchors"`
 }
 
 // Problem is one thing that is wrong.
@@ -152,6 +154,10 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 		Head: known.Head, Anchors: known.Anchors, Problems: []Problem{}, Started: s.startedAt(),
 	}
 	st.Quarantined += s.rejects.waiting()
+	if st.Verified, err = s.verified(); err != nil {
+		return nil, err
+	}
+	st.tellVerified()
 	if err := s.statusOfWhole(st); err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (s *Service) takeDropped(ctx context.Context, d Drop) {
 			continue
 		}
 		to := doneDir
-		took, err := s.takeFile(ctx, filepath.Join(d.Path, e.Name()), fileFeed{d.Org, d.Source, d.From}, func() (io.ReadCloser, error) { return root.Open(e.Name()) })
+		took, err := s.takeFile(ctx, filepath.Join(d.Path, e.Name()), fileFeed{d.Org, d.Source, d.From, true}, func() (io.ReadCloser, error) { return root.Open(e.Name()) })
 		switch {
 		case err != nil: // ours to write: it is tried again
 			s.trouble("drop", filepath.Join(d.Path, e.Name()), err)
@@ -140,8 +140,11 @@ func (s *Service) trouble(kind, where string, err error) {
 	s.log.Error("a file can't be taken in; it is tried again", "kind", kind, "file", where, "error", err)
 }
 
-// fileFeed is whose events a file holds.
-type fileFeed struct{ org, source, from string }
+// fileFeed is whose events a file holds. Bound says that all of them are the source's, whatever they say; else the org and the source are of those that name none.
+type fileFeed struct {
+	org, source, from string
+	bound             bool
+}
 
 // fileChunk is how many events of a file, or bytes of them, are committed at a time.
 const (
@@ -150,18 +153,21 @@ const (
 )
 
 // takeFile takes in the events of a file. An error is one of ours, after which the file may be taken again; a fault of the file is in the report.
-func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open func() (io.ReadCloser, error)) (intake.StreamReport, error) {
+func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open func() (io.ReadCloser, error)) (*tookFile, error) {
 	if err := s.unavailable(); err != nil {
-		return intake.StreamReport{}, err
+		return nil, err
 	}
 	file, err := open()
 	if err != nil {
-		return intake.StreamReport{}, err
+		return nil, err
 	}
 	defer file.Close() // it is only read
 	how := s.config.Load().Reading
 	now := s.now()
-	how.From, how.BindOrg, how.BindSource, how.AsOf = feed.from, feed.org, feed.source, now
+	how.From, how.Org, how.Source, how.AsOf = feed.from, feed.org, feed.source, now
+	if feed.bound {
+		how.BindOrg, how.BindSource = feed.org, feed.source
+	}
 	t := &fileTaker{s: s, ctx: ctx, name: name, at: now}
 	t.begin()
 	report, err := intake.ReadStream(ctx, file, how, t)
@@ -169,12 +175,14 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 		err = t.commit()
 	}
 	if err != nil {
-		return report, err
+		return nil, err
 	}
 	if err := s.settleRejects(); err != nil {
-		return report, err
+		return nil, err
 	}
-	s.sources.advance(feed.org, feed.source, t.newest, now)
+	if feed.bound {
+		s.sources.advance(feed.org, feed.source, t.newest, now)
+	}
 	s.metrics.took(feed.org, feed.source, t.accepted, t.duplicate, t.notTracked, report.Rejected)
 	result := "taken"
 	if report.Fault != nil {
@@ -183,7 +191,13 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	}
 	s.metrics.files.WithLabelValues("file", result).Inc()
 	s.log.Info("took a file in", "file", name, "accepted", t.accepted, "duplicate", t.duplicate, "not_tracked", t.notTracked, "rejected", report.Rejected)
-	return report, nil
+	return &tookFile{report, t.accepted, t.duplicate, t.notTracked}, nil
+}
+
+// tookFile says what became of a file.
+type tookFile struct {
+	intake.StreamReport
+	accepted, duplicate, notTracked int64
 }
 
 // fileTaker takes the events of a file.

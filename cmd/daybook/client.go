@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"daybook/batch"
+	"daybook/config"
 	"daybook/service"
 	"daybook/sink"
 )
@@ -50,6 +51,11 @@ const localBase = "http://daybook"
 // dial finds the service: that of --server, or the one that is at work with the data folder on this machine; where none is, the data folder itself is opened for the
 // time of the command.
 func (a *app) dial(cmd *cobra.Command) (*remote, error) {
+	return a.dialAs(cmd, a.adminConfig)
+}
+
+// dialAs is dial, where configure says what the data folder is opened with.
+func (a *app) dialAs(cmd *cobra.Command, configure func(*cobra.Command, *config.Config, *slog.Logger) (*service.Config, error)) (*remote, error) {
 	f := &a.server
 	r := &remote{base: localBase, token: strings.TrimSpace(os.Getenv("DAYBOOK_TOKEN")), close: func() error { return nil }}
 	if f.tokenFile != "" {
@@ -66,13 +72,17 @@ func (a *app) dial(cmd *cobra.Command) (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := a.adminConfig(cmd, c, slog.New(slog.DiscardHandler))
+	data, err := dataFolder(c)
 	if err != nil {
 		return nil, err
 	}
-	r.client, err = service.DialLocal(settings.Batch.Data)
+	r.client, err = service.DialLocal(data)
 	if !errors.Is(err, service.ErrNotRunning) {
 		return r, err
+	}
+	settings, err := configure(cmd, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
 	}
 	s, err := service.New(*settings)
 	if errors.Is(err, batch.ErrBusy) {
@@ -123,16 +133,19 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.Text }
 
-// request sends a request; the caller closes the body of the answer, which is one of success.
+// request sends a request with in as JSON; the caller closes the body of the answer, which is one of success.
 func (r *remote) request(cmd *cobra.Command, method, path string, in any) (*http.Response, error) {
-	var body io.Reader
-	if in != nil {
-		data, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(data)
+	if in == nil {
+		return r.send(cmd, method, path, http.NoBody)
 	}
+	data, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	return r.send(cmd, method, path, bytes.NewReader(data))
+}
+
+func (r *remote) send(cmd *cobra.Command, method, path string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(cmd.Context(), method, r.base+path, body)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -21,8 +20,6 @@ import (
 	"daybook/batch/intake"
 	"daybook/batch/seal"
 	"daybook/config"
-	"daybook/service"
-	"daybook/sink"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -87,11 +84,6 @@ func (a *app) read(cmd *cobra.Command, paths []string, do func(batch.Settings, i
 	}
 	report, err := do(settings, reading, quarantine)
 	ui.close()
-	if errors.Is(err, batch.ErrBusy) {
-		if _, dialErr := service.DialLocal(settings.Data); dialErr == nil {
-			err = &sink.HintError{Err: err, Hint: "a service is at work there: move the files into one of its drop folders (service.drop), or send them to it (POST /v1/events)"}
-		}
-	}
 	if err != nil {
 		return err
 	}

@@ -187,6 +187,9 @@ func (a *app) adminConfig(cmd *cobra.Command, c *config.Config, log *slog.Logger
 		Schedule: sc.Schedule, Zone: zone, Listen: sc.Listen, Certificate: sc.CertFile, Key: sc.KeyFile, ClientCA: sc.ClientCAFile,
 		MaxBody: int64(sc.MaxBody), MaxRequests: sc.MaxRequests, Rate: sc.Rate, BodyTimeout: sc.BodyTimeout.Std(), Drain: sc.Drain.Std(), Log: log,
 	}
+	if sc.Verify != config.Never {
+		out.VerifySchedule = sc.Verify
+	}
 	for _, s := range sc.Senders {
 		out.Senders = append(out.Senders, service.CertificateSender(s))
 	}

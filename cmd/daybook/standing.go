@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
+	"net/url"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -27,6 +29,9 @@ func (a *app) importCommand() *cobra.Command {
 		Long: `Import reads files as export does and keeps their events in the data folder, on stable storage,
 until roll seals their day. The store is not needed. What is imported twice is taken once.
 
+Where the data folder is that of daybook serve, at work or not, each trail that is on takes the
+events that are its own, from its first day on.
+
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or unreadable.`,
 		Example: "  daybook import --config daybook.yaml /var/spool/audit/*.jsonl\n  daybook roll --config daybook.yaml",
 		Args:    takes(1, math.MaxInt, "at least one file or folder, or - for standard input"),
@@ -37,9 +42,99 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or u
 }
 
 func (a *app) importPaths(cmd *cobra.Command, paths []string) error {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	if data, err := dataFolder(c); err != nil {
+		return err
+	} else if service.Used(data) {
+		return a.importThere(cmd, c, paths)
+	}
 	return a.read(cmd, paths, func(settings batch.Settings, reading intake.Settings, q *intake.Quarantine) (*batch.Report, error) {
 		return batch.Import(cmd.Context(), settings, paths, a.stdin, reading, q)
 	})
+}
+
+// importThere has the service take the files in.
+func (a *app) importThere(cmd *cobra.Command, c *config.Config, paths []string) (err error) {
+	for _, name := range []string{"trail", "as-of"} {
+		if cmd.Flags().Changed(name) {
+			return usage(fmt.Errorf("--%s: the data folder is a service's, whose trails take the events that are theirs, as they come", name), "leave it out")
+		}
+	}
+	if err := checkPaths(paths); err != nil {
+		return err
+	}
+	started := time.Now()
+	report := &batch.Report{}
+	files, err := intake.Files(paths, ownFolders(c), a.stdin, func(file, reason string) {
+		report.Faults = append(report.Faults, intake.FileFault{File: file, Reason: reason})
+	})
+	if err != nil {
+		return err
+	}
+	r, err := a.dialAs(cmd, a.serviceConfig)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	r.token = "" // it is done by having the data folder
+	ui := a.newDisplay(intake.Sizes(paths, ownFolders(c)))
+	defer ui.close()
+	for _, f := range files {
+		if err := a.importFile(cmd, r, c, f, report, ui); err != nil {
+			return err
+		}
+	}
+	ui.close()
+	report.Elapsed = time.Since(started)
+	return a.tell(report, c, batch.Settings{Data: c.Data})
+}
+
+func (a *app) importFile(cmd *cobra.Command, r *remote, c *config.Config, f intake.File, report *batch.Report, ui *display) error {
+	file, err := f.Open()
+	if err != nil {
+		report.Faults = append(report.Faults, intake.FileFault{File: f.Name, Reason: err.Error()})
+		return nil
+	}
+	defer file.Close() // it is only read
+	q := url.Values{"org": {c.Trails[0].Org}, "source": {c.Source}, "from": {c.From}, "name": {f.Name}}
+	resp, err := r.send(cmd, http.MethodPost, "/v1/import?"+q.Encode(), &progressReader{file, ui})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var took service.Imported
+	if err := json.NewDecoder(resp.Body).Decode(&took); err != nil {
+		return fmt.Errorf("the service's answer: %w", err)
+	}
+	report.Read += took.Read
+	report.Pending += took.Accepted
+	report.Duplicates += took.Duplicate
+	report.NotTracked += took.NotTracked
+	report.Quarantined += took.Rejected
+	report.InputBytes += took.Bytes
+	switch {
+	case took.Skipped:
+		report.SkippedFiles++
+	case took.Fault != "":
+		report.Faults = append(report.Faults, intake.FileFault{File: f.Name, Reason: took.Fault})
+	}
+	report.InputFiles++
+	return nil
+}
+
+// progressReader tells how much was read.
+type progressReader struct {
+	r  io.Reader
+	ui *display
+}
+
+func (p *progressReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	p.ui.progress(batch.Progress{Read: int64(n)})
+	return n, err
 }
 
 func checkPaths(paths []string) error {
@@ -65,8 +160,8 @@ func (a *app) rollCommand() *cobra.Command {
 		Short: "Seal every day that is due",
 		Long: `Roll seals the days that are due, in order: closed days with events from import, and closed days
 without any since the first import or roll. A day that was sealed before gets an addendum with what
-came since. Where daybook serve is at work with the data folder it is asked to, and
-waits for no source.
+came since. Of a data folder that is daybook serve's, the days of every trail that was switched
+on are sealed, without waiting for sources.
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 		Example: "  daybook roll --config daybook.yaml\n  daybook roll --config daybook.yaml --day 2026-03-10",
@@ -85,8 +180,8 @@ func (a *app) roll(cmd *cobra.Command, only string) error {
 	}
 	if data, err := dataFolder(c); err != nil {
 		return err
-	} else if client, err := service.DialLocal(data); err == nil {
-		return a.rollThere(cmd, &remote{client: client, base: localBase}, only)
+	} else if service.Used(data) {
+		return a.rollThere(cmd, only)
 	}
 	var day *event.Day
 	if only != "" {
@@ -117,11 +212,19 @@ func (a *app) roll(cmd *cobra.Command, only string) error {
 	return a.tell(report, c, settings)
 }
 
-// rollThere has the service that is at work with the data folder seal what is due, addenda among it.
-func (a *app) rollThere(cmd *cobra.Command, r *remote, only string) error {
-	if only != "" {
-		return usage(errors.New("--day: a service is at work with the data folder, and seals days in order"), "leave --day out: everything that is due is sealed")
+// rollThere has the service seal what is due, addenda among it.
+func (a *app) rollThere(cmd *cobra.Command, only string) (err error) {
+	for _, name := range []string{"day", "as-of", "include-open", "gap", "trail", "org"} {
+		if cmd.Flags().Changed(name) {
+			return usage(fmt.Errorf("--%s: the data folder is a service's, which seals the days of its trails in order, as they are over", name), "leave it out: everything that is due is sealed")
+		}
 	}
+	r, err := a.dialAs(cmd, a.serviceConfig)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	r.token = "" // it is done by having the data folder
 	resp, err := r.request(cmd, http.MethodPost, "/v1/roll?all=true", nil)
 	if err != nil {
 		return err

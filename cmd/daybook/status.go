@@ -171,6 +171,13 @@ func writeStatus(w io.Writer, s *service.Status) error {
 			_, _ = fmt.Fprintln(t, "anchor\tnone: nobody outside the store would notice if the log's end were cut off")
 		}
 	}
+	if v := s.Verified; v != nil {
+		told := map[int]string{0: "as it was sealed", 1: "ALTERED"}[v.ExitCode]
+		if told == "" {
+			told = "could not all be read"
+		}
+		_, _ = fmt.Fprintf(t, "read back\t%s, at %s, from %v on\n", told, v.At.Format(time.RFC3339), v.From)
+	}
 	_, _ = fmt.Fprintf(t, "spool\t%s on disk, %s free\n", humanize.IBytes(s.Spool.Bytes), humanize.IBytes(s.Spool.Free))
 	_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", s.Quarantined, s.NotTracked)
 	_, _ = fmt.Fprintf(t, "store\t%s\n", s.Store)
