@@ -153,7 +153,8 @@ func (a *appending) add(item *Item) (fresh bool, err error) {
 		if err == nil {
 			return false, closer.Close()
 		}
-		if !errors.Is(err, pebble.ErrNotFound) {
+		// What can't be read any more is taken again. If it was sealed, the seal's keys tell that it is known.
+		if !errors.Is(err, pebble.ErrNotFound) && !pebble.IsCorruptionError(err) {
 			return false, err
 		}
 	}

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -80,8 +79,8 @@ func (s *Store) count(ctx context.Context, trail uint16) (c Counted, err error) 
 	return c, err
 }
 
-// sealedOf returns the numbers of the sealed generations that a trail keeps.
-func sealedOf(from pebble.Reader, trail uint16) (sealed map[uint32]struct{}, err error) {
+// sealedOf returns what the keys of the sealed generations that a trail keeps begin with, in order.
+func sealedOf(from pebble.Reader, trail uint16) (sealed [][]byte, err error) {
 	prefix := binary.BigEndian.AppendUint16([]byte{tableDay}, trail)
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
@@ -92,19 +91,18 @@ func sealedOf(from pebble.Reader, trail uint16) (sealed map[uint32]struct{}, err
 			err = closeErr
 		}
 	}()
-	sealed = map[uint32]struct{}{}
 	for valid := it.First(); valid; valid = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
 			return nil, err
 		}
-		_, list, ok := parseDay(it.Key(), value)
+		k, list, ok := parseDay(it.Key(), value)
 		if !ok {
 			return nil, fmt.Errorf("%w: record %x has the value %x", ErrCorrupt, it.Key(), value)
 		}
 		for _, g := range list {
 			if g.state == stateSealed {
-				sealed[g.number] = struct{}{}
+				sealed = append(sealed, k.appendPrefix(nil, g.number))
 			}
 		}
 	}
@@ -114,10 +112,22 @@ func sealedOf(from pebble.Reader, trail uint16) (sealed map[uint32]struct{}, err
 // countStep is how many events are counted between two looks at the context.
 const countStep = 1024
 
-// countEvents counts a trail's events that are in no sealed generation.
-func countEvents(ctx context.Context, from pebble.Reader, trail uint16, sealed map[uint32]struct{}) (n int64, err error) {
+// countEvents counts a trail's events that are in no sealed generation. It goes around those that are, as they may be damaged.
+func countEvents(ctx context.Context, from pebble.Reader, trail uint16, sealed [][]byte) (n int64, err error) {
 	prefix := binary.BigEndian.AppendUint16([]byte{tableEvent}, trail)
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	lower := prefix
+	for _, generation := range append(sealed, after(prefix)) {
+		m, err := countRange(ctx, from, lower, generation)
+		if n += m; err != nil {
+			return n, err
+		}
+		lower = after(generation)
+	}
+	return n, nil
+}
+
+func countRange(ctx context.Context, from pebble.Reader, lower, upper []byte) (n int64, err error) {
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return 0, err
 	}
@@ -126,23 +136,13 @@ func countEvents(ctx context.Context, from pebble.Reader, trail uint16, sealed m
 			err = closeErr
 		}
 	}()
-	var generation []byte // what the keys of the one that is counted begin with
-	for valid := it.First(); valid; {
-		key := it.Key()
-		if len(key) < eventHead+minTailLen {
+	for valid := it.First(); valid; valid = it.Next() {
+		if key := it.Key(); len(key) < eventHead+minTailLen {
 			return n, fmt.Errorf("%w: record %x is no event", ErrCorrupt, key)
-		}
-		if !bytes.HasPrefix(key, generation) || generation == nil {
-			generation = append(generation[:0], key[:eventPrefix]...)
-			if _, ok := sealed[binary.BigEndian.Uint32(key[dayKeyLen:])]; ok {
-				valid = it.SeekGE(after(generation))
-				continue
-			}
 		}
 		if n++; n%countStep == 0 && ctx.Err() != nil {
 			break
 		}
-		valid = it.Next()
 	}
 	return n, errors.Join(it.Error(), ctx.Err())
 }

@@ -9,7 +9,7 @@
 // for by what was said when its generation was sealed: totals are written in one go with what they count. Each of its methods is done as a whole or not at all, but for Append, of which
 // any part may be. A crash at any moment leaves a folder that opens again with all that was acknowledged, and maybe with more: what a method was at that
 // had not returned yet. What it reads is checked against checksums and, for a whole generation, against the count that was kept with it: damage is an
-// error and nothing is left out in silence. What it can't notice is that the end of the log or of the engine's manifest is damaged after a crash, which
+// error and nothing is left out in silence: Salvage hands out the rest and tells what is missing, so that a day can be sealed all the same. What it can't notice is that the end of the log or of the engine's manifest is damaged after a crash, which
 // looks as if it had not been written to the end; after a Close it can.
 //
 // After a failure of the disk whose outcome is not known, as that of a sync, a Store stops: it writes nothing more and acknowledges nothing, and finds out

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -84,17 +83,10 @@ func (s *Store) Scan(trail uint16, day event.Day, _ *ScanStats) iter.Seq2[Item, 
 }
 
 func (s *Store) scan(k dayKey, yield func(Item) bool) (err error) {
-	s.mu.Lock()
-	failed, list := s.fuse.failure(), s.generations(k)
-	s.mu.Unlock()
-	if failed != nil {
-		return failed
+	g, ok, err := s.frozen(k)
+	if err != nil || !ok {
+		return err
 	}
-	i := slices.IndexFunc(list, func(g generation) bool { return g.state == stateFrozen })
-	if i < 0 {
-		return nil
-	}
-	g := list[i]
 	prefix := k.appendPrefix(nil, g.number)
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: k.appendPrefix(nil, g.number+1)})
 	if err != nil {
@@ -112,14 +104,11 @@ func (s *Store) scan(k dayKey, yield func(Item) bool) (err error) {
 			return err
 		}
 		key := it.Key()
-		if len(key) < eventHead+minTailLen || !bytes.HasPrefix(key, prefix) || len(value) < 2 || value[0]&^storedSuspect != 0 {
+		item, ok := itemOf(k, prefix, key, value)
+		if !ok {
 			return fmt.Errorf("%w: record %x is no event", ErrCorrupt, key)
 		}
 		events++
-		item := Item{
-			Group: Group{Trail: k.trail, Day: k.day, Class: key[eventPrefix]}, Tail: key[eventHead:], Row: value[1:],
-			Suspect: value[0]&storedSuspect != 0,
-		}
 		if !yield(item) {
 			return nil
 		}

@@ -98,6 +98,8 @@ type guardedFS struct {
 	copy atomic.Pointer[fuse]
 	// logs has, for each of the engine's logs that it writes or may write over, how many bytes of it were written, an *atomic.Int64.
 	logs sync.Map
+
+	damaged damagedFiles
 }
 
 func newGuardedFS(fs vfs.FS, dir string, f *fuse) *guardedFS {

@@ -38,6 +38,7 @@ func engineOptions(fs *guardedFS, memTable uint64) *pebble.Options {
 			FlushEnd:      func(pebble.FlushInfo) { f.stir() },
 			CompactionEnd: func(pebble.CompactionInfo) { f.stir() },
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				fs.damaged.add(i.Path)
 				f.log.Error("spool: a file is damaged", "path", i.Path, "error", i.Details)
 			},
 			BackgroundError: func(err error) {
