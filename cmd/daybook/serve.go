@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -78,16 +81,16 @@ func (a *app) serve(cmd *cobra.Command) error {
 			}
 		}
 	}()
-	go watchdog(ctx)
+	// It is told once, when stopping begins, and before the process ends.
+	stopping := sync.OnceFunc(func() { notify(daemon.SdNotifyStopping) })
+	context.AfterFunc(ctx, stopping)
 	err = s.Run(ctx, func(addr net.Addr) {
 		_, _ = fmt.Fprintf(a.stdout, "serving at %s\n", addr)
 		notify(daemon.SdNotifyReady)
-		go func() {
-			<-cmd.Context().Done()
-			notify(daemon.SdNotifyStopping)
-		}()
+		go watchdog(ctx, s.InProcess())
 	})
 	stop()
+	stopping()
 	<-reloads
 	return errors.Join(err, s.Close())
 }
@@ -95,8 +98,8 @@ func (a *app) serve(cmd *cobra.Command) error {
 // notify tells systemd, where that has started us.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) } // nobody to tell it to is no fault
 
-// watchdog tells systemd that we live, as often as it asks for.
-func watchdog(ctx context.Context) {
+// watchdog tells systemd that we live, as often as it asks for: as long as requests are answered.
+func watchdog(ctx context.Context, client *http.Client) {
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || every == 0 {
 		return
@@ -108,14 +111,32 @@ func watchdog(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			notify(daemon.SdNotifyWatchdog)
+			if answers(ctx, client) {
+				notify(daemon.SdNotifyWatchdog)
+			}
 		}
 	}
 }
 
+// answers reports whether the service answers at all, be it that it can't take anything in.
+func answers(ctx context.Context, client *http.Client) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, localBase+"/healthz", http.NoBody)
+	if err != nil {
+		return false
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err == nil
+}
+
 // reload reads the configuration again. What is wrong with it is told, and the service goes on as it was.
 func (a *app) reload(cmd *cobra.Command, s *service.Service, log *slog.Logger, level *slog.LevelVar) {
-	notify(daemon.SdNotifyReloading)
+	// The time is for Type=notify-reload, which tells by it that this is the reload it asked for.
+	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 	defer notify(daemon.SdNotifyReady)
 	c, err := a.load(cmd)
 	if err == nil {
