@@ -107,11 +107,10 @@ func (s *Standing) trailStatus(l *ledger, id uint16, pending map[event.Day]int64
 	if j != nil {
 		t.Unfinished = &j.Draft.Day
 	}
-	sealed := l.sealedDays()
 	for _, d := range slices.Sorted(maps.Keys(pending)) {
 		t.Pending = append(t.Pending, PendingDay{Day: seal.Date{Day: d}, Events: pending[d], Due: s.closed(d)})
 		t.Waiting += pending[d]
-		if sealed(d) {
+		if l.isSealed(d) {
 			t.Late += pending[d]
 		}
 	}

@@ -31,8 +31,11 @@ type ledger struct {
 	suspects []uint64
 	state    *state
 
-	mu    sync.Mutex // guards seals, which others read while days are sealed; the rest is who seals' alone
+	mu    sync.Mutex // guards what follows, which others read while days are sealed; the rest is who seals' alone
 	seals []sealBrief
+	has   map[event.Day]struct{} // the days that are sealed
+	// From first on, all days before whole are sealed.
+	first, whole event.Day
 }
 
 // sealBrief is what is told of a seal; that of number n is at n-1.
@@ -93,6 +96,10 @@ func (l *ledger) took(m *seal.Manifest, data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seals = append(l.seals, brief)
+	if l.has == nil {
+		l.has = map[event.Day]struct{}{}
+	}
+	l.has[brief.day] = struct{}{}
 }
 
 // briefs returns what is told of all seals. It may be called while days are sealed.
@@ -102,13 +109,32 @@ func (l *ledger) briefs() []sealBrief {
 	return l.seals[:len(l.seals):len(l.seals)] // what is in it stays
 }
 
-// sealedDays returns what tells whether a day is sealed. It may be called while days are sealed.
-func (l *ledger) sealedDays() func(event.Day) bool {
-	days := map[event.Day]bool{}
-	for _, b := range l.briefs() {
-		days[b.day] = true
+// isSealed reports whether a day is sealed. It may be called while days are sealed.
+func (l *ledger) isSealed(d event.Day) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.has[d]
+	return ok
+}
+
+// unsealed lists the days from first on that have no seal, as long as they are over. It may be called while days are sealed. Days are sealed in order, and so it looks
+// at few.
+func (l *ledger) unsealed(first event.Day, over func(event.Day) bool) []event.Day {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := first
+	if l.first <= first && first < l.whole {
+		d = l.whole
 	}
-	return func(d event.Day) bool { return days[d] }
+	var days []event.Day
+	for ; over(d); d++ {
+		if _, ok := l.has[d]; !ok {
+			days = append(days, d)
+		} else if len(days) == 0 {
+			l.first, l.whole = first, d+1
+		}
+	}
+	return days
 }
 
 func (l *ledger) sealDir(n uint64) string { return filepath.Join(l.dir, fmt.Sprintf("%08d", n)) }

@@ -115,7 +115,7 @@ func (s *Standing) Wait() {
 // Unsealed reports whether a day of a trail has no seal.
 func (s *Standing) Unsealed(trail string, day event.Day) bool {
 	l, err := s.ledger(trail)
-	return err == nil && !l.sealedDays()(day)
+	return err == nil && !l.isSealed(day)
 }
 
 // Spool is where events wait.
@@ -185,30 +185,21 @@ func (s *Standing) Due(plan Plan) ([]Due, error) {
 // for the first time, so that there is one a day of them at most.
 func (s *Standing) dueOf(l *ledger, pending map[event.Day]int64, plan Plan) (Due, error) {
 	due := Due{Trail: l.trail}
-	first := map[event.Day]bool{}
-	var late []event.Day
-	sealed := l.sealedDays()
+	var days, late []event.Day
 	for d := range pending {
 		switch {
 		case !s.closed(d):
-		case sealed(d):
+		case l.isSealed(d):
 			late = append(late, d)
 		default:
-			first[d] = true
+			days = append(days, d)
 		}
 	}
 	if since, ok := plan.Since(l.trail); ok {
-		for d := since; s.closed(d); d++ {
-			if !sealed(d) {
-				first[d] = true
-			}
-		}
-	}
-	days := make([]event.Day, 0, len(first))
-	for d := range first {
-		days = append(days, d)
+		days = append(days, l.unsealed(since, s.closed)...)
 	}
 	slices.Sort(days)
+	days = slices.Compact(days)
 	for i, d := range days {
 		if plan.Ready != nil && !plan.Ready(l.trail, d) {
 			due.Waiting = days[i:]

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"daybook/batch"
 	"daybook/batch/intake"
 	"daybook/batch/seal"
@@ -346,4 +348,24 @@ func write(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// evidence is all rows of a seal.
+func (w *world) evidence(m *seal.Manifest) string {
+	w.t.Helper()
+	var all strings.Builder
+	for _, f := range m.Files {
+		if f.Format != formats.JSONL.Name {
+			continue
+		}
+		z, err := zstd.NewReader(bytes.NewReader(w.store.Bytes(f.Key)))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := io.Copy(&all, z); err != nil {
+			w.t.Fatal(err)
+		}
+		z.Close()
+	}
+	return all.String()
 }

@@ -13,9 +13,9 @@ type rejects struct {
 	dir string
 	now func() time.Time
 
-	mu    sync.Mutex
-	q     *intake.Quarantine // nil while there is none to write down
-	total int64
+	mu   sync.Mutex
+	q    *intake.Quarantine // nil while there is none to write down
+	last time.Time          // of the newest
 }
 
 func newRejects(dir string, now func() time.Time) *rejects { return &rejects{dir: dir, now: now} }
@@ -25,7 +25,11 @@ func (r *rejects) use(f func(q *intake.Quarantine) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.q == nil {
-		r.q = intake.NewQuarantine(r.dir, r.now())
+		at := r.now()
+		if !at.After(r.last) { // files bear it as their name
+			at = r.last.Add(1)
+		}
+		r.q, r.last = intake.NewQuarantine(r.dir, at), at
 	}
 	return f(r.q)
 }
@@ -42,7 +46,6 @@ func (r *rejects) settle() (int64, []seal.Hash, error) {
 	if err := q.Close(); err != nil {
 		return 0, nil, err
 	}
-	r.total += q.Count()
 	var hashes []seal.Hash
 	for _, text := range q.Hashes() {
 		var h seal.Hash

@@ -159,9 +159,9 @@ func (s *Service) gapsOf(trail string, from, to time.Time) []seal.Gap {
 }
 
 // trails makes of what was enabled, and of what the configuration declares, the trails that are filed into.
-func (s *Service) trails() ([]batch.Trail, error) {
+func (s *Service) trails(c *Config) ([]batch.Trail, error) {
 	declared := map[string]batch.Trail{}
-	for _, t := range s.config.Load().Batch.Trails {
+	for _, t := range c.Batch.Trails {
 		declared[t.Name] = t
 	}
 	var list []batch.Trail
@@ -171,6 +171,12 @@ func (s *Service) trails() ([]batch.Trail, error) {
 			var err error
 			if trail, err = trailOf(t.Spec); err != nil {
 				return nil, err
+			}
+		}
+		if trail.Org != t.Spec.Org {
+			return nil, &sink.HintError{
+				Err:  fmt.Errorf("the trail %q was enabled for the org %q, and the configuration says %q", trail.Name, t.Spec.Org, trail.Org),
+				Hint: "a trail stays its org's: give the other org a trail of another name",
 			}
 		}
 		list = append(list, trail)
@@ -212,7 +218,7 @@ func (s *Service) refresh() error {
 	if version == s.seen && version != 0 {
 		return nil
 	}
-	trails, err := s.trails()
+	trails, err := s.trails(s.config.Load())
 	if err != nil {
 		return err
 	}
@@ -329,8 +335,14 @@ var ErrRestart = errors.New("takes effect when the service is started again")
 // Reload has the service work by another configuration, without dropping a request. The data folder, the key, the store and the address stay those of the start.
 func (s *Service) Reload(c Config, by control.Actor) error {
 	old := s.config.Load()
-	if c.Batch.Data != old.Batch.Data || c.Listen != old.Listen || (c.Certificate == "") != (old.Certificate == "") {
-		return &sink.HintError{Err: fmt.Errorf("the data folder or the address: a change %w", ErrRestart), Hint: "start the service again; until then it goes on as it was"}
+	if c.Batch.Data != old.Batch.Data || c.Where != old.Where || c.Listen != old.Listen || c.Certificate != old.Certificate || c.Key != old.Key || c.ClientCA != old.ClientCA {
+		return &sink.HintError{
+			Err:  fmt.Errorf("a change of the data folder, the store, the address or the names of TLS files %w", ErrRestart),
+			Hint: "start the service again; until then it goes on as it was",
+		}
+	}
+	if _, err := s.trails(&c); err != nil {
+		return err
 	}
 	settings := s.settings(&c)
 	diff, err := s.difference(&c)

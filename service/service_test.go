@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"daybook/batch"
+	"daybook/batch/control"
 	"daybook/batch/seal"
 	"daybook/service"
 	"daybook/sink/sinktest"
@@ -276,5 +277,43 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 	if st := w.status(); st.Level != service.LevelAlert || st.Problems[0].Code != "store-altered" {
 		t.Errorf("status: %s %+v", st.Level, st.Problems)
+	}
+}
+
+// A configuration that is read again changes what it may, is recorded with what has changed, and changes nothing where it can't be taken up.
+func TestReload(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	_, stop := w.serve()
+	c := w.config
+	c.MaxWait, c.Effective = 0, []string{"a: 2", "b: 1"}
+	c.Batch.Config = seal.Sum([]byte("another"))
+	if err := w.Reload(c, control.System); err != nil {
+		t.Fatal(err)
+	}
+	for name, edit := range map[string]func(*service.Config){
+		"the data folder":      func(c *service.Config) { c.Batch.Data += "2" },
+		"the address":          func(c *service.Config) { c.Listen = "127.0.0.1:1" },
+		"the store":            func(c *service.Config) { c.Where = "another" },
+		"the org of the trail": func(c *service.Config) { c.Batch.Trails = []batch.Trail{{Name: "audit", Org: "other"}} },
+	} {
+		bad := c
+		edit(&bad)
+		if err := w.Reload(bad, control.System); err == nil {
+			t.Errorf("%s was changed", name)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.move(14 * time.Hour)
+	w.roll() // without waiting, as the new configuration says
+	list := w.manifests("audit")
+	if len(list) != 1 || list[0].Config != c.Batch.Config {
+		t.Fatalf("seals %v", briefs(list))
+	}
+	rows := w.evidence(list[0])
+	if !strings.Contains(rows, `"action":"daybook.config.change"`) || !strings.Contains(rows, "- a: 1") || !strings.Contains(rows, "+ b: 1") {
+		t.Errorf("the change is not in the trail: %s", rows)
 	}
 }
