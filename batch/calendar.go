@@ -77,6 +77,22 @@ func (s *Standing) closed(d event.Day) bool {
 	return !c.Now().Before(d.End().Add(c.CloseAfter))
 }
 
+// Stranded returns how many events wait for trails that nothing is filed into now, by the name of the trail: they are sealed once it is.
+func (s *Standing) Stranded() map[string]int64 {
+	routes := s.routes.Load()
+	stranded := map[string]int64{}
+	for id, days := range s.pending() {
+		name, ok := s.spool.TrailName(id)
+		if _, filed := routes.byName[name]; filed || !ok {
+			continue
+		}
+		for _, n := range days {
+			stranded[name] += n
+		}
+	}
+	return stranded
+}
+
 // pending returns how many events wait, by the spool's number of the trail and by day.
 func (s *Standing) pending() map[uint16]map[event.Day]int64 {
 	trails := map[uint16]map[event.Day]int64{}

@@ -3,6 +3,7 @@ package service_test
 import (
 	"errors"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/control"
+	"daybook/batch/intake"
 	"daybook/batch/seal"
 	"daybook/service"
 	"daybook/sink/sinktest"
@@ -315,5 +317,33 @@ func TestReload(t *testing.T) {
 	rows := w.evidence(list[0])
 	if !strings.Contains(rows, `"action":"daybook.config.change"`) || !strings.Contains(rows, "- a: 1") || !strings.Contains(rows, "+ b: 1") {
 		t.Errorf("the change is not in the trail: %s", rows)
+	}
+}
+
+// Events that import left for a trail that nobody has switched on are told, and sealed once it is on.
+func TestStrandedEvents(t *testing.T) {
+	w := newWorld(t, nil)
+	w.shut()
+	file := filepath.Join(t.TempDir(), "in.jsonl")
+	write(t, file, event("old", begun))
+	how := w.config.Reading
+	how.Source, how.Org, how.AsOf, how.Workers = "jsonl", "acme", begun, 1
+	q := intake.NewQuarantine(filepath.Join(w.config.Batch.Data, "quarantine"), begun)
+	if _, err := batch.Import(t.Context(), w.config.Batch, []string{file}, nil, how, q); err != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	if st := w.status(); st.Level != service.LevelWarning || st.Problems[0].Code != "events-stranded" || st.Problems[0].Trail != "audit" {
+		t.Errorf("status: %s %+v", st.Level, st.Problems)
+	}
+	w.people()
+	if st := w.status(); st.Level != service.LevelOK {
+		t.Errorf("status: %s %+v", st.Level, st.Problems)
+	}
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	if rows := w.evidence(w.manifests("audit")[0]); !strings.Contains(rows, `"id":"old"`) {
+		t.Errorf("it is not sealed: %s", rows)
 	}
 }

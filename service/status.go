@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -160,6 +161,12 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 	st.tellVerified()
 	if err := s.statusOfWhole(st); err != nil {
 		return nil, err
+	}
+	stranded := s.standing.Stranded()
+	for _, name := range slices.Sorted(maps.Keys(stranded)) {
+		if only == "" && by.Org == control.AllOrgs {
+			st.problem(LevelWarning, "events-stranded", name, "`daybook trail enable` switches it on, and then they are sealed", "%d events wait, and the trail was never switched on here", stranded[name])
+		}
 	}
 	found := only == ""
 	for _, t := range known.Trails {

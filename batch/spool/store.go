@@ -383,6 +383,14 @@ func (s *Store) ClassID(name string) (uint8, error) {
 	return uint8(id), s.wrap("class "+name, err)
 }
 
+// TrailName returns the name of the trail with that number.
+func (s *Store) TrailName(id uint16) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, ok := s.trails.byID[int(id)]
+	return name, ok
+}
+
 // ClassName returns the name of the class with that number.
 func (s *Store) ClassName(id uint8) (string, bool) {
 	s.mu.Lock()
