@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -78,16 +80,9 @@ func (s *Store) applyChunk(items []Item, fresh []bool) (*pebble.Batch, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	a := appending{s: s, batch: s.db.NewBatch(), days: map[dayKey][]generation{}, totals: map[uint16]Totals{}, next: s.next, seen: map[string]struct{}{}}
-	for i := range items {
-		added, err := a.add(&items[i])
-		if err != nil {
-			return nil, errors.Join(err, a.batch.Close())
-		}
-		a.count(items[i].Group.Trail, added)
-		if fresh != nil {
-			fresh[i] = added
-		}
+	a := appending{s: s, batch: s.db.NewBatch(), days: map[dayKey][]generation{}, totals: map[uint16]Totals{}, next: s.next}
+	if err := a.add(items, fresh); err != nil {
+		return nil, errors.Join(err, a.batch.Close())
 	}
 	a.finish()
 	if err := s.apply(a.batch); err != nil {
@@ -128,53 +123,129 @@ type appending struct {
 	days   map[dayKey][]generation // those that change
 	totals map[uint16]Totals       // of the trails that events are of
 	next   uint32
-	seen   map[string]struct{} // keys in batch
+	known  []bool
 	key    []byte
 }
 
-// add reports whether the event is new.
-func (a *appending) add(item *Item) (fresh bool, err error) {
-	s := a.s
+// add adds events in the order of their keys, since the engine finds and puts keys faster that are near the one before.
+func (a *appending) add(items []Item, fresh []bool) error {
+	order := make([]int, len(items))
+	for i := range items {
+		if err := a.s.check(&items[i]); err != nil {
+			return err
+		}
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return compareItems(&items[x], &items[y]) })
+	for len(order) > 0 {
+		k, n := dayOf(&items[order[0]]), 1
+		for n < len(order) && dayOf(&items[order[n]]) == k {
+			n++
+		}
+		if err := a.addDay(k, items, order[:n], fresh); err != nil {
+			return err
+		}
+		order = order[n:]
+	}
+	return nil
+}
+
+// check reports what could not be handed out again. It is called under mu.
+func (s *Store) check(item *Item) error {
 	if len(item.Tail) < minTailLen || len(item.Row) == 0 {
-		return false, fmt.Errorf("an event has a key tail of %d bytes and a row of %d", len(item.Tail), len(item.Row))
+		return fmt.Errorf("an event has a key tail of %d bytes and a row of %d", len(item.Tail), len(item.Row))
 	}
 	if _, ok := s.trails.byID[int(item.Group.Trail)]; !ok {
-		return false, fmt.Errorf("there is no trail of number %d", item.Group.Trail)
+		return fmt.Errorf("there is no trail of number %d", item.Group.Trail)
 	}
 	if _, ok := s.classes.byID[int(item.Group.Class)]; !ok {
-		return false, fmt.Errorf("there is no class of number %d", item.Group.Class)
+		return fmt.Errorf("there is no class of number %d", item.Group.Class)
 	}
-	k := dayKey{item.Group.Trail, item.Group.Day}
-	a.key = k.appendPrefix(a.key[:0], 0)
-	a.key = append(append(a.key, item.Group.Class), item.Tail...)
-	for _, g := range s.generations(k) { // as they were: what is in the batch is in seen
-		binary.BigEndian.PutUint32(a.key[dayKeyLen:], g.number)
-		_, closer, err := s.db.Get(a.key)
-		if err == nil {
-			return false, closer.Close()
-		}
-		// What can't be read any more is taken again. If it was sealed, the seal's keys tell that it is known.
-		if !errors.Is(err, pebble.ErrNotFound) && !pebble.IsCorruptionError(err) {
-			return false, err
-		}
+	return nil
+}
+
+func dayOf(item *Item) dayKey { return dayKey{item.Group.Trail, item.Group.Day} }
+
+func compareItems(a, b *Item) int {
+	if a.Group != b.Group {
+		return cmp.Or(cmp.Compare(a.Group.Trail, b.Group.Trail), cmp.Compare(a.Group.Day, b.Group.Day), cmp.Compare(a.Group.Class, b.Group.Class))
 	}
-	list, ok := a.days[k]
+	return bytes.Compare(a.Tail, b.Tail)
+}
+
+// addDay adds those of items that order tells, which are a trail's day's. Where some are equal, the first is new.
+func (a *appending) addDay(k dayKey, items []Item, order []int, fresh []bool) error {
+	list := slices.Clone(a.s.generations(k))
+	if err := a.lookUp(k, list, items, order); err != nil {
+		return err
+	}
+	totals, ok := a.totals[k.trail]
 	if !ok {
-		list = slices.Clone(s.generations(k))
+		totals = a.s.totalsOf(k.trail)
 	}
-	if n := len(list); n == 0 || list[n-1].state != stateOpen {
-		list = append(list, generation{number: a.next, oldest: math.MaxInt64, oldestKnown: true})
-		a.next++
+	for n, i := range order {
+		item := &items[i]
+		added := !a.known[n] && (n == 0 || compareItems(&items[order[n-1]], item) != 0)
+		if fresh != nil {
+			fresh[i] = added
+		}
+		totals.Accepted++
+		if !added {
+			totals.Duplicates++
+			continue
+		}
+		if last := len(list) - 1; last < 0 || list[last].state != stateOpen {
+			list = append(list, generation{number: a.next, oldest: math.MaxInt64, oldestKnown: true})
+			a.next++
+		}
+		open := &list[len(list)-1]
+		open.events++
+		open.oldest = min(open.oldest, microsOf(item.Tail))
+		a.days[k] = list
+		a.put(k, open.number, item)
 	}
-	open := &list[len(list)-1]
-	binary.BigEndian.PutUint32(a.key[dayKeyLen:], open.number)
-	if _, ok := a.seen[string(a.key)]; ok {
-		return false, nil
+	a.totals[k.trail] = totals
+	return nil
+}
+
+// lookUp finds out which of the events are in one of the generations, and leaves it in known.
+func (a *appending) lookUp(k dayKey, list []generation, items []Item, order []int) (err error) {
+	a.known = slices.Grow(a.known[:0], len(order))[:len(order)]
+	clear(a.known)
+	if len(list) == 0 {
+		return nil
 	}
-	a.seen[string(a.key)] = struct{}{}
-	open.events++
-	open.oldest = min(open.oldest, microsOf(item.Tail))
-	a.days[k] = list
+	it, err := a.s.db.NewIter(&pebble.IterOptions{LowerBound: k.append(nil, tableEvent), UpperBound: after(k.append(nil, tableEvent)), UseL6Filters: true})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := it.Close(); err == nil && !pebble.IsCorruptionError(closeErr) {
+			err = closeErr
+		}
+	}()
+	for _, g := range list {
+		for n, i := range order {
+			if a.known[n] {
+				continue
+			}
+			a.setKey(k, g.number, &items[i])
+			a.known[n] = it.SeekPrefixGE(a.key)
+			// What can't be read any more is taken again. If it was sealed, the seal's keys tell that it is known.
+			if err := it.Error(); err != nil && !pebble.IsCorruptionError(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *appending) setKey(k dayKey, generation uint32, item *Item) {
+	a.key = append(append(k.appendPrefix(a.key[:0], generation), item.Group.Class), item.Tail...)
+}
+
+func (a *appending) put(k dayKey, generation uint32, item *Item) {
+	a.setKey(k, generation, item)
 	op := a.batch.SetDeferred(len(a.key), 1+len(item.Row))
 	copy(op.Key, a.key)
 	op.Value[0] = 0
@@ -182,20 +253,7 @@ func (a *appending) add(item *Item) (fresh bool, err error) {
 		op.Value[0] = storedSuspect
 	}
 	copy(op.Value[1:], item.Row)
-	return true, op.Finish()
-}
-
-// count adds an event to the totals.
-func (a *appending) count(trail uint16, fresh bool) {
-	t, ok := a.totals[trail]
-	if !ok {
-		t = a.s.totalsOf(trail)
-	}
-	t.Accepted++
-	if !fresh {
-		t.Duplicates++
-	}
-	a.totals[trail] = t
+	_ = op.Finish() // fails on indexed batches only
 }
 
 // finish adds the counts.
