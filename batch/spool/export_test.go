@@ -38,11 +38,3 @@ const (
 func MicrosOf(tail []byte) time.Time {
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(tail) ^ 1<<63)).UTC()
 }
-
-// TrailName returns the name of the trail with that number.
-func (s *Store) TrailName(id uint16) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	name, ok := s.trails.byID[int(id)]
-	return name, ok
-}
