@@ -112,7 +112,7 @@ var (
 	descPending    = prometheus.NewDesc("daybook_pending_events", "Events that wait to be sealed.", []string{"trail"}, nil)
 	descLate       = prometheus.NewDesc("daybook_late_events", "Events that wait for an addendum, since their day is sealed.", []string{"trail"}, nil)
 	descOldest     = prometheus.NewDesc("daybook_oldest_pending_timestamp_seconds", "Time of the oldest event that waits.", []string{"trail"}, nil)
-	descOverdue    = prometheus.NewDesc("daybook_days_overdue", "Days that could have been sealed and are not.", []string{"trail"}, nil)
+	descOverdue    = prometheus.NewDesc("daybook_overdue_seals", "Seals of days that could have been made, and are not.", []string{"trail"}, nil)
 	descLastSeal   = prometheus.NewDesc("daybook_last_seal_timestamp_seconds", "When the newest seal was made.", []string{"trail"}, nil)
 	descSealNumber = prometheus.NewDesc("daybook_seal_number", "Number of the newest seal.", []string{"trail"}, nil)
 	descOn         = prometheus.NewDesc("daybook_trail_on", "1 while the trail is on, 0 while it is off.", []string{"trail", "org"}, nil)
@@ -127,6 +127,7 @@ var (
 	descClock      = prometheus.NewDesc("daybook_store_clock_offset_seconds", "By how much the store's clock is ahead of ours, if it told.", nil, nil)
 	descVerifiedAt = prometheus.NewDesc("daybook_last_verify_timestamp_seconds", "When what was sealed lately was last read back.", nil, nil)
 	descVerified   = prometheus.NewDesc("daybook_last_verify_exit_code", "How that ended: 0 verified, 1 altered, 2 incomplete, 3 something could not be read.", nil, nil)
+	descExpiry     = prometheus.NewDesc("daybook_certificate_expiry_timestamp_seconds", "When the certificate that is served expires.", nil, nil)
 	descBuild      = prometheus.NewDesc("daybook_build_info", "1, with the version.", []string{"version"}, nil)
 )
 
@@ -134,7 +135,7 @@ var (
 func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSpoolBytes, descSpoolFree, descSpoolMin, descStopped,
-		descSealing, descAnchor, descLogSize, descClock, descVerifiedAt, descVerified, descBuild,
+		descSealing, descAnchor, descLogSize, descClock, descVerifiedAt, descVerified, descExpiry, descBuild,
 	} {
 		to <- d
 	}
@@ -178,6 +179,12 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 			gauge(descClock, offset.Seconds())
 		}
 	}
+	if pair := s.certificate.Load(); pair != nil {
+		if served, err := pair.get(); err == nil {
+			gauge(descExpiry, float64(served.Leaf.NotAfter.Unix()))
+		}
+	}
+	m.watermarks(st, gauge)
 	for _, t := range st.Trails {
 		gauge(descPending, float64(t.Waiting), t.Trail)
 		gauge(descLate, float64(t.Late), t.Trail)
@@ -198,9 +205,18 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 			gauge(descSealNumber, float64(t.Last.Seal), t.Trail)
 		}
 	}
-	for _, source := range s.sources.all() {
-		if !source.Watermark.IsZero() {
-			gauge(descWatermark, float64(source.Watermark.Unix()), source.Org, source.Name)
+}
+
+// watermarks tells how far those have come who may send now. One whose token was revoked is waited for no more, and told no more.
+func (m *standingMetrics) watermarks(st *Status, gauge func(*prometheus.Desc, float64, ...string)) {
+	told := map[sourceKey]bool{}
+	for _, t := range st.Trails {
+		for _, source := range t.Sources {
+			key := sourceKey{t.Switch.Org, source.Name}
+			if source.Watermark != nil && !told[key] {
+				told[key] = true
+				gauge(descWatermark, float64(source.Watermark.Unix()), key.org, key.name)
+			}
 		}
 	}
 }

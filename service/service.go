@@ -37,6 +37,8 @@ type Service struct {
 	jumps    jumps
 	handler  http.Handler
 	receiver atomic.Pointer[receiver.Handler]
+	// certificate is what is served; nil: plain HTTP.
+	certificate atomic.Pointer[keypair]
 
 	look      chan struct{} // wakes the scheduler
 	rolls     atomic.Int64  // how many rolls have begun or ended

@@ -192,14 +192,3 @@ func (s *Service) sourcesOf(trail string, day event.Day) []seal.Source {
 	}
 	return list
 }
-
-// all returns every source that was ever heard of.
-func (s *sources) all() []sourceState {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []sourceState
-	for _, st := range s.known {
-		list = append(list, *st)
-	}
-	return list
-}

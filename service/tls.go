@@ -69,6 +69,7 @@ func (s *Service) tlsSettings(c *Config) (*tls.Config, error) {
 	if _, err := pair.get(); err != nil {
 		return nil, err
 	}
+	s.certificate.Store(pair)
 	settings := &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.get() },
