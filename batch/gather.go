@@ -264,8 +264,9 @@ func (c *committer) stop() {
 
 // tallied is what was counted of events that were taken in since the last seal was told.
 type tallied struct {
-	mu                     sync.Mutex
-	duplicates, notTracked int64
+	mu                              sync.Mutex
+	duplicates, notTracked, refused int64
+	hashes                          []seal.Hash // of what was refused
 }
 
 func (s *Standing) count(g *Gathering) {
@@ -289,19 +290,20 @@ func (s *Standing) count(g *Gathering) {
 	s.tallied.notTracked += notTracked
 }
 
-// Flush writes down what was counted since, for the next seal to tell: duplicates and events that no trail took, and records that were refused.
+// Flush writes down what was counted since, for the next seal to tell: duplicates and events that no trail took, and records that were refused. After an error all of it is
+// counted, and written the next time.
 func (s *Standing) Flush(refused int64, hashes []seal.Hash) error {
-	s.tallied.mu.Lock()
-	left := carry{Quarantined: refused, Hashes: hashes, NotTracked: s.tallied.notTracked, Duplicates: s.tallied.duplicates}
-	s.tallied.notTracked, s.tallied.duplicates = 0, 0
-	s.tallied.mu.Unlock()
+	t := &s.tallied
+	t.mu.Lock()
+	left := carry{Quarantined: t.refused, Hashes: t.hashes, NotTracked: t.notTracked, Duplicates: t.duplicates}.plus(carry{Quarantined: refused, Hashes: hashes})
+	t.duplicates, t.notTracked, t.refused, t.hashes = 0, 0, 0, nil
+	t.mu.Unlock()
 	err := s.state.keep(left)
 	if err != nil {
-		s.tallied.mu.Lock()
-		s.tallied.notTracked += left.NotTracked
-		s.tallied.duplicates += left.Duplicates
-		s.tallied.mu.Unlock()
-		return err
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		sum := left.plus(carry{Quarantined: t.refused, Hashes: t.hashes, NotTracked: t.notTracked, Duplicates: t.duplicates})
+		t.duplicates, t.notTracked, t.refused, t.hashes = sum.Duplicates, sum.NotTracked, sum.Quarantined, sum.Hashes
 	}
-	return nil
+	return err
 }

@@ -469,6 +469,7 @@ func (s *Standing) Status() (*Status, error) {
 	}
 	s.tallied.mu.Lock()
 	told.NotTracked += s.tallied.notTracked
+	told.Quarantined += s.tallied.refused
 	s.tallied.mu.Unlock()
 	status := &Status{Data: s.settings.Load().Data, Quarantined: told.Quarantined, NotTracked: told.NotTracked, Trails: []TrailStatus{}}
 	r := &Roller{Settings: *s.settings.Load(), state: s.state}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 	"time"
 
 	"daybook/batch"
@@ -91,16 +92,20 @@ func (b backend) Begin(sender receiver.Sender, received time.Time) (receiver.Bat
 
 // refusal is what the receiver calls an error of ours.
 func refusal(err error) error {
-	if errors.Is(err, spool.ErrFull) {
+	if errors.Is(err, spool.ErrFull) || errors.Is(err, syscall.ENOSPC) && !errors.Is(err, spool.ErrStopped) {
 		return fmt.Errorf("%w: %w", receiver.ErrFull, err)
 	}
 	return fmt.Errorf("%w: %w", receiver.ErrUnavailable, err)
 }
 
 func (b backend) Reject(sender receiver.Sender, r receiver.Rejection) error {
-	return b.s.rejects.use(func(q *intake.Quarantine) error {
+	err := b.s.rejects.use(func(q *intake.Quarantine) error {
 		return q.AddPart(fmt.Sprintf("%s/%s (%s)", sender.Org, sender.Source, sender.ID), r.Line, r.Reason, r.Data, r.SHA256, r.Size)
 	})
+	if err != nil {
+		return refusal(err)
+	}
+	return nil
 }
 
 func (b backend) Watermark(sender receiver.Sender, t time.Time) error {

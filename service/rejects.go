@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ func (r *rejects) use(f func(q *intake.Quarantine) error) error {
 	return f(r.q)
 }
 
-// settle writes down what came since it was last called, and returns how many records that are and their hashes.
+// settle writes down what came since it was last called, and returns how many records that are and their hashes: also where they can't be written down, for senders were told that
+// they were refused.
 func (r *rejects) settle() (int64, []seal.Hash, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,9 +45,7 @@ func (r *rejects) settle() (int64, []seal.Hash, error) {
 	}
 	q := r.q
 	r.q = nil
-	if err := q.Close(); err != nil {
-		return 0, nil, err
-	}
+	err := q.Close()
 	var hashes []seal.Hash
 	for _, text := range q.Hashes() {
 		var h seal.Hash
@@ -54,16 +54,16 @@ func (r *rejects) settle() (int64, []seal.Hash, error) {
 		}
 		hashes = append(hashes, h)
 	}
-	return q.Count(), hashes, nil
+	return q.Count(), hashes, err
 }
 
 // settleRejects writes down what was refused, for the next seal to tell.
 func (s *Service) settleRejects() error {
 	n, hashes, err := s.rejects.settle()
-	if err != nil || n == 0 {
-		return err
+	if n > 0 {
+		err = errors.Join(err, s.standing.Flush(n, hashes))
 	}
-	return s.standing.Flush(n, hashes)
+	return err
 }
 
 // waiting is how many records were refused and are not written down yet.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"daybook/batch"
+	"daybook/batch/control"
 	"daybook/batch/intake"
 	"daybook/event"
 	"daybook/sink"
@@ -106,8 +107,11 @@ func (s *Service) tick(ctx context.Context) error {
 			s.log.Error("records that were refused can't be written down", "error", err)
 		}
 		if passed >= alive {
-			if err := s.control.Alive(); err != nil {
+			// Without a new sign the one before stands: should we die now, a longer gap is declared than there was.
+			if err := s.control.Alive(); errors.Is(err, control.ErrStopped) {
 				return err
+			} else if err != nil {
+				s.log.Error("no sign of life can be left", "error", err)
 			}
 			alive = passed + aliveEvery
 		}
@@ -152,8 +156,11 @@ var ErrHeld = errors.New("sealing is held")
 // Roll seals what is due; with all set whatever is closed, without waiting for sources, and events that came after their day was sealed. Only one roll is under way at a
 // time.
 func (s *Service) Roll(ctx context.Context, all bool) error {
-	if err := errors.Join(s.refresh(), s.settleRejects()); err != nil {
+	if err := s.refresh(); err != nil {
 		return s.failed(err)
+	}
+	if err := s.settleRejects(); err != nil { // the seal tells them all the same
+		s.log.Error("records that were refused can't be written down", "error", err)
 	}
 	if err := s.held(); err != nil {
 		return s.failed(err)

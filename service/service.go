@@ -227,7 +227,9 @@ func (s *Service) refresh() error {
 	if err := s.standing.SetTrails(trails); err != nil {
 		return err
 	}
-	if err := s.record(context.Background()); err != nil {
+	if err := s.record(context.Background()); errors.Is(err, spool.ErrFull) {
+		return nil // it is in the journal, and is an event once there is room: sealing, which makes room, need not wait for it
+	} else if err != nil {
 		return err
 	}
 	s.seen = version
