@@ -9,6 +9,9 @@ SHELL       := bash
 VERSION  := $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
+MINUTES  ?= 5
+SEED     ?=
+RACE     ?=
 IMAGE    ?= daybook
 
 # The modules of this repository that hold code, and all of them.
@@ -85,6 +88,11 @@ unit: dist/testreport ## Run the unit, golden, script and integration tests unde
 interop: dist/testreport ## Run the tests that read our files with other people's programs
 	@echo '== go test (interop)'
 	@if [ -e interop/go.mod ]; then $(servers); $(call gotest,interop); else echo 'SKIPPED: no interop module'; fi
+
+.PHONY: soak
+soak: ## Run the service through random faults for MINUTES, 5 unless told (SEED=… repeats them, RACE=1 looks for races)
+	@$(servers); DAYBOOK_SOAK_TIME='$(MINUTES)m' DAYBOOK_SOAK_SEED='$(SEED)' DAYBOOK_SOAK_RACE='$(RACE)' \
+		go test -C interop -count=1 -v -timeout $$(($(MINUTES) + 60))m -run '^TestSoak$$' ./soak
 
 .PHONY: bench
 bench: ## Measure the export of a generated day against DuckDB (BENCHFLAGS=…)
