@@ -35,6 +35,8 @@ type spooled struct {
 	Generation uint32 `json:"generation"`
 	Duplicates int64  `json:"duplicates"`
 	Damaged    int64  `json:"damaged,omitempty"`
+	// salvaged is what the last scan of a damaged generation left out; nil if it is not damaged.
+	salvaged *spool.Damage
 }
 
 func (s *state) writeJournal(trail string, j *journal) error {
@@ -170,7 +172,11 @@ func (r *Roller) markSealed(trail string, day event.Day, of *spooled, m *seal.Ma
 	if m != nil {
 		x.Seal, x.Written = m.Seal, m.Counts.Written
 	}
-	return sp.MarkSealed(id, day, of.Generation, x)
+	if err := sp.MarkSealed(id, day, of.Generation, x); err != nil || of.Damaged == 0 {
+		return err
+	}
+	// What is sent again of it must not be taken for known: some of it is in no seal. The seal's keys tell the rest.
+	return sp.Drop(id, day, of.Generation)
 }
 
 // signNote returns the note of a manifest; unsigned where there is no key.

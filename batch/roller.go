@@ -47,6 +47,9 @@ type Settings struct {
 	// nil.
 	GapsOf    func(trail string, from, to time.Time) []seal.Gap
 	SourcesOf func(trail string, day event.Day) []seal.Source
+	// OnDamage is told what of a day can't be read from the spool any more, before the day is sealed without it: what it declares is in GapsOf then. It may be told again.
+	// Nil: a day that is damaged is not sealed.
+	OnDamage func(d Damage) error
 	Trails    []Trail
 	Classes   []Class
 	Rendering
@@ -360,6 +363,9 @@ func (r *Roller) sealDay(ctx context.Context, trail uint16, day event.Day, from 
 		}
 		if of != nil {
 			of.Duplicates = out.counts.duplicates
+			if err := r.declareDamage(t.Name, day, of); err != nil {
+				return DayResult{}, fmt.Errorf("%s %v: %w", t.Name, day, err)
+			}
 		}
 		if out.files == nil {
 			begun.Outcome, begun.Events, begun.Duplicates = Unchanged, 0, out.counts.duplicates

@@ -80,6 +80,8 @@ type standingSpool struct {
 	trails   []uint16 // the spool's number of each trail
 	classes  []uint8  // and of each class
 	settings *Settings
+	// salvage is nil where all must be handed out. Else a scan passes over what is damaged, and says here what that was.
+	salvage *spool.Damage
 }
 
 func (r *Roller) openSpool() (*standingSpool, error) {
@@ -146,7 +148,12 @@ func (sp *standingSpool) append(ctx context.Context, from rows, trail uint16, da
 // Scan hands out what is frozen of a trail's day.
 func (sp *standingSpool) Scan(trail uint16, day event.Day, stats *spool.ScanStats) iter.Seq2[spool.Item, error] {
 	return func(yield func(spool.Item, error) bool) {
-		for item, err := range sp.Store.Scan(sp.trails[trail], day, stats) {
+		events := sp.Store.Scan(sp.trails[trail], day, stats)
+		if sp.salvage != nil {
+			*sp.salvage = spool.Damage{}
+			events = sp.Salvage(sp.trails[trail], day, func(d spool.Damage) { *sp.salvage = d })
+		}
+		for item, err := range events {
 			if err == nil {
 				item.Group.Trail = trail
 				item.Group.Class, err = sp.classIndex(item.Group.Class)
@@ -293,7 +300,12 @@ func (r *Roller) rollDay(ctx context.Context, sp *standingSpool, trail uint16, d
 			return nil
 		}
 		var stats spool.ScanStats
+		sp.salvage = nil
 		conflicts, err := spool.FindConflicts(sp.Scan(trail, day, &stats), r.state.path("runs"))
+		if errors.Is(err, spool.ErrCorrupt) && r.OnDamage != nil { // what can be read is sealed
+			sp.salvage = &spool.Damage{}
+			conflicts, err = spool.FindConflicts(sp.Scan(trail, day, &stats), r.state.path("runs"))
+		}
 		if err != nil {
 			return err
 		}
@@ -303,7 +315,7 @@ func (r *Roller) rollDay(ctx context.Context, sp *standingSpool, trail uint16, d
 		}
 		var of *spooled
 		if generation != 0 {
-			of = &spooled{Generation: generation}
+			of = &spooled{Generation: generation, salvaged: sp.salvage}
 		}
 		done, err := r.sealDay(ctx, trail, day, sp, conflicts, tell, expected, true, of)
 		if err != nil {

@@ -133,7 +133,7 @@ func New(c Config) (s *Service, err error) {
 func (s *Service) settings(c *Config) batch.Settings {
 	settings := c.Batch
 	settings.Trails, settings.Log = nil, s.log
-	settings.GapsOf, settings.SourcesOf = s.gapsOf, s.sourcesOf
+	settings.GapsOf, settings.SourcesOf, settings.OnDamage = s.gapsOf, s.sourcesOf, s.damaged
 	if c.Batch.Store != nil { // there is none for a command that only administers
 		settings.Store = countedStore{c.Batch.Store, func(operation string) { s.metrics.storeErrors.WithLabelValues(operation).Inc() }}
 	}
@@ -158,6 +158,16 @@ func (s *Service) Close() error {
 // gapsOf tells what is known to be missing of a trail.
 func (s *Service) gapsOf(trail string, from, to time.Time) []seal.Gap {
 	return s.control.Gaps(trail, from, to)
+}
+
+// damaged declares what could not be read from the spool any more, once.
+func (s *Service) damaged(d batch.Damage) error {
+	for _, g := range s.control.Gaps(d.Trail, d.Gap.From, d.Gap.To) {
+		if strings.Contains(g.Reason, d.Gap.Reason) {
+			return nil
+		}
+	}
+	return s.control.Gap(d.Gap, d.Trail, "")
 }
 
 // trails makes of what was enabled, and of what the configuration declares, the trails that are filed into.

@@ -168,6 +168,16 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 			st.problem(LevelWarning, "events-stranded", name, "`daybook trail enable` switches it on, and then they are sealed", "%d events wait, and the trail was never switched on here", stranded[name])
 		}
 	}
+	damages, err := s.standing.Damages()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range damages {
+		if t, ok := s.control.Trail(d.Trail); ok && sees(by, t.Spec.Org) && (only == "" || only == d.Trail) {
+			st.problem(LevelAlert, "spool-damaged", d.Trail, "look after the disk; the damaged files are copied to quarantine/spool in the data folder: remove that folder once they are of no more use",
+				"%d events of %v could not be read from the spool any more: its seal declares that, and holds the rest", d.Events, d.Day)
+		}
+	}
 	found := only == ""
 	for _, t := range known.Trails {
 		state, ok := s.control.Trail(t.Trail)
