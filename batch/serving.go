@@ -149,6 +149,8 @@ type Plan struct {
 	Ready func(trail string, day event.Day) bool
 	// Late has events that came after their day was sealed put into addenda, even if no other day of their trail is due.
 	Late bool
+	// TakeOver accepts, this once, what another machine has added to the store's log, as Settings.TakeOver does.
+	TakeOver bool
 	// Keep is how long sealed events stay in the spool.
 	Keep time.Duration
 }
@@ -247,6 +249,7 @@ func (s *Standing) Roll(ctx context.Context, plan Plan) (report *Report, err err
 	if err != nil {
 		return nil, err
 	}
+	r.TakeOver = r.TakeOver || plan.TakeOver
 	if err := r.openStore(ctx); err != nil {
 		return nil, err
 	}

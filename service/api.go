@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"daybook/batch"
+	"daybook/batch/anchor"
 	"daybook/batch/control"
 	"daybook/batch/seal"
 	"daybook/batch/spool"
+	"daybook/batch/tlog"
 	"daybook/event"
 	"daybook/formats"
 	"daybook/sink"
@@ -35,6 +37,7 @@ import (
 //	POST   /v1/admins                       AdminRequest                                  admin
 //	DELETE /v1/admins/{name}                ?reason=                                      admin
 //	POST   /v1/roll                         seal what is due now; ?all=true what is closed  admin of *
+//	                                        ?take_over=true, and go on from another's log
 //	POST   /v1/reconcile                    count all events anew                         admin of *
 //	POST   /v1/import                       take a file of events in                      on this machine only
 //	GET    /v1/backup                       a backup of the data folder                   on this machine only
@@ -129,7 +132,9 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, control.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrUnchanged), errors.Is(err, sink.ErrConflict):
+	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrUnchanged), errors.Is(err, sink.ErrConflict),
+		errors.Is(err, tlog.ErrAhead), errors.Is(err, tlog.ErrForked), errors.Is(err, tlog.ErrUnknownKey), errors.Is(err, tlog.ErrKeyRange),
+		errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead):
 		return http.StatusConflict
 	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest):
 		return http.StatusBadRequest
@@ -386,7 +391,11 @@ func (s *Service) postRoll(r *http.Request, by control.Actor) (any, error) {
 	if err := whole(by); err != nil {
 		return nil, err
 	}
-	if err := s.Roll(r.Context(), r.URL.Query().Get("all") == "true"); err != nil {
+	roll := func(ctx context.Context) error { return s.Roll(ctx, r.URL.Query().Get("all") == "true") }
+	if r.URL.Query().Get("take_over") == "true" {
+		roll = s.TakeOver
+	}
+	if err := roll(r.Context()); err != nil {
 		return nil, err
 	}
 	return s.getStatus(r, by)

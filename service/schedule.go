@@ -156,6 +156,18 @@ var ErrHeld = errors.New("sealing is held")
 // Roll seals what is due; with all set whatever is closed, without waiting for sources, and events that came after their day was sealed. Only one roll is under way at a
 // time.
 func (s *Service) Roll(ctx context.Context, all bool) error {
+	return s.roll(ctx, s.plan(all))
+}
+
+// TakeOver is Roll of whatever is closed, and accepts what another machine has added to the store's log, or this one before its data folder was restored. Somebody has
+// looked at it.
+func (s *Service) TakeOver(ctx context.Context) error {
+	plan := s.plan(true)
+	plan.TakeOver = true
+	return s.roll(ctx, plan)
+}
+
+func (s *Service) roll(ctx context.Context, plan batch.Plan) error {
 	if err := s.refresh(); err != nil {
 		return s.failed(err)
 	}
@@ -171,7 +183,7 @@ func (s *Service) Roll(ctx context.Context, all bool) error {
 	s.sealing.Running = s.now()
 	s.mu.Unlock()
 	began := time.Now()
-	report, err := s.standing.Roll(ctx, s.plan(all))
+	report, err := s.standing.Roll(ctx, plan)
 	s.mu.Lock()
 	s.sealing.Running = time.Time{}
 	s.mu.Unlock()

@@ -277,7 +277,7 @@ func (l *Log) takeOver(ctx context.Context, there Head) error {
 	if !l.opts.TakeOver {
 		return &sink.HintError{
 			Err:  fmt.Errorf("%w, whose newest checkpoint is of size %d: another machine, or a stolen key, has extended it", ErrAhead, l.published.Size),
-			Hint: "if another machine of yours did, run this again with --take-over; if none did, revoke the key",
+			Hint: "if another machine of yours did, or the data folder was restored from a backup, look with `daybook verify` and run this again with --take-over (of a service: `daybook roll --take-over`); if none did, revoke the key",
 		}
 	}
 	l.opts.Log.Warn("the log goes on from where another machine left it", "from", l.published.Size)

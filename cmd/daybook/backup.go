@@ -83,9 +83,10 @@ func (a *app) restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore FILE --data FOLDER", Short: "Make a data folder from a backup",
 		Long: `Restore makes a data folder from a backup, into a folder that is not there or is empty. What was
-sealed after the backup is learnt from the store by the next run; because the store's log is then
-ahead of what the folder remembers, that run is given --take-over once somebody has looked at it
-(daybook verify).
+sealed after the backup is learnt from the store. Because the store's log is then ahead of what the
+folder remembers, nothing is sealed until somebody has looked at it (daybook verify) and says so:
+daybook roll --take-over. Events that came after the backup and were not sealed are not in it: have
+their senders send them again, of which none is taken twice.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,
 		Example: "  daybook restore /backup/daybook-2026-03-10.tar.zst --data /var/lib/daybook",

@@ -133,6 +133,12 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.Text }
 
+// conflictError is an answer that says that the store holds what contradicts the service.
+type conflictError struct{ error }
+
+func (e conflictError) Unwrap() error        { return e.error }
+func (e conflictError) Is(target error) bool { return target == sink.ErrConflict }
+
 // request sends a request with in as JSON; the caller closes the body of the answer, which is one of success.
 func (r *remote) request(cmd *cobra.Command, method, path string, in any) (*http.Response, error) {
 	if in == nil {

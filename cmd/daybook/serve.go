@@ -45,7 +45,7 @@ Exit codes: 0 stopped as asked, 1 failed, 2 usage.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd) },
 	}
-	a.flags.addTo(cmd, "config", "key", "data", "to", "take-over")
+	a.flags.addTo(cmd, "config", "key", "data", "to")
 	return cmd
 }
 

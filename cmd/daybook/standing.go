@@ -225,7 +225,14 @@ func (a *app) rollThere(cmd *cobra.Command, only string) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	r.token = "" // it is done by having the data folder
-	resp, err := r.request(cmd, http.MethodPost, "/v1/roll?all=true", nil)
+	path := "/v1/roll?all=true"
+	if a.flags.takeOver {
+		path = "/v1/roll?take_over=true"
+	}
+	resp, err := r.request(cmd, http.MethodPost, path, nil)
+	if e, ok := errors.AsType[*apiError](err); ok && e.Code == http.StatusConflict {
+		return conflictError{err}
+	}
 	if err != nil {
 		return err
 	}
