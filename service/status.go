@@ -194,6 +194,9 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 	if !found {
 		return nil, &sink.HintError{Err: fmt.Errorf("trail %q: %w", only, control.ErrNotFound), Hint: "`daybook trail list` tells which there are"}
 	}
+	if len(st.Trails) == 0 {
+		st.problem(LevelWarning, "no-trail", "", "`daybook trail enable` switches one on; if one was on before, this is another data folder, or that was lost", "nothing is recorded: no trail was ever switched on here")
+	}
 	st.Level = LevelOK
 	for _, p := range st.Problems {
 		if p.Level == LevelAlert || st.Level == LevelOK {

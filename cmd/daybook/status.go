@@ -144,9 +144,6 @@ func writeStatus(w io.Writer, s *service.Status) error {
 			return err
 		}
 	}
-	if len(s.Trails) == 0 {
-		_, _ = fmt.Fprintln(w, "no trail is on: `daybook trail enable` switches one on")
-	}
 	_, _ = fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	running := "no service is at work; this is what the data folder says"
