@@ -66,7 +66,7 @@ func (c *clock) set(d time.Duration) {
 
 // world is a service in a data folder of its own, on a store in memory, under a clock that stands.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	clock  *clock
 	store  *sinktest.Memory
 	key    seal.Signer
@@ -78,7 +78,7 @@ type world struct {
 	sender string
 }
 
-func newWorld(t *testing.T, edit func(*service.Config)) *world {
+func newWorld(t testing.TB, edit func(*service.Config)) *world {
 	t.Helper()
 	w := &world{t: t, clock: &clock{at: begun}}
 	w.store = sinktest.NewMemory(t, &sinktest.Options{Now: w.clock.now})
@@ -343,7 +343,7 @@ func (w *world) serve() (address string, stop func() error) {
 	}
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
