@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"encoding/binary"
 	"time"
 
@@ -38,3 +39,11 @@ const (
 func MicrosOf(tail []byte) time.Time {
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(tail) ^ 1<<63)).UTC()
 }
+
+// Compact has the engine write all that there is into its lowest level.
+func (s *Store) Compact() error {
+	return s.db.Compact(context.Background(), []byte{tableVersion}, []byte{tableEvent + 1}, false)
+}
+
+// FilterHits is how often a filter told that a key is not in its table.
+func (s *Store) FilterHits() int64 { return s.db.Metrics().Filter.Hits }
