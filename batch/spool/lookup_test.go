@@ -1,9 +1,12 @@
 package spool_test
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"daybook/batch/spool"
 )
@@ -33,5 +36,34 @@ func TestFiltersTellWhatIsNew(t *testing.T) {
 	}
 	if n := appendAll(t, s, scattered(1900, 2600, 500)...); n != 100 {
 		t.Errorf("%d of 100 events were new", n)
+	}
+}
+
+// What is read to look for keys is kept in memory, however much of it the memtables may take.
+func TestLookingUpReadsLittle(t *testing.T) {
+	var reads atomic.Int64
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".sst") {
+			reads.Add(1)
+		}
+		return nil
+	}))
+	s, err := spool.Open("spool", &spool.Options{FS: fs, MemTable: 64 << 20})
+	must(t, err)
+	defer s.Close()
+	_, err = s.TrailID("audit")
+	must(t, err)
+	_, err = s.ClassID("standard")
+	must(t, err)
+	// Memtables begin small, and each is twice as large as the one before: the one of now is of 16 MiB or more.
+	for n := range 20 {
+		appendAll(t, s, scattered(200*n, 200*(n+1), 5000)...)
+	}
+	must(t, s.Compact())
+	appendAll(t, s, scattered(4000, 4100, 10)...) // which reads filters for the first time
+	before := reads.Load()
+	appendAll(t, s, scattered(4100, 4600, 10)...)
+	if n := reads.Load() - before; n > 50 {
+		t.Errorf("%d reads to look for 500 keys", n)
 	}
 }

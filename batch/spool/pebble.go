@@ -14,6 +14,8 @@ import (
 const pebbleFormat = pebble.FormatTableFormatV6
 
 const (
+	// cacheSize is what the engine keeps of its files in memory. It counts its memtables against what it is given: without room for them there would be no cache
+	// at all, and each look for a key would read its filter and index from the disk.
 	cacheSize = 16 << 20
 	bloomBits = 10
 	// maxMemTables and maxL0 are where Append waits for the engine to catch up. The engine's own limits are out of reach: what waits for those waits for ever
@@ -29,7 +31,7 @@ func engineOptions(fs *guardedFS, memTable uint64) *pebble.Options {
 		FS:                          fs,
 		FormatMajorVersion:          pebbleFormat,
 		Logger:                      engineLog{f},
-		CacheSize:                   cacheSize,
+		CacheSize:                   cacheSize + (maxMemTables+1)*int64(memTable),
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: outOfReach,
 		L0StopWritesThreshold:       outOfReach,
