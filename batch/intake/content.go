@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,6 +10,7 @@ import (
 
 	"daybook/formats"
 	"daybook/formats/cloudtrail"
+	"daybook/formats/frame"
 )
 
 // Why content can't be read, or not to its end, where it is not that its bytes can't be read.
@@ -77,8 +77,7 @@ func (c contents) read(ctx context.Context, raw *countReader, each func(d decode
 	defer closeText()
 	counted := &countReader{ctx: ctx, r: plainText, limit: c.settings.ContentLimit}
 	defer func() { got.bytes = counted.n }()
-	buffered := bufio.NewReaderSize(counted, headSize)
-	head, err := buffered.Peek(headSize)
+	head, whole, err := frame.Head(counted, headSize)
 	if err != nil && err != io.EOF && len(bytes.TrimSpace(head)) == 0 {
 		return content{fault: &Fault{Err: err}}, nil
 	}
@@ -90,7 +89,7 @@ func (c contents) read(ctx context.Context, raw *countReader, each func(d decode
 		return content{skipped: true}, nil
 	}
 	got.opened = true
-	for record, err := range entry.decoder.Records(buffered, c.settings.RecordLimit) {
+	for record, err := range entry.decoder.Records(whole, c.settings.RecordLimit) {
 		if err != nil {
 			got.fault = &Fault{Line: record.Line, Err: err}
 			break

@@ -15,6 +15,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"daybook/formats/frame"
 )
 
 // Stdin is the path that stands for standard input.
@@ -207,27 +209,29 @@ const bombFloor = 64 << 20
 
 // decompress looks at the first bytes of in and undoes gzip or zstd. A file that grows more than ratio times is refused once it has grown large.
 func decompress(in *countReader, ratio int64, window uint64) (io.Reader, func(), error) {
-	head := bufio.NewReaderSize(in, 256<<10)
-	magic, err := head.Peek(4)
+	magic, whole, err := frame.Head(in, 4)
 	if err != nil && err != io.EOF {
 		return nil, nil, err
 	}
 	switch {
 	case bytes.HasPrefix(magic, gzipMagic):
-		z, err := gzip.NewReader(head)
+		z, err := gzip.NewReader(bufio.NewReaderSize(whole, unpackBuffer))
 		if err != nil {
 			return nil, nil, fmt.Errorf("gzip: %w", err)
 		}
 		return &bombReader{r: z, in: in, ratio: ratio, kind: "gzip"}, func() {}, nil
 	case bytes.HasPrefix(magic, zstdMagic):
-		z, err := zstd.NewReader(head, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
+		z, err := zstd.NewReader(bufio.NewReaderSize(whole, unpackBuffer), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, nil, fmt.Errorf("zstd: %w", err)
 		}
 		return &bombReader{r: z, in: in, ratio: ratio, window: window, kind: "zstd"}, z.Close, nil
 	}
-	return head, func() {}, nil
+	return whole, func() {}, nil
 }
+
+// unpackBuffer is how much of a compressed file is read at a time.
+const unpackBuffer = 64 << 10
 
 // countReader counts what is read, up to a limit if it has one. It ends with its context. An error of reading stays: a bufio.Reader forgets what it told once.
 type countReader struct {

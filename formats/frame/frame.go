@@ -3,8 +3,8 @@
 // It looks at brackets, strings and line ends only: a record that is no JSON is handed on like any other, and the decoder says what is wrong
 // with it. Nothing is dropped but white space and commas between records, and what stands around an array of records.
 //
-// A record is handed on as a view of a buffer that is used again for the next one. The buffer holds a block of 256 KiB, and grows as far as the
-// limit on the length of a record where a record needs it. A longer record is handed on as its first bytes and a reader of what follows.
+// A record is handed on as a view of a buffer that is used again for the next one. The buffer begins small, for streams that are, holds a block of
+// 256 KiB from then on, and grows as far as the limit on the length of a record where a record needs it. A longer record is handed on as its first bytes and a reader of what follows.
 //
 // A read error comes after everything that was read before it; a record that it cut off is handed on as far as it goes.
 package frame
@@ -21,6 +21,8 @@ import (
 const (
 	// block is how much is asked of a reader at a time.
 	block = 256 << 10
+	// small is how much is asked of it first: of a stream that ends within, no more is ever needed.
+	small = 8 << 10
 	// maxEmptyReads is how often in a row a reader may return nothing before it counts as broken.
 	maxEmptyReads = 100
 )
@@ -60,7 +62,7 @@ type scanner struct {
 type step func(*scanner) bool
 
 func newScanner(r io.Reader, limit int, yield func(formats.Record, error) bool) *scanner {
-	s := &scanner{r: r, limit: max(limit, 0), yield: yield, buf: make([]byte, block), line: 1}
+	s := &scanner{r: r, limit: max(limit, 0), yield: yield, buf: make([]byte, small), line: 1}
 	for s.end < 3 && s.fill() {
 	}
 	if bytes.HasPrefix(s.buf[:s.end], []byte("\ufeff")) {
@@ -74,6 +76,9 @@ func (s *scanner) fill() bool {
 	if s.err != nil {
 		return false
 	}
+	if s.end == len(s.buf) && len(s.buf) < block {
+		s.grow(block)
+	}
 	if s.keep > s.held && (s.keep == s.end || s.end == len(s.buf)) {
 		s.count(s.keep)
 		moved := s.keep - s.held
@@ -83,9 +88,7 @@ func (s *scanner) fill() bool {
 		s.end -= moved
 	}
 	if s.end == len(s.buf) {
-		grown := make([]byte, max(len(s.buf)+block, min(2*len(s.buf), s.limit+2*block)))
-		copy(grown, s.buf)
-		s.buf = grown
+		s.grow(max(len(s.buf)+block, min(2*len(s.buf), s.limit+2*block)))
 	}
 	for range maxEmptyReads {
 		n, err := s.r.Read(s.buf[s.end:min(len(s.buf), s.end+block)])
@@ -97,6 +100,12 @@ func (s *scanner) fill() bool {
 	}
 	s.err = io.ErrNoProgress
 	return false
+}
+
+func (s *scanner) grow(size int) {
+	grown := make([]byte, size)
+	copy(grown, s.buf[:s.end])
+	s.buf = grown
 }
 
 // more reports whether there is a byte at pos, reading on if need be.

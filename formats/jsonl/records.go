@@ -1,7 +1,6 @@
 package jsonl
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"iter"
@@ -29,8 +28,7 @@ const headSize = 64 << 10
 // every line is one.
 func (Decoder) Records(r io.Reader, limit int) iter.Seq2[formats.Record, error] {
 	return func(yield func(formats.Record, error) bool) {
-		in := bufio.NewReaderSize(r, headSize)
-		head, err := in.Peek(headSize)
+		head, in, err := frame.Head(r, headSize)
 		if oneALine(head, err != nil) {
 			frame.Lines(in, limit)(yield)
 		} else {
