@@ -83,14 +83,16 @@ func appendList(dst []byte, open string, list []string) []byte {
 // redaction tags blanked, since both may differ between two deliveries of one event. row is e's own evidence row. Where it has neither, which HasOnlyContent
 // tells, this is the row's own leaf in its seal's Merkle tree.
 func (e *Event) ContentHash(row []byte) [sha256.Size]byte {
-	if !e.Received.IsZero() {
-		row = e.appendJSON(nil, false)
-	}
-	if bytes.Contains(row, redactedMark) {
-		row = blankTags(row)
-	}
 	var scratch [2048]byte // most rows fit, so that nothing is allocated
-	leaf := append(append(scratch[:0], 0), row...)
+	leaf := append(scratch[:0], 0)
+	if e.Received.IsZero() {
+		leaf = append(leaf, row...)
+	} else {
+		leaf = e.appendJSON(leaf, false)
+	}
+	if bytes.Contains(leaf, redactedMark) {
+		leaf = blankTags(leaf)
+	}
 	return sha256.Sum256(leaf)
 }
 
