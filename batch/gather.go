@@ -42,7 +42,8 @@ type Gathering struct {
 	on       map[int]bool      // by trail: whether it is on
 	since    map[int]event.Day // by trail: the first day that a file's events are taken of
 
-	arena  []byte // rows and tails
+	arena  []byte // rows and tails: the piece of now
+	size   int    // of all pieces
 	items  []spool.Item
 	trails []int // of each item
 	ends   []int // of each event: where its items end
@@ -101,7 +102,21 @@ func (g *Gathering) placed(i int) int {
 	return g.ends[i] - g.ends[i-1]
 }
 
-// place files an event in a trail. Rows and tails are kept in the arena; where it grows, what is in it stays alive where it was.
+// The first piece of an arena, for a request of a few events, and those that follow.
+const (
+	firstPiece = 2 << 10
+	maxPiece   = 256 << 10
+)
+
+// room makes room for n bytes in the arena: what is in it stays where it is.
+func (g *Gathering) room(n int) {
+	g.size += n
+	if len(g.arena)+n > cap(g.arena) {
+		g.arena = make([]byte, 0, max(n, min(max(4*cap(g.arena), firstPiece), maxPiece)))
+	}
+}
+
+// place files an event in a trail. Its row and tail are kept in the arena.
 func (g *Gathering) place(trail int, e *event.Event, row []byte, suspect bool) {
 	before := 0
 	if len(g.ends) > 0 {
@@ -112,10 +127,12 @@ func (g *Gathering) place(trail int, e *event.Event, row []byte, suspect bool) {
 		g.append(trail, e, last.Row, last.Tail, suspect)
 		return
 	}
+	id := e.Get(event.ID)
+	g.room(len(row) + spool.TailLen(id))
 	n := len(g.arena)
 	g.arena = append(g.arena, row...)
 	mid := len(g.arena)
-	g.arena = spool.AppendTail(g.arena, e.Time, e.Get(event.ID), e.ContentHash(row))
+	g.arena = spool.AppendTail(g.arena, e.Time, id, e.ContentHash(row))
 	g.append(trail, e, g.arena[n:mid:mid], g.arena[mid:len(g.arena):len(g.arena)], suspect)
 }
 
@@ -127,9 +144,10 @@ func (g *Gathering) append(trail int, e *event.Event, row, tail []byte, suspect 
 	g.trails = append(g.trails, trail)
 }
 
-// Len is how many events were added, and Size how many bytes they take.
-func (g *Gathering) Len() int  { return len(g.ends) }
-func (g *Gathering) Size() int { return len(g.arena) }
+// Len is how many events were added, Places how often one was filed in a trail, and Size how many bytes they take.
+func (g *Gathering) Len() int    { return len(g.ends) }
+func (g *Gathering) Places() int { return len(g.items) }
+func (g *Gathering) Size() int   { return g.size }
 
 // Commit returns once all events are on stable storage. After an error any of them may be there, and all may be added again.
 func (g *Gathering) Commit(ctx context.Context) error {

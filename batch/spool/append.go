@@ -80,7 +80,7 @@ func (s *Store) applyChunk(items []Item, fresh []bool) (*pebble.Batch, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	a := appending{s: s, batch: s.db.NewBatch(), days: map[dayKey][]generation{}, totals: map[uint16]Totals{}, next: s.next}
+	a := appending{s: s, batch: s.db.NewBatchWithSize(batchSize(items)), days: map[dayKey][]generation{}, totals: map[uint16]Totals{}, next: s.next}
 	if err := a.add(items, fresh); err != nil {
 		return nil, errors.Join(err, a.batch.Close())
 	}
@@ -96,6 +96,16 @@ func (s *Store) applyChunk(items []Item, fresh []bool) (*pebble.Batch, error) {
 		s.setTotals(trail, totals)
 	}
 	return a.batch, nil
+}
+
+// batchSize is how many bytes a batch of events takes, with the counts that go with it.
+func batchSize(items []Item) int {
+	const each, counts = eventHead + 1 + 1 + 2*binary.MaxVarintLen32, 1 << 10
+	size := counts
+	for i := range items {
+		size += each + len(items[i].Tail) + len(items[i].Row)
+	}
+	return size
 }
 
 // usable reports why nothing can be taken in. It is called under mu.

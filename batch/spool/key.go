@@ -46,8 +46,8 @@ func groupOf(key []byte) Group {
 	}
 }
 
-// tailLen is how long the tail of an event with that id is.
-func tailLen(id string) int { return minTailLen + len(id) + strings.Count(id, "\x00") }
+// TailLen is how long the tail of an event with that id is.
+func TailLen(id string) int { return minTailLen + len(id) + strings.Count(id, "\x00") }
 
 // AppendTail appends the tail of an event's key.
 func AppendTail(dst []byte, t time.Time, id string, hash [hashLen]byte) []byte {

@@ -140,7 +140,7 @@ const OrdinalDigits = 8
 // and the row begins with it (`{"id":"…`): equal events are then told apart by their ordinal instead of being taken for duplicates.
 func (w *Writer) Add(g Group, e *event.Event, row []byte, ordinal, suspect bool) error {
 	id := e.Get(event.ID)
-	keyLen := groupLen + tailLen(id)
+	keyLen := groupLen + TailLen(id)
 	size := maxHead + keyLen + len(row)
 	if w.arena == nil {
 		w.entries = make([]entry, 0, w.s.memory/entryShare/entrySize)
