@@ -228,6 +228,10 @@ func (x *exchange) tell(r *reply) {
 	case r.code != http.StatusOK || o.Rejected > 0:
 		level = slog.LevelInfo
 	}
+	ctx := context.WithoutCancel(x.r.Context())
+	if !x.h.o.Log.Enabled(ctx, level) {
+		return
+	}
 	attributes := []slog.Attr{
 		slog.String("sender", o.Sender.ID), slog.String("org", o.Sender.Org), slog.String("source", o.Sender.Source), slog.Int("code", o.Code),
 		slog.Int64("accepted", o.Accepted), slog.Int64("duplicate", o.Duplicate), slog.Int64("not_tracked", o.NotTracked), slog.Int64("rejected", o.Rejected),
@@ -236,5 +240,5 @@ func (x *exchange) tell(r *reply) {
 	if r.cause != nil {
 		attributes = append(attributes, slog.String("error", r.cause.Error()))
 	}
-	x.h.o.Log.LogAttrs(context.WithoutCancel(x.r.Context()), level, "events received", attributes...)
+	x.h.o.Log.LogAttrs(ctx, level, "events received", attributes...)
 }
