@@ -137,6 +137,7 @@ func (g *gathering) Commit(ctx context.Context) ([]receiver.Outcome, error) {
 	}
 	g.s.sources.advance(g.sender.Org, g.sender.Source, g.newest, g.received)
 	list := make([]receiver.Outcome, g.g.Len())
+	places := make([]receiver.Place, 0, g.g.Places()) // of all
 	var placed []batch.Placed
 	for i := range list {
 		var fate batch.Fate
@@ -149,10 +150,11 @@ func (g *gathering) Commit(ctx context.Context) ([]receiver.Outcome, error) {
 		case batch.NotTracked:
 			list[i].State = receiver.NotTracked
 		}
-		list[i].Placed = make([]receiver.Place, len(placed))
-		for k, p := range placed {
-			list[i].Placed[k] = receiver.Place{Trail: p.Trail, Day: p.Day, Content: p.Content, SealedBy: g.s.sealedBy(p.Day, g.received)}
+		from := len(places)
+		for _, p := range placed {
+			places = append(places, receiver.Place{Trail: p.Trail, Day: p.Day, Content: p.Content, SealedBy: g.s.sealedBy(p.Day, g.received)})
 		}
+		list[i].Placed = places[from:len(places):len(places)]
 	}
 	return list, nil
 }

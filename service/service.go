@@ -406,12 +406,5 @@ func (s *Service) unavailable() error {
 	if draining {
 		return errors.New("the service is stopping")
 	}
-	if err := s.standing.Spool().Stopped(); err != nil {
-		return err
-	}
-	usage, err := s.standing.Spool().Usage()
-	if err == nil && usage.Free < usage.MinFree {
-		return fmt.Errorf("%w: %d bytes are free, %d must be", spool.ErrFull, usage.Free, usage.MinFree)
-	}
-	return nil
+	return s.standing.Spool().Ready()
 }

@@ -108,7 +108,10 @@ func batchSize(items []Item) int {
 	return size
 }
 
-// usable reports why nothing can be taken in. It is called under mu.
+// Ready reports why nothing can be appended: ErrStopped, or ErrFull for the time being. It does not wait for who appends.
+func (s *Store) Ready() error { return s.wrap("append", s.usable()) }
+
+// usable reports why nothing can be taken in.
 func (s *Store) usable() error {
 	if err := s.fuse.failure(); err != nil {
 		return err
