@@ -82,8 +82,11 @@ func (m *metrics) observed(o receiver.Observation) {
 }
 
 func (m *metrics) took(org, source string, accepted, duplicate, notTracked, rejected int64) {
-	for result, n := range map[string]int64{"accepted": accepted, "duplicate": duplicate, "not_tracked": notTracked, "rejected": rejected} {
-		m.events.WithLabelValues(org, source, result).Add(float64(n))
+	for _, of := range [...]struct {
+		result string
+		n      int64
+	}{{"accepted", accepted}, {"duplicate", duplicate}, {"not_tracked", notTracked}, {"rejected", rejected}} {
+		m.events.WithLabelValues(org, source, of.result).Add(float64(of.n))
 	}
 }
 
@@ -120,6 +123,7 @@ var (
 	descSpoolBytes = prometheus.NewDesc("daybook_spool_bytes", "Bytes of the spool on disk.", nil, nil)
 	descSpoolFree  = prometheus.NewDesc("daybook_spool_free_bytes", "Bytes that are free on the spool's disk.", nil, nil)
 	descSpoolMin   = prometheus.NewDesc("daybook_spool_min_free_bytes", "Bytes that must be free for events to be taken in.", nil, nil)
+	descSpoolSyncs = prometheus.NewDesc("daybook_spool_syncs_total", "How often the spool's log was synced: once for all requests that waited for it.", nil, nil)
 	descStopped    = prometheus.NewDesc("daybook_spool_stopped", "1 if the spool has stopped and takes nothing in.", nil, nil)
 	descSealing    = prometheus.NewDesc("daybook_sealing_error", "1 while sealing fails or is held.", nil, nil)
 	descAnchor     = prometheus.NewDesc("daybook_anchor_behind_leaves", "Leaves of the log that an anchor does not cover.", []string{"anchor", "kind"}, nil)
@@ -134,8 +138,8 @@ var (
 // Describe is a prometheus.Collector's.
 func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSpoolBytes, descSpoolFree, descSpoolMin, descStopped,
-		descSealing, descAnchor, descLogSize, descClock, descVerifiedAt, descVerified, descExpiry, descBuild,
+		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSpoolBytes, descSpoolFree, descSpoolMin, descSpoolSyncs,
+		descStopped, descSealing, descAnchor, descLogSize, descClock, descVerifiedAt, descVerified, descExpiry, descBuild,
 	} {
 		to <- d
 	}
@@ -162,6 +166,7 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge(descSpoolBytes, float64(st.Spool.Bytes))
 	gauge(descSpoolFree, float64(st.Spool.Free))
 	gauge(descSpoolMin, float64(st.Spool.MinFree))
+	to <- prometheus.MustNewConstMetric(descSpoolSyncs, prometheus.CounterValue, float64(st.Spool.Syncs))
 	gauge(descStopped, one(st.Spool.Stopped != ""))
 	gauge(descSealing, one(st.Sealing.Error != ""))
 	if v := st.Verified; v != nil {

@@ -72,6 +72,8 @@ type SpoolStatus struct {
 	Free  uint64 `json:"free"`
 	// MinFree is how much must be free for events to be taken in.
 	MinFree uint64 `json:"min_free"`
+	// Syncs is how often the log was synced since the start: once for all requests that waited for it.
+	Syncs   uint64 `json:"syncs"`
 	Stopped string `json:"stopped,omitempty"`
 }
 
@@ -217,7 +219,7 @@ func (s *Service) statusOfWhole(st *Status) error {
 	if err != nil {
 		return err
 	}
-	st.Spool = SpoolStatus{Bytes: usage.Bytes, Free: usage.Free, MinFree: usage.MinFree}
+	st.Spool = SpoolStatus{Bytes: usage.Bytes, Free: usage.Free, MinFree: usage.MinFree, Syncs: usage.Syncs}
 	switch err := sp.Stopped(); {
 	case err != nil:
 		st.Spool.Stopped = err.Error()

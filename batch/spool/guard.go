@@ -98,6 +98,8 @@ type guardedFS struct {
 	copy atomic.Pointer[fuse]
 	// logs has, for each of the engine's logs that it writes or may write over, how many bytes of it were written, an *atomic.Int64.
 	logs sync.Map
+	// syncs is how often one of them was synced.
+	syncs atomic.Uint64
 
 	damaged damagedFiles
 }
@@ -193,7 +195,7 @@ func (g *guardedFS) asLog(name string) func(vfs.File, error) (vfs.File, error) {
 		if err != nil || !strings.HasSuffix(name, ".log") || !g.isOurs(name) {
 			return file, err
 		}
-		l := &logFile{File: file}
+		l := &logFile{File: file, syncs: &g.syncs}
 		g.logs.Store(name, &l.written)
 		return l, nil
 	}
@@ -203,6 +205,7 @@ func (g *guardedFS) asLog(name string) func(vfs.File, error) (vfs.File, error) {
 type logFile struct {
 	vfs.File
 	written atomic.Int64
+	syncs   *atomic.Uint64 // of all logs
 }
 
 // Write implements vfs.File.
@@ -210,6 +213,24 @@ func (f *logFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
 	f.written.Add(int64(n))
 	return n, err
+}
+
+// Sync implements vfs.File.
+func (f *logFile) Sync() error {
+	f.syncs.Add(1)
+	return f.File.Sync()
+}
+
+// SyncData implements vfs.File.
+func (f *logFile) SyncData() error {
+	f.syncs.Add(1)
+	return f.File.SyncData()
+}
+
+// SyncTo implements vfs.File.
+func (f *logFile) SyncTo(length int64) (full bool, err error) {
+	f.syncs.Add(1)
+	return f.File.SyncTo(length)
 }
 
 // logPrefix is what was written to a log when it was opened.

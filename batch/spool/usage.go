@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Usage says how much room there is.
+// Usage says how much room there is, and how the disk was used.
 type Usage struct {
 	// Bytes is the size of the spool's files.
 	Bytes uint64
@@ -16,11 +16,13 @@ type Usage struct {
 	Free uint64
 	// MinFree is below how many of them nothing more is taken.
 	MinFree uint64
+	// Syncs is how often the log was synced since the store was opened: once for all that was appended at a time.
+	Syncs uint64
 }
 
 // Usage looks how much room there is. It works as long as the store is not closed, be it stopped or not.
 func (s *Store) Usage() (Usage, error) {
-	u := Usage{MinFree: s.minFree}
+	u := Usage{MinFree: s.minFree, Syncs: s.guard.syncs.Load()}
 	m, err := s.metrics()
 	if err != nil {
 		return u, s.wrap("look at the disk", err)

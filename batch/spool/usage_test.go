@@ -75,10 +75,21 @@ func TestUsage(t *testing.T) {
 	}
 	after, err := s.Usage()
 	must(t, err)
+	if syncs := after.Syncs - before.Syncs; syncs < 100 || syncs > 110 {
+		t.Errorf("to append a hundred times synced the log %d times", syncs)
+	}
 	if grown := after.Bytes - before.Bytes; grown < 500_000 || grown > 5_000_000 {
 		t.Errorf("a megabyte of events takes %d bytes", grown)
 	}
+	must(t, s.Ready())
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 255 << 20, TotalBytes: 2 << 30})
+	if err := s.Ready(); !errors.Is(err, spool.ErrFull) {
+		t.Errorf("on a full disk, Ready gives %v", err)
+	}
 	must(t, s.Close())
+	if err := s.Ready(); !errors.Is(err, spool.ErrStopped) {
+		t.Errorf("once closed, Ready gives %v", err)
+	}
 	if _, err := s.Usage(); !errors.Is(err, spool.ErrStopped) {
 		t.Errorf("once closed, Usage gives %v", err)
 	}
