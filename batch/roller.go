@@ -50,8 +50,8 @@ type Settings struct {
 	// OnDamage is told what of a day can't be read from the spool any more, before the day is sealed without it: what it declares is in GapsOf then. It may be told again.
 	// Nil: a day that is damaged is not sealed.
 	OnDamage func(d Damage) error
-	Trails    []Trail
-	Classes   []Class
+	Trails   []Trail
+	Classes  []Class
 	Rendering
 	// CloseAfter is how long after its end a day is closed. IncludeOpen seals days that are not.
 	CloseAfter  time.Duration

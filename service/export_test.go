@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -25,3 +26,6 @@ func (s *Service) MetricHelp() map[string]string {
 	}
 	return help
 }
+
+// Schedule looks for days that are due when cron says so, until ctx ends.
+func (s *Service) Schedule(ctx context.Context) error { return s.schedule(ctx) }
