@@ -123,6 +123,7 @@ func TestEveryStepOfARollMayFail(t *testing.T) {
 			i.take(t, s, lines...)
 			store.FailStep(n, sinktest.Fault{Err: sinktest.ErrUnavailable, Persisted: persisted})
 			_, err := i.roll(t, s, nil)
+			steps := len(store.TakeLog())
 			store.Heal()
 			if err != nil && !errors.Is(err, sinktest.ErrUnavailable) {
 				t.Fatalf("step %d: %v", n, err)
@@ -132,7 +133,7 @@ func TestEveryStepOfARollMayFail(t *testing.T) {
 			if t.Failed() {
 				t.Fatalf("step %d, persisted %v", n, persisted)
 			}
-			if err == nil {
+			if steps < n { // a step that fails to find what is not there fails nothing
 				break
 			}
 		}
