@@ -9,12 +9,14 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"daybook/batch"
+	"daybook/batch/control"
 	"daybook/batch/intake"
 )
 
@@ -27,7 +29,9 @@ func (s *Service) watch(ctx context.Context) error {
 		defer t.Stop()
 		for {
 			for _, d := range s.config.Load().Drop {
-				s.takeDropped(ctx, d)
+				if s.kept(d.Org) {
+					s.takeDropped(ctx, d)
+				}
 			}
 			select {
 			case <-ctx.Done():
@@ -47,6 +51,9 @@ func (s *Service) watch(ctx context.Context) error {
 		}()
 		for {
 			for _, f := range s.config.Load().Follow {
+				if !s.kept(f.Org) {
+					continue
+				}
 				p := places[f.Where]
 				if p == nil {
 					p = &place{}
@@ -65,6 +72,12 @@ func (s *Service) watch(ctx context.Context) error {
 		}
 	})
 	return group.Wait()
+}
+
+// kept reports whether a trail of the org was ever enabled. Before that its files lie where they are: no trail would take their events, and a file that was taken in is not read again
+// when one is enabled with a backfill.
+func (s *Service) kept(org string) bool {
+	return slices.ContainsFunc(s.control.Trails(), func(t control.TrailState) bool { return t.Spec.Org == org })
 }
 
 const (

@@ -1,13 +1,19 @@
 package service_test
 
 import (
+	"context"
+	"iter"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"daybook/batch/seal"
+	daybook "daybook/event"
 	"daybook/service"
+	"daybook/sink"
 )
 
 // eventually waits until a condition holds. The service looks at folders every second.
@@ -113,4 +119,51 @@ func TestFollowFolder(t *testing.T) {
 		t.Errorf("%d files are known, want the two versions of the one: %q", n, data)
 	}
 	w.check()
+}
+
+// Files that are there before a trail is enabled wait for it: they are read once only, and its backfill is to have them.
+func TestFilesWaitForTrail(t *testing.T) {
+	from, in := t.TempDir(), t.TempDir()
+	looked := make(chan struct{}, 1)
+	w := newWorld(t, func(c *service.Config) {
+		c.Follow = []service.Follow{
+			{Where: "beacon", Org: "globex", Source: "beacon", From: "jsonl", Every: time.Millisecond, Store: beacon{service.Folder{Dir: t.TempDir()}, looked}},
+			{Where: from, Org: "acme", Source: "trail", From: "jsonl", Every: time.Millisecond, Store: service.Folder{Dir: from}},
+		}
+		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "jsonl"}}
+	})
+	write(t, filepath.Join(from, "1.jsonl"), event("followed", begun.Add(-48*time.Hour)))
+	write(t, filepath.Join(in, "1.jsonl"), event("dropped", begun.Add(-48*time.Hour)))
+	w.call("", http.MethodPost, "/v1/trails/other/enable", service.EnableRequest{Org: "globex"}, http.StatusOK, nil)
+	_, stop := w.serve()
+	for range 3 { // the first place is looked at before the second: two whole rounds have passed
+		<-looked
+	}
+	if !exists(filepath.Join(in, "1.jsonl")) {
+		t.Error("the dropped file was moved on before a trail was enabled that takes its events")
+	}
+	since := seal.Date{Day: daybook.DayOf(begun) - 5}
+	w.call("", http.MethodPost, "/v1/trails/audit/enable", service.EnableRequest{Since: &since}, http.StatusOK, nil)
+	before := w.trail("audit").Accepted
+	eventually(t, "both files are taken in", func() bool { return w.trail("audit").Accepted == before+2 })
+	if n := w.status().NotTracked; n != 0 {
+		t.Errorf("%d events are not tracked", n)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// beacon is a folder that tells when it is looked at.
+type beacon struct {
+	service.Folder
+	looked chan<- struct{}
+}
+
+func (b beacon) List(ctx context.Context, prefix string) iter.Seq2[sink.Entry, error] {
+	select {
+	case b.looked <- struct{}{}:
+	case <-ctx.Done():
+	}
+	return b.Folder.List(ctx, prefix)
 }
