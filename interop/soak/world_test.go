@@ -347,13 +347,14 @@ func (w *world) backup(name string) string {
 	return path
 }
 
-// restore loses the data folder, some time after a backup was made. What was acknowledged since is sent again, as a sender does that is told so.
+// restore loses the data folder, some time after a backup was made. What was acknowledged since is sent again, as a sender does that is told so. No seal is half made when the
+// folder is lost: files of one that nothing explains any more would be in the way of the day's next for good (batch.Restore).
 func (w *world) restore(s step) {
 	w.t.Helper()
 	w.book.record()
 	path := w.backup("before")
 	w.await(time.Duration(s.n) * 4 * time.Millisecond)
-	w.service.kill()
+	w.quiet()
 	w.takeFolder(path, true)
 	w.start()
 	for _, b := range w.book.forget(true) {
@@ -363,6 +364,41 @@ func (w *world) restore(s step) {
 		}
 		again.client.CloseIdleConnections()
 	}
+}
+
+// quiet stops the service at a moment when no seal is half made. The store is to be there.
+func (w *world) quiet() {
+	w.t.Helper()
+	w.stop()
+	for n := 0; w.unfinished(); n++ {
+		if n == 10 {
+			w.t.Fatalf("a seal does not get finished, though the store is there\n%s", w.service.tail())
+		}
+		w.start()
+		_ = w.roll() // else the next will do
+		w.stop()
+	}
+}
+
+// unfinished reports whether a seal is half made in the data folder, which nobody holds now.
+func (w *world) unfinished() bool {
+	w.t.Helper()
+	stdout, stderr, code, err := run(w.binary, w.env, "status", "--json", "--config", w.path(configFile))
+	var status struct {
+		Trails []struct{ Unfinished *string }
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(stdout), &status)
+	}
+	if err != nil {
+		w.t.Fatalf("daybook status: exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	for _, t := range status.Trails {
+		if t.Unfinished != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // move moves the data folder to another machine: nothing is lost.
