@@ -74,17 +74,17 @@ func (s *Standing) Close() error {
 	return errors.Join(s.Flush(0, nil), s.spool.Close(), s.state.close())
 }
 
-// Configure has later seals made, and later events filed, by other settings. The data folder, the key and the clock stay.
-func (s *Standing) Configure(settings Settings) error {
+// Configure has later seals made by other settings. The data folder, the key and the clock stay; so do trails and classes, until SetTrails is called.
+func (s *Standing) Configure(settings Settings) {
 	s.rolling.Lock() // a seal is made by one of the two
+	defer s.rolling.Unlock()
 	old := s.settings.Load()
 	settings.Data, settings.Key, settings.Now = old.Data, old.Key, old.Now
 	s.settings.Store(&settings)
-	s.rolling.Unlock()
-	return s.SetTrails(settings.Trails)
 }
 
-// SetTrails has events filed by these trails from now on. Trails that are left out keep what they have, and it is sealed when they are back.
+// SetTrails has events filed by these trails, and by the classes of the settings, from now on. Trails that are left out keep what they have, and it is sealed when they
+// are back.
 func (s *Standing) SetTrails(trails []Trail) error {
 	if len(trails) > maxTrails {
 		return fmt.Errorf("%d trails: at most %d", len(trails), maxTrails)
@@ -245,7 +245,8 @@ func (s *Standing) Roll(ctx context.Context, plan Plan) (report *Report, err err
 	if len(due) == 0 && s.settled && !s.anchorsBehind() {
 		return report, nil
 	}
-	r, err := s.roller(due)
+	routes := s.routes.Load() // others may be set meanwhile: one roll goes by one
+	r, err := s.roller(routes, due)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +254,7 @@ func (s *Standing) Roll(ctx context.Context, plan Plan) (report *Report, err err
 	if err := r.openStore(ctx); err != nil {
 		return nil, err
 	}
-	err = s.rollTrails(ctx, r, due, report)
+	err = s.rollTrails(ctx, r, routes, due, report)
 	if publishErr := r.publish(ctx, report); publishErr != nil {
 		err = errors.Join(err, publishErr)
 	} else if err == nil {
@@ -271,10 +272,9 @@ func (s *Standing) Roll(ctx context.Context, plan Plan) (report *Report, err err
 }
 
 // roller returns a roller of the trails that are due; of all, before anything was settled.
-func (s *Standing) roller(due []Due) (*Roller, error) {
-	routes := s.routes.Load()
+func (s *Standing) roller(routes *routes, due []Due) (*Roller, error) {
 	r := &Roller{Settings: *s.settings.Load(), state: s.state, spool: s.spool}
-	r.Trails = nil
+	r.Trails, r.Classes = nil, routes.classes
 	for i := range routes.trails {
 		name := routes.trails[i].Name
 		if s.settled && !slices.ContainsFunc(due, func(d Due) bool { return d.Trail == name }) {
@@ -289,10 +289,9 @@ func (s *Standing) roller(due []Due) (*Roller, error) {
 	return r, nil
 }
 
-func (s *Standing) rollTrails(ctx context.Context, r *Roller, due []Due, report *Report) error {
+func (s *Standing) rollTrails(ctx context.Context, r *Roller, routes *routes, due []Due, report *Report) error {
 	var errs []error
 	failures := 0
-	routes := s.routes.Load()
 	sp := &standingSpool{Store: s.spool, settings: &r.Settings, classes: routes.classIDs}
 	for i := range r.Trails {
 		sp.trails = append(sp.trails, routes.ids[routes.byName[r.Trails[i].Name]])

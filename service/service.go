@@ -363,9 +363,7 @@ func (s *Service) Reload(c Config, by control.Actor) error {
 	if err != nil {
 		return err
 	}
-	if err := s.standing.Configure(settings); err != nil {
-		return err
-	}
+	s.standing.Configure(settings)
 	s.config.Store(&c)
 	s.control.SetCoolOff(c.CoolOff)
 	if err := s.setReceiver(&c); err != nil {
