@@ -2,10 +2,14 @@ package service_test
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"daybook/batch/control"
+	"daybook/service"
 )
 
 // A reload while events come: every one of them is kept.
@@ -42,4 +46,34 @@ func TestReloadDropsNoEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.check()
+}
+
+// Trails that are enabled at the same moment: each has the event that says so.
+func TestEnableAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	const trails = 24
+	var group sync.WaitGroup
+	for i := range trails {
+		group.Go(func() {
+			path := fmt.Sprintf("/v1/trails/t%d/enable", i)
+			if data, code := w.try(w.alice, http.MethodPost, path, service.EnableRequest{Org: fmt.Sprint("org", i), Formats: []string{"csv"}}); code != http.StatusOK {
+				t.Errorf("%s: %d %s", path, code, data)
+			}
+		})
+	}
+	group.Wait()
+	w.clock.move(20 * time.Hour)
+	w.roll()
+	for i := range trails {
+		name := fmt.Sprint("t", i)
+		list := w.manifests(name)
+		if len(list) != 1 {
+			t.Errorf("%s has %d seals, want 1", name, len(list))
+			continue
+		}
+		if n := strings.Count(w.evidence(list[0]), `"action":"daybook.trail.enable"`); n != 1 {
+			t.Errorf("%s: %d events say that it was enabled, want 1", name, n)
+		}
+	}
 }

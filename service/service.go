@@ -237,7 +237,7 @@ func (s *Service) refresh() error {
 	if err := s.standing.SetTrails(trails); err != nil {
 		return err
 	}
-	if err := s.record(context.Background()); errors.Is(err, spool.ErrFull) {
+	if err := s.record(context.Background(), version); errors.Is(err, spool.ErrFull) {
 		return nil // it is in the journal, and is an event once there is room: sealing, which makes room, need not wait for it
 	} else if err != nil {
 		return err
@@ -246,13 +246,17 @@ func (s *Service) refresh() error {
 	return nil
 }
 
-// record puts what was done to trails into them. A crash before the cursor is written has it done again, and the spool knows the events.
-func (s *Service) record(ctx context.Context) error {
+// record puts what was done to trails into them, up to a version of the journal whose trails are filed into: a later one may have enabled another. A crash before the
+// cursor is written has it done again, and the spool knows the events.
+func (s *Service) record(ctx context.Context, version uint64) error {
 	g := s.standing.Begin(s.now())
 	last := s.cursor
 	for own, err := range s.control.Events(s.cursor) {
 		if err != nil {
 			return err
+		}
+		if uint64(own.Seq) > version {
+			break
 		}
 		g.AddTo(own.Trails, own.Event)
 		last = own.Seq
