@@ -42,7 +42,7 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 			return
 		}
 	}
-	known := p.seen
+	known, all := p.seen, true
 	for e, err := range f.Store.List(ctx, "") {
 		if err != nil {
 			s.trouble("follow", f.Where, err)
@@ -53,17 +53,29 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 			continue
 		}
 		name := strings.TrimSuffix(f.Where, "/") + "/" + e.Key
-		// A file that can't be read to its end will not be whole the next time either: it is told, and known.
-		if _, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") }); err != nil {
+		took, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
+		if err == nil && took.broken != nil {
+			err = fmt.Errorf("%w: %w", errUnread, took.broken)
+		}
+		switch {
+		case errors.Is(err, errUnread): // the place's to give: it is tried again, and those after it are not kept waiting
+			s.trouble("follow", name, err)
+			all = false
+			continue
+		case err != nil:
 			s.trouble("follow", name, err)
 			return
 		}
+		// A file whose content breaks off will not be whole the next time either: it is told, and known.
 		if err := known.add(id); err != nil {
 			s.trouble("follow", f.Where, err)
 			return
 		}
+		s.heard(name)
 	}
-	s.heard(f.Where)
+	if all {
+		s.heard(f.Where)
+	}
 }
 
 // heard forgets the trouble that there was with a place.

@@ -172,9 +172,10 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	}
 	file, err := open()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnread, err)
 	}
 	defer file.Close() // it is only read
+	in := &readErrors{r: file}
 	how := s.config.Load().Reading
 	now := s.now()
 	how.From, how.Org, how.Source, how.AsOf = feed.from, feed.org, feed.source, now
@@ -183,7 +184,7 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	}
 	t := &fileTaker{s: s, ctx: ctx, name: name, at: now}
 	t.begin()
-	report, err := intake.ReadStream(ctx, file, how, t)
+	report, err := intake.ReadStream(ctx, in, how, t)
 	if err == nil {
 		err = t.commit()
 	}
@@ -204,13 +205,32 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	}
 	s.metrics.files.WithLabelValues("file", result).Inc()
 	s.log.Info("took a file in", "file", name, "accepted", t.accepted, "duplicate", t.duplicate, "not_tracked", t.notTracked, "rejected", report.Rejected)
-	return &tookFile{report, t.accepted, t.duplicate, t.notTracked}, nil
+	return &tookFile{report, t.accepted, t.duplicate, t.notTracked, in.err}, nil
 }
 
 // tookFile says what became of a file.
 type tookFile struct {
 	intake.StreamReport
 	accepted, duplicate, notTracked int64
+	// broken is why its bytes could not all be had, if that is the fault.
+	broken error
+}
+
+// errUnread says that the bytes of a file can't be had, or not all of them: that is no fault of what it holds.
+var errUnread = errors.New("can't be read")
+
+// readErrors keeps the error of reading, to tell it from a fault of what was read.
+type readErrors struct {
+	r   io.Reader
+	err error
+}
+
+func (r *readErrors) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 // fileTaker takes the events of a file.

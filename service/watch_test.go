@@ -2,6 +2,8 @@ package service_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"iter"
 	"net/http"
 	"os"
@@ -166,4 +168,58 @@ func (b beacon) List(ctx context.Context, prefix string) iter.Seq2[sink.Entry, e
 	case <-ctx.Done():
 	}
 	return b.Folder.List(ctx, prefix)
+}
+
+// faultyPlace is a place of two files, the first of which breaks off when it is read for the first time, and can't be opened the second time.
+type faultyPlace struct {
+	service.Folder
+	opened int // of the first file; the follower's goroutine alone reads
+}
+
+func (f *faultyPlace) List(ctx context.Context, prefix string) iter.Seq2[sink.Entry, error] {
+	return f.Folder.List(ctx, prefix)
+}
+
+func (f *faultyPlace) Get(ctx context.Context, key, version string) (io.ReadCloser, error) {
+	body, err := f.Folder.Get(ctx, key, version)
+	if err != nil || key != "a.jsonl" {
+		return body, err
+	}
+	f.opened++
+	switch f.opened {
+	case 1:
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(io.LimitReader(body, 150), brokenReader{}), body}, nil
+	case 2:
+		return nil, errors.Join(errors.New("access denied"), body.Close())
+	}
+	return body, nil
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset by peer") }
+
+// A connection that breaks while a file is read, or a file that can't be had, is no fault of the file: it is read again, and others are not kept waiting.
+func TestFollowBrokenConnection(t *testing.T) {
+	from := t.TempDir()
+	place := &faultyPlace{Folder: service.Folder{Dir: from}}
+	w := newWorld(t, func(c *service.Config) {
+		c.Follow = []service.Follow{{Where: from, Org: "acme", Source: "feed", From: "jsonl", Every: time.Millisecond, Store: place}}
+	})
+	w.people()
+	write(t, filepath.Join(from, "a.jsonl"), event("a1", begun)+"\n"+event("a2", begun)+"\n"+event("a3", begun)+"\n")
+	write(t, filepath.Join(from, "b.jsonl"), event("b1", begun)+"\n")
+	_, stop := w.serve()
+	// Five of its own: two admins, the trail, the token, the start.
+	eventually(t, "the first file is read to its end", func() bool { st := w.trail("audit"); return st.Accepted-st.Duplicates == 9 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if place.opened != 3 {
+		t.Errorf("the file was opened %d times, want 3", place.opened)
+	}
+	w.check()
 }
