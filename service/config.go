@@ -76,10 +76,20 @@ type Drop struct{ Path, Org, Source, From string }
 // Follow is a place whose files are only read.
 type Follow struct {
 	Org, Source, From string
-	// Where names the place, and Store reads it.
-	Where string
-	Store FollowStore
-	Every time.Duration
+	// Where names the place, of all that Endpoint has (blank: the usual one), and Store reads it.
+	Where    string
+	Endpoint string
+	Store    FollowStore
+	Every    time.Duration
+}
+
+// place tells apart what is followed: whose events they are belongs to it, since what was read for one is not for another.
+func (f *Follow) place() string {
+	place := f.Where + "\n" + f.Org + "\n" + f.Source
+	if f.Endpoint != "" {
+		place += "\n" + f.Endpoint
+	}
+	return place
 }
 
 // FollowStore is a place that can be listed and read.

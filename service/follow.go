@@ -37,7 +37,7 @@ func (p *place) close() {
 func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 	if p.seen == nil {
 		var err error
-		if p.seen, err = openSeen(filepath.Join(s.config.Load().Batch.Data, "follow"), f.Where+"\n"+f.Org+"\n"+f.Source); err != nil {
+		if p.seen, err = openSeen(filepath.Join(s.config.Load().Batch.Data, "follow"), f.place()); err != nil {
 			s.trouble("follow", f.Where, err)
 			return
 		}

@@ -54,10 +54,10 @@ func (s *Service) watch(ctx context.Context) error {
 				if !s.kept(f.Org) {
 					continue
 				}
-				p := places[f.Where]
+				p := places[f.place()]
 				if p == nil {
 					p = &place{}
-					places[f.Where] = p
+					places[f.place()] = p
 				}
 				if now := time.Now(); !now.Before(p.next) {
 					s.follow(ctx, f, p)

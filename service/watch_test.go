@@ -223,3 +223,24 @@ func TestFollowBrokenConnection(t *testing.T) {
 	}
 	w.check()
 }
+
+// Two places of one name at two servers are two places.
+func TestFollowTwoServers(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	w := newWorld(t, func(c *service.Config) {
+		for endpoint, dir := range map[string]string{"https://one": one, "https://two": two} {
+			c.Follow = append(c.Follow, service.Follow{
+				Where: "s3://logs", Endpoint: endpoint, Org: "acme", Source: "feed", From: "jsonl", Every: time.Hour, Store: service.Folder{Dir: dir},
+			})
+		}
+	})
+	w.people()
+	write(t, filepath.Join(one, "a.jsonl"), event("a", begun)+"\n")
+	write(t, filepath.Join(two, "b.jsonl"), event("b", begun)+"\n")
+	_, stop := w.serve()
+	// Five of its own: two admins, the trail, the token, the start.
+	eventually(t, "both are read", func() bool { return w.trail("audit").Accepted == 7 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -248,7 +248,7 @@ func (a *app) adminConfig(cmd *cobra.Command, c *config.Config, log *slog.Logger
 func storeName(c *config.Config) string { return strings.TrimSuffix(c.Store.URL, "/") }
 
 func follow(f *config.Follow, log *slog.Logger) (*service.Follow, error) {
-	out := &service.Follow{Org: f.Org, Source: f.Source, From: f.From, Where: f.URL, Every: f.Every.Std()}
+	out := &service.Follow{Org: f.Org, Source: f.Source, From: f.From, Where: f.URL, Endpoint: f.Endpoint, Every: f.Every.Std()}
 	if !isS3(f.URL) {
 		out.Store = service.Folder{Dir: folderOf(f.URL)}
 		return out, nil
