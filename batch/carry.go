@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"daybook/batch/seal"
 )
@@ -81,6 +83,55 @@ func (s *state) carried() (carry, error) {
 	return sum, err
 }
 
+// pledged returns up to which run seals that were begun tell what was counted; that of a trail is left out, whose seal is to be made anew.
+func (s *state) pledged(but string) (int64, error) {
+	begun, err := filepath.Glob(filepath.Join(s.path("journal"), "*.json"))
+	if err != nil {
+		return 0, err
+	}
+	newest := int64(0)
+	for _, path := range begun {
+		if but != "" && path == s.journalPath(but) {
+			continue
+		}
+		var j struct {
+			Told int64 `json:"told"`
+		}
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it is done
+		}
+		if err == nil {
+			err = json.Unmarshal(data, &j)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("journal: %s: %w", path, err)
+		}
+		newest = max(newest, j.Told)
+	}
+	return newest, nil
+}
+
+// tell returns the sum of what a seal of the trail that is made now is to tell: what no other seal that was begun tells. Run is 0 if there is nothing. What is
+// counted from now on is kept apart from it.
+func (s *state) tell(trail string) (carry, error) {
+	s.carry.Lock()
+	defer s.carry.Unlock()
+	var sum carry
+	after, err := s.pledged(trail)
+	if err != nil {
+		return sum, err
+	}
+	u, err := s.readUntold()
+	for _, c := range u.Runs {
+		if c.Run > after {
+			sum = sum.plus(c)
+		}
+	}
+	s.handed = max(s.handed, sum.Run)
+	return sum, err
+}
+
 // keep keeps what a run counted.
 func (s *state) keep(c carry) error {
 	if c.isZero() {
@@ -92,13 +143,13 @@ func (s *state) keep(c carry) error {
 	if err != nil {
 		return err
 	}
-	begun, err := fs.Glob(os.DirFS(s.dir), "journal/*.json")
+	pledged, err := s.pledged("")
 	if err != nil {
 		return err
 	}
 	u.Newest++
 	c.Run = u.Newest
-	if n := len(u.Runs); n > 0 && len(begun) == 0 { // no seal is about to tell the runs before without this one
+	if n := len(u.Runs); n > 0 && u.Runs[n-1].Run > max(pledged, s.handed) { // no seal tells the run before without this one
 		u.Runs[n-1] = u.Runs[n-1].plus(c)
 	} else {
 		u.Runs = append(u.Runs, c)
@@ -106,16 +157,25 @@ func (s *state) keep(c carry) error {
 	return s.writeUntold(u)
 }
 
-// told forgets what was counted up to a run. It may be called again.
-func (s *state) told(run int64) error {
+// told forgets what was counted up to a run, and was told by a seal of the trail; but for what another that was begun before tells. It may be called again.
+func (s *state) told(trail string, run int64) error {
 	s.carry.Lock()
 	defer s.carry.Unlock()
 	u, err := s.readUntold()
-	if err != nil || len(u.Runs) == 0 || u.Runs[0].Run > run {
+	if err != nil {
 		return err
 	}
-	for len(u.Runs) > 0 && u.Runs[0].Run <= run {
-		u.Runs = u.Runs[1:]
+	after, err := s.pledged(trail)
+	if err != nil {
+		return err
 	}
+	if after >= run { // that was begun later
+		after = 0
+	}
+	left := slices.DeleteFunc(slices.Clone(u.Runs), func(c carry) bool { return c.Run > after && c.Run <= run })
+	if len(left) == len(u.Runs) {
+		return nil
+	}
+	u.Runs = left
 	return s.writeUntold(u)
 }

@@ -144,7 +144,7 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 
 // concluded forgets what was needed to make a seal that is complete: counts that it tells, the spool's generation that it is of, and at last the journal.
 func (r *Roller) concluded(j *journal, m *seal.Manifest) error {
-	if err := r.state.told(j.Told); err != nil {
+	if err := r.state.told(m.Trail, j.Told); err != nil {
 		return err
 	}
 	if j.Spooled != nil {

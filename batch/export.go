@@ -93,7 +93,7 @@ func (r *Roller) Export(ctx context.Context, paths []string, stdin io.Reader, ho
 		report.Days = append(report.Days, open)
 		r.progress(Progress{Done: &open})
 	}
-	tell, err := r.state.carried()
+	tell, err := r.state.tell("")
 	if err != nil {
 		return report, err
 	}

@@ -309,7 +309,7 @@ func (r *Roller) rollDay(ctx context.Context, sp *standingSpool, trail uint16, d
 		if err != nil {
 			return err
 		}
-		tell, err := r.state.carried()
+		tell, err := r.state.tell(r.ledgers[trail].trail)
 		if err != nil {
 			return err
 		}

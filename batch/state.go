@@ -31,9 +31,10 @@ var ErrBusy = errors.New("another daybook is at work with this data folder")
 //	quarantine/
 //	spool/                    events taken in by `import` that are not sealed yet
 type state struct {
-	dir   string
-	lock  *os.File
-	carry sync.Mutex // held while carry.json is read and written again
+	dir    string
+	lock   *os.File
+	carry  sync.Mutex // held while carry.json is read and written again
+	handed int64      // under carry: up to which run a seal that is being made, or was, tells what was counted
 }
 
 func openState(dir string) (*state, error) {
