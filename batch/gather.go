@@ -144,10 +144,14 @@ func (g *Gathering) append(trail int, e *event.Event, row, tail []byte, suspect 
 	g.trails = append(g.trails, trail)
 }
 
-// Len is how many events were added, Places how often one was filed in a trail, and Size how many bytes they take.
-func (g *Gathering) Len() int    { return len(g.ends) }
+// Len is how many events were added.
+func (g *Gathering) Len() int { return len(g.ends) }
+
+// Places is how often one of them was filed in a trail.
 func (g *Gathering) Places() int { return len(g.items) }
-func (g *Gathering) Size() int   { return g.size }
+
+// Size is how many bytes they take.
+func (g *Gathering) Size() int { return g.size }
 
 // Commit returns once all events are on stable storage. After an error any of them may be there, and all may be added again.
 func (g *Gathering) Commit(ctx context.Context) error {

@@ -15,7 +15,9 @@ func Head(r io.Reader, size int) (head []byte, whole io.Reader, err error) {
 	n, empty := 0, 0
 	for n < size {
 		if n == len(head) {
-			head = append(head, make([]byte, size-n)...)
+			whole := make([]byte, size)
+			copy(whole, head)
+			head = whole
 		}
 		m, err := r.Read(head[n:])
 		n += m

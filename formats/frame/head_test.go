@@ -31,7 +31,7 @@ func TestHead(t *testing.T) {
 		{"without progress", emptyReader{}, 100, 0, io.ErrNoProgress},
 	} {
 		got, whole, err := frame.Head(c.r, c.size)
-		if err != c.err || !bytes.Equal(got, data[:c.want]) {
+		if !errors.Is(err, c.err) || !bytes.Equal(got, data[:c.want]) {
 			t.Errorf("%s: %d bytes, error %v, want %d and %v", c.name, len(got), err, c.want, c.err)
 		}
 		all, err := io.ReadAll(whole)
@@ -41,7 +41,7 @@ func TestHead(t *testing.T) {
 		if c.err == io.EOF {
 			c.err = nil
 		}
-		if err != c.err || !bytes.Equal(all, data[:c.want]) {
+		if !errors.Is(err, c.err) || !bytes.Equal(all, data[:c.want]) {
 			t.Errorf("%s: the whole is %d bytes, error %v, want %d and %v", c.name, len(all), err, c.want, c.err)
 		}
 	}
