@@ -95,7 +95,7 @@ soak: ## Run the service through random faults for MINUTES, 5 unless told (SEED=
 		go test -C interop -count=1 -v -timeout $$(($(MINUTES) + 60))m -run '^TestSoak$$' ./soak
 
 .PHONY: bench
-bench: ## Measure the export of a generated day against DuckDB (BENCHFLAGS=…)
+bench: ## Measure the export against DuckDB, verify, and intake against JetStream (BENCHFLAGS=…)
 	cd interop && go run ./bench $(BENCHFLAGS)
 
 .PHONY: fuzz

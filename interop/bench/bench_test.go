@@ -24,7 +24,7 @@ func build(t *testing.T) string {
 // TestBench runs the whole of it on a small day, and looks at what is reported, not at how quick it was.
 func TestBench(t *testing.T) {
 	const events = 4000
-	args := []string{"-events", "4000", "-runs", "2", "-triple", "-verify", "0.003", "-json", "-dir", t.TempDir()}
+	args := []string{"-events", "4000", "-runs", "2", "-triple", "-verify", "0.003", "-intake-events", "3000", "-pending", "0.004", "-json", "-dir", t.TempDir()}
 	contestants := 4
 	if db, err := duck.Open(); errors.Is(err, duck.ErrUnavailable) {
 		t.Logf("SKIPPED: DuckDB's part: %v", err)
@@ -63,6 +63,22 @@ func TestBench(t *testing.T) {
 			Verify    usage
 			Deep      usage
 		} `json:"verification"`
+		Intake struct {
+			Daybook, JetStream, Singles struct {
+				Events int64
+				Wall   float64 `json:"wall_seconds"`
+				P99    float64 `json:"p99_seconds"`
+				Syncs  int64
+			}
+		}
+		Pending struct {
+			Events  int64
+			Spool   int64   `json:"spool_bytes"`
+			Filled  int64   `json:"filled_rss_bytes"`
+			Stopped float64 `json:"start_seconds"`
+			Sealed  int64   `json:"sealed_events"`
+			During  float64 `json:"intake_during"`
+		}
 		Targets []struct {
 			Name  string  `json:"name"`
 			Value float64 `json:"value"`
@@ -98,6 +114,13 @@ func TestBench(t *testing.T) {
 	if v.Bytes < 3e6 || v.Events < 2*events || v.SHA256Sum.Wall <= 0 || v.Verify.Wall <= 0 || v.Deep.Wall <= 0 || v.Verify.RSS < 1<<20 {
 		t.Errorf("verification: %+v", v)
 	}
+	in := report.Intake
+	if in.Daybook.Events != 3000 || in.JetStream.Events != 3000 || in.Singles.Events != 200 || in.Daybook.Syncs < 1 || in.Daybook.Syncs > 10 || in.Singles.P99 <= 0 {
+		t.Errorf("intake: %+v", in)
+	}
+	if p := report.Pending; p.Events != 4000 || p.Sealed != 2000 || p.Filled < 1<<20 || p.Spool < 1<<20 || p.Stopped <= 0 || p.During <= 0 {
+		t.Errorf("pending: %+v", p)
+	}
 	for _, target := range report.Targets {
 		if target.Value <= 0 {
 			t.Errorf("%s: %v", target.Name, target.Value)
@@ -107,7 +130,7 @@ func TestBench(t *testing.T) {
 
 func TestBenchLeavesNothingBehindAFailure(t *testing.T) {
 	dir := t.TempDir()
-	out, err := exec.Command(build(t), "-events", "10", "-skip-duckdb", "-dir", dir, "-daybook", "absent").CombinedOutput()
+	out, err := exec.Command(build(t), "-events", "10", "-skip-duckdb", "-skip-intake", "-dir", dir, "-daybook", "absent").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "absent") {
 		t.Errorf("error %v: %s", err, out)
 	}

@@ -1,11 +1,16 @@
-// Command bench measures `daybook export` on a day of generated events, and beside it DuckDB doing its part of the same job.
+// Command bench measures `daybook export` on a day of generated events, and beside it DuckDB doing its part of the same job; and `daybook serve`, beside
+// JetStream.
 //
 //	go run ./bench [-events N] [-runs N] [-triple] [-verify GB] [-skip-duckdb] [-skip-export] [-json] [-dir DIR] [-keep] [-daybook BINARY]
+//	go run ./bench -intake [-intake-events N] [-pending MILLIONS] [-runs N] [-json] [-dir DIR] [-daybook BINARY]
 //
 // Daybook reads the files, redacts, sorts, removes redeliveries, and writes five formats and a signed seal. DuckDB reads the same files, sorts, removes
 // redeliveries by id, and writes two of the formats: CSV.gz and Parquet (one after the other, both at once, and with CSV.zst, at which it is faster). Each
 // runs as a process of its own, in turns, so many times; what is reported are medians. Nothing here fails for being slow: it prints what was measured
 // beside the targets.
+//
+// The service takes events in over TLS on loopback, in batches of 1,000 and one by one, and answers once they are on stable storage. JetStream takes the same
+// batches as messages, each of which it syncs. Then a service that has many events waiting is started anew, and seals a day while more come in.
 //
 // The events are made once, and kept in DIR (by default a folder in the user's cache).
 package main
@@ -41,6 +46,8 @@ func run(ctx context.Context, args []string) error {
 			return generateChild(args[1:])
 		case "child-duckdb":
 			return duckChild(args[1:])
+		case "child-jetstream":
+			return jetStreamChild(ctx, args[1])
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -54,6 +61,10 @@ func run(ctx context.Context, args []string) error {
 	flags.BoolVar(&o.skipExport, "skip-export", false, "measure nothing but -verify")
 	flags.BoolVar(&o.triple, "triple", false, "measure the memory of a day three times as large, too")
 	flags.Float64Var(&o.verifyGB, "verify", 1, "measure verify, too, on a store of at least so many `GB`, beside sha256sum; 0 leaves it out")
+	flags.BoolVar(&o.intake, "intake", false, "measure `daybook serve` alone")
+	flags.BoolVar(&o.skipIntake, "skip-intake", false, "do not measure `daybook serve`")
+	flags.IntVar(&o.intakeEvents, "intake-events", 500_000, "events that are sent in batches in each run")
+	flags.Float64Var(&o.pending, "pending", 5, "measure a service with so many `millions` of events waiting; 0 leaves it out")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -66,8 +77,15 @@ func run(ctx context.Context, args []string) error {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case o.events < 1 || o.runs < 1 || o.verifyGB < 0:
 		return errors.New("-events and -runs must be 1 at least, -verify not negative")
+	case o.intakeEvents < intakeBatch || o.pending < 0 || o.pending > 0 && o.pending*1e6 < 2*intakeBatch:
+		return fmt.Errorf("-intake-events must be %d at least, and so must half of -pending, unless it is 0", intakeBatch)
+	case o.intake && (o.skipIntake || o.skipExport || o.triple):
+		return errors.New("-intake measures nothing else")
 	case o.skipExport && (o.verifyGB == 0 || o.triple):
 		return errors.New("-skip-export leaves -verify alone to be measured")
+	}
+	if o.intake {
+		o.skipExport, o.skipDuckDB, o.verifyGB = true, true, 0
 	}
 	report, err := o.measure(ctx)
 	if err != nil {
@@ -85,6 +103,10 @@ type options struct {
 	keep             bool
 	skipDuckDB       bool
 	skipExport       bool
+	intake           bool
+	skipIntake       bool
+	intakeEvents     int
+	pending          float64
 	triple           bool
 	verifyGB         float64
 	self, bin, work  string
@@ -159,8 +181,25 @@ func (o *options) measure(ctx context.Context) (_ *report, err error) {
 			return nil, err
 		}
 	}
+	if !o.skipIntake {
+		if err := o.measureService(ctx, r); err != nil {
+			return nil, err
+		}
+	}
 	r.judge()
 	return r, nil
+}
+
+// measureService measures `daybook serve`.
+func (o *options) measureService(ctx context.Context, r *report) error {
+	f, err := o.day(ctx)
+	if err == nil {
+		err = o.measureIntake(ctx, r, f)
+	}
+	if err == nil && o.pending > 0 {
+		err = o.measurePending(ctx, r, f)
+	}
+	return err
 }
 
 // log tells on standard error how far it is, so that standard output has the report alone.
@@ -196,6 +235,9 @@ func (o *options) prepare(ctx context.Context) (err error) {
 	}
 	if err != nil {
 		return err
+	}
+	if o.intake {
+		return nil
 	}
 	if o.inputs, err = o.generated(ctx, generate.Options{Events: o.events}); err != nil || !o.triple {
 		return err
@@ -250,7 +292,7 @@ func (o *options) generated(ctx context.Context, day generate.Options) ([]string
 			return nil, err
 		}
 		o.log("making %d events\n", day.Events)
-		if _, err := o.child(ctx, o.self, "child-generate", part, fmt.Sprint(day.Events)); err != nil {
+		if _, err := o.child(ctx, o.self, "child-generate", part, fmt.Sprint(day.Events), fmt.Sprint(day.RepeatEvery)); err != nil {
 			return nil, err
 		}
 		if err := os.Rename(part, dir); err != nil {
@@ -262,10 +304,10 @@ func (o *options) generated(ctx context.Context, day generate.Options) ([]string
 
 // generateChild makes a day: in a child, since what a process holds at its fork counts as its child's memory.
 func generateChild(args []string) error {
-	var events int
-	if _, err := fmt.Sscan(args[1], &events); err != nil {
+	var o generate.Options
+	if _, err := fmt.Sscan(args[1]+" "+args[2], &o.Events, &o.RepeatEvery); err != nil {
 		return err
 	}
-	_, err := generate.Day(args[0], generate.Options{Events: events})
+	_, err := generate.Day(args[0], o)
 	return err
 }

@@ -34,7 +34,10 @@ type report struct {
 	Triple      *usage              `json:"triple,omitempty"` // Daybook with three times as many events
 	// Verification is absent unless it was asked for.
 	Verification *verification `json:"verification,omitempty"`
-	Targets      []target      `json:"targets"`
+	// Intake and Pending are absent where the service was not measured.
+	Intake  *intakeReport  `json:"intake,omitempty"`
+	Pending *pendingReport `json:"pending,omitempty"`
+	Targets []target       `json:"targets"`
 }
 
 // target is a measure beside what it should be at most.
@@ -94,7 +97,7 @@ func medianOf(runs []usage) usage {
 	return m
 }
 
-func median(runs []usage, measure func(usage) float64) float64 {
+func median[T any](runs []T, measure func(T) float64) float64 {
 	var values []float64
 	for _, u := range runs {
 		values = append(values, measure(u))
@@ -112,6 +115,16 @@ func (r *report) judge() {
 	if v := r.Verification; v != nil {
 		add("wall time of verify, of sha256sum with two processes", v.Verify.Wall/v.SHA256Sum.Wall, 1/0.8)
 		add("peak RSS of verify, MB", float64(v.Verify.PeakRSS)/(1<<20), 128)
+	}
+	if in := r.Intake; in != nil {
+		add("syncs for a request of one event", float64(in.Singles.Syncs)/float64(in.Singles.Events), 1.0/20)
+	}
+	if p := r.Pending; p != nil {
+		add("resident set of the service with events waiting, MB", float64(max(p.Filled, p.Restarted))/(1<<20), 512)
+		add("start with events waiting, s", max(p.Stopped, p.Killed), 10)
+		add("intake before a day is sealed, of that meanwhile", p.Before/p.During, 1/0.7)
+		add("p99 of status while a day is sealed, ms", p.Status*1000, 100)
+		add("p99 of metrics while a day is sealed, ms", p.Metrics*1000, 100)
 	}
 	if len(r.Contestants) == 0 {
 		return
@@ -165,8 +178,8 @@ func (r *report) writeText(w io.Writer) error {
 
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s, %d cores, %d GB, %s, %s, load %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory>>30, r.Machine.OS, r.Machine.Go, r.Machine.Load)
-	fmt.Fprintf(&text, "%d events in %d files, %d MB; medians\n\n", r.Events, r.Files, r.InputBytes/1e6)
 	if len(r.Contestants) > 0 {
+		fmt.Fprintf(&text, "%d events in %d files, %d MB; medians\n\n", r.Events, r.Files, r.InputBytes/1e6)
 		table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 		if _, err := io.WriteString(table, cells.String()); err != nil {
 			return err
@@ -177,6 +190,12 @@ func (r *report) writeText(w io.Writer) error {
 	}
 	if r.Verification != nil {
 		text.WriteString(r.Verification.text())
+	}
+	if r.Intake != nil {
+		text.WriteString(r.Intake.text())
+	}
+	if r.Pending != nil {
+		text.WriteString(r.Pending.text())
 	}
 	text.WriteByte('\n')
 	for _, goal := range r.Targets {
