@@ -1,5 +1,6 @@
 # The image holds the binary and the certificates that it trusts, and nothing else: no shell, no user but 65532, nothing that needs
-# a writable root. Run it with --read-only; what Daybook keeps is in /data, what it exports to a folder goes to /audit.
+# a writable root. Run it with --read-only; what Daybook keeps is in /data, what it exports to a folder goes to /audit. docs/OPERATIONS.md
+# says how the service is run in it.
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -20,5 +21,7 @@ COPY --from=build --chown=65532:65532 /out/audit /audit
 ENV XDG_STATE_HOME=/data
 USER 65532:65532
 VOLUME ["/data", "/audit"]
+# What daybook serve listens at by default; in a container service.listen is 0.0.0.0:8470.
+EXPOSE 8470
 WORKDIR /
 ENTRYPOINT ["/daybook"]

@@ -1,12 +1,8 @@
 package daybook_test
 
 import (
-	"debug/elf"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +57,7 @@ func imageFaults(dockerfile string) []string {
 	promise(has(image, `^USER [1-9][0-9]*:[1-9][0-9]*$`), "not a user by number, or root")
 	promise(has(image, `^ENTRYPOINT \["/daybook"\]$`), "another entry point")
 	promise(has(image, `^VOLUME .*"/data"`), "no volume for the data folder")
+	promise(has(image, `^EXPOSE 8470$`), "does not tell the service's port")
 	promise(!has(image, `^RUN `), "runs something in the image, which has no shell")
 	return faults
 }
@@ -83,40 +80,12 @@ func TestDockerfile(t *testing.T) {
 		{"USER 65532:65532", "USER daybook", "not a user by number, or root"},
 		{`ENTRYPOINT ["/daybook"]`, "ENTRYPOINT /daybook", "another entry point"},
 		{`VOLUME ["/data"`, `VOLUME ["/var"`, "no volume for the data folder"},
+		{"EXPOSE 8470", "EXPOSE 80", "does not tell the service's port"},
 		{"USER ", "RUN true\nUSER ", "runs something in the image, which has no shell"},
 	} {
 		changed := strings.Replace(string(dockerfile), test.old, test.changed, 1)
 		if faults := imageFaults(changed); !slices.Equal(faults, []string{test.fault}) {
 			t.Errorf("with %q for %q: faults %q, want %q", test.changed, test.old, faults, test.fault)
 		}
-	}
-}
-
-// TestBinaryIsStatic builds as the Dockerfile does: an image from scratch has no loader and no libc.
-func TestBinaryIsStatic(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the whole command")
-	}
-	if runtime.GOOS != "linux" {
-		t.Skip("looks at an ELF file, which Linux has")
-	}
-	binary := filepath.Join(t.TempDir(), "daybook")
-	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", binary, "./cmd/daybook")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	file, err := elf.Open(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for _, segment := range file.Progs {
-		if segment.Type == elf.PT_INTERP {
-			t.Error("the binary asks for a loader: it is not static")
-		}
-	}
-	if libraries, err := file.ImportedLibraries(); err != nil || len(libraries) > 0 {
-		t.Errorf("the binary needs %q, %v; want nothing", libraries, err)
 	}
 }

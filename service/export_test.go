@@ -2,29 +2,49 @@ package service
 
 import (
 	"context"
-	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// MetricHelp returns what each metric's help says, by name, whether it has a value or not.
-func (s *Service) MetricHelp() map[string]string {
+// MetricDoc is what a metric says of itself.
+type MetricDoc struct {
+	Help   string
+	Labels []string
+}
+
+// desc is how a prometheus.Desc prints itself.
+var desc = regexp.MustCompile(`^Desc\{fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*"), unit: "[^"]*", constLabels: \{.*\}, variableLabels: \{(.*)\}\}$`)
+
+// Metrics returns what each metric says of itself, by name, whether it has a value or not.
+func (s *Service) Metrics() map[string]MetricDoc {
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)
 		s.metrics.registry.Describe(descs)
 	}()
-	help := map[string]string{}
+	docs := map[string]MetricDoc{}
 	for d := range descs {
-		var name, text string
-		// Desc{fqName: "daybook_build_info", help: "1, with the version.", constLabels: …
-		if _, err := fmt.Sscanf(strings.TrimPrefix(d.String(), "Desc{"), "fqName: %q, help: %q,", &name, &text); err != nil {
+		m := desc.FindStringSubmatch(d.String())
+		if m == nil {
+			panic("a metric describes itself in another way now: " + d.String())
+		}
+		name, err := strconv.Unquote(m[1])
+		if err != nil {
 			panic(err)
 		}
-		help[name] = text
+		doc := MetricDoc{}
+		if doc.Help, err = strconv.Unquote(m[2]); err != nil {
+			panic(err)
+		}
+		if m[3] != "" {
+			doc.Labels = strings.Split(m[3], ",")
+		}
+		docs[name] = doc
 	}
-	return help
+	return docs
 }
 
 // Schedule looks for days that are due when cron says so, until ctx ends.

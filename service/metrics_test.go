@@ -32,12 +32,12 @@ var deploy = filepath.Join("..", "deploy")
 var metric = regexp.MustCompile(`\b(daybook|process|go)_[a-z_]+\b`)
 
 // known reports whether a service has a metric that a query names.
-func known(help map[string]string, name string) bool {
-	if _, ok := help[name]; ok {
+func known(all map[string]service.MetricDoc, name string) bool {
+	if _, ok := all[name]; ok {
 		return true
 	}
 	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
-		if base, ok := strings.CutSuffix(name, suffix); ok && help[base] != "" {
+		if base, ok := strings.CutSuffix(name, suffix); ok && all[base].Help != "" {
 			return true
 		}
 	}
@@ -70,7 +70,7 @@ type alertRule struct {
 
 // TestAlerts holds the alert rules to what the service tells.
 func TestAlerts(t *testing.T) {
-	help := newWorld(t, nil).MetricHelp()
+	help := newWorld(t, nil).Metrics()
 	tests, err := os.ReadFile(filepath.Join(deploy, "alerts_test.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestDashboard(t *testing.T) {
 	if err := json.Unmarshal(data, &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	help := newWorld(t, nil).MetricHelp()
+	help := newWorld(t, nil).Metrics()
 	shown := map[string]bool{}
 	for _, p := range dashboard.Panels {
 		if p.Type != "row" && len(p.Targets) == 0 {

@@ -154,8 +154,10 @@ type readme struct {
 	dir, home string
 	name      string // of the page
 	one       bool   // whether its blocks are one script, with functions that later ones call
+	prelude   string // what goes before every script
 	env       []string
 	replace   *strings.Replacer
+	restore   *strings.Replacer // of what is printed; nil: nothing
 	server    *s3test.Server
 	received  func() string // what was sent to the SIEM
 }
@@ -204,7 +206,11 @@ func (r *readme) page(t *testing.T, name string) {
 			if !ok {
 				t.Fatalf("%s:%d: a file without a name", name, b.line)
 			}
-			writeFile(t, filepath.Join(r.dir, file), r.replace.Replace(strings.Join(b.lines, "\n")))
+			path := filepath.Join(r.dir, file)
+			if there := r.replace.Replace(file); filepath.IsAbs(file) && there != file {
+				path = there
+			}
+			writeFile(t, path, r.replace.Replace(strings.Join(b.lines, "\n")))
 		case b.lang == "console" && r.one:
 			all.lines = append(all.lines, b.lines...)
 		case b.lang == "console":
@@ -302,7 +308,7 @@ func (r *readme) run(t *testing.T, b block) {
 	}
 	steps := b.steps(t)
 	var script strings.Builder
-	script.WriteString("shopt -s expand_aliases\nexec 2>&1 </dev/null\n")
+	script.WriteString("shopt -s expand_aliases\nexec 2>&1 </dev/null\n" + r.prelude)
 	for _, s := range steps {
 		command := s.command
 		if strings.HasPrefix(command, "make ") {
@@ -320,6 +326,9 @@ func (r *readme) run(t *testing.T, b block) {
 		t.Fatal(err)
 	}
 	text := strings.ReplaceAll(string(out), r.home, "~")
+	if r.restore != nil {
+		text = r.restore.Replace(text)
+	}
 	for _, s := range steps {
 		got, rest, ok := strings.Cut(text, mark+"\n")
 		if !ok {
