@@ -275,9 +275,10 @@ func (s *Standing) Roll(ctx context.Context, plan Plan) (report *Report, err err
 func (s *Standing) roller(routes *routes, due []Due) (*Roller, error) {
 	r := &Roller{Settings: *s.settings.Load(), state: s.state, spool: s.spool}
 	r.Trails, r.Classes = nil, routes.classes
+	days := daysDue(due)
 	for i := range routes.trails {
 		name := routes.trails[i].Name
-		if s.settled && !slices.ContainsFunc(due, func(d Due) bool { return d.Trail == name }) {
+		if _, ok := days[name]; s.settled && !ok {
 			continue
 		}
 		l, err := s.ledger(name)
@@ -289,6 +290,15 @@ func (s *Standing) roller(routes *routes, due []Due) (*Roller, error) {
 	return r, nil
 }
 
+// daysDue is what is due, by trail.
+func daysDue(due []Due) map[string][]event.Day {
+	days := make(map[string][]event.Day, len(due))
+	for _, d := range due {
+		days[d.Trail] = d.Days
+	}
+	return days
+}
+
 func (s *Standing) rollTrails(ctx context.Context, r *Roller, routes *routes, due []Due, report *Report) error {
 	var errs []error
 	failures := 0
@@ -296,10 +306,11 @@ func (s *Standing) rollTrails(ctx context.Context, r *Roller, routes *routes, du
 	for i := range r.Trails {
 		sp.trails = append(sp.trails, routes.ids[routes.byName[r.Trails[i].Name]])
 	}
+	days := daysDue(due)
 	for i, l := range r.ledgers {
 		err := r.catchUp(ctx, l)
-		if k := slices.IndexFunc(due, func(d Due) bool { return d.Trail == l.trail }); k >= 0 && err == nil {
-			err = s.rollDays(ctx, r, sp, uint16(i), due[k].Days, report)
+		if err == nil {
+			err = s.rollDays(ctx, r, sp, uint16(i), days[l.trail], report)
 		}
 		if err == nil {
 			failures = 0

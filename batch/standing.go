@@ -291,7 +291,7 @@ func (r *Roller) Roll(ctx context.Context, only *event.Day, keep time.Duration) 
 // rollDay seals what waits of a day. A generation that a killed run had sealed already shows as nothing new; what came after it is sealed then.
 func (r *Roller) rollDay(ctx context.Context, sp *standingSpool, trail uint16, day event.Day, report *Report) error {
 	for {
-		expected := sp.pending(trail)[day]
+		expected := sp.Pending(sp.trails[trail], day)
 		generation, err := sp.Freeze(sp.trails[trail], day)
 		if err != nil {
 			return err

@@ -181,13 +181,17 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 		}
 	}
 	found := only == ""
+	byTrail := make(map[string]batch.Due, len(due))
+	for _, d := range due {
+		byTrail[d.Trail] = d
+	}
 	for _, t := range known.Trails {
 		state, ok := s.control.Trail(t.Trail)
 		if !ok || !sees(by, state.Spec.Org) || only != "" && only != t.Trail {
 			continue
 		}
 		found = true
-		one, err := s.statusOf(t, state, due, days, st)
+		one, err := s.statusOf(t, state, byTrail[t.Trail], days, st)
 		if err != nil {
 			return nil, err
 		}
@@ -275,21 +279,19 @@ func (s *Service) overdue(t control.TrailState, day event.Day) bool {
 }
 
 // statusOf tells how a trail stands.
-func (s *Service) statusOf(known batch.TrailStatus, t control.TrailState, due []batch.Due, days int, st *Status) (*TrailStatus, error) {
+func (s *Service) statusOf(known batch.TrailStatus, t control.TrailState, due batch.Due, days int, st *Status) (*TrailStatus, error) {
 	one := &TrailStatus{TrailStatus: known, Switch: s.switchOf(t), Due: []seal.Date{}, Sources: []SourceStatus{}}
 	since := seal.Date{Day: t.Since}
 	one.Since = &since
-	if i := slices.IndexFunc(due, func(d batch.Due) bool { return d.Trail == known.Trail }); i >= 0 {
-		for _, d := range due[i].Days {
-			one.Due = append(one.Due, seal.Date{Day: d})
-		}
-		for _, d := range due[i].Waiting {
-			one.Awaiting = append(one.Awaiting, seal.Date{Day: d})
-		}
-		if len(due[i].Days) > 0 && len(one.Awaiting) == 0 {
-			if first := due[i].Days[0]; s.overdue(t, first) && s.standing.Unsealed(known.Trail, first) {
-				st.problem(LevelAlert, "overdue", known.Trail, "", "%v is not sealed yet, and could have been since %s", first, s.latest(t, first).Format(time.RFC3339))
-			}
+	for _, d := range due.Days {
+		one.Due = append(one.Due, seal.Date{Day: d})
+	}
+	for _, d := range due.Waiting {
+		one.Awaiting = append(one.Awaiting, seal.Date{Day: d})
+	}
+	if len(due.Days) > 0 && len(one.Awaiting) == 0 {
+		if first := due.Days[0]; s.overdue(t, first) && s.standing.Unsealed(known.Trail, first) {
+			st.problem(LevelAlert, "overdue", known.Trail, "", "%v is not sealed yet, and could have been since %s", first, s.latest(t, first).Format(time.RFC3339))
 		}
 	}
 	if t.State == control.Off {

@@ -28,6 +28,13 @@ func (s *Store) Days() []TrailDay {
 	return days
 }
 
+// Pending returns how many events of a trail's day are not sealed, as Days has it.
+func (s *Store) Pending(trail uint16, day event.Day) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return pendingOf(s.generations(dayKey{trail, day}))
+}
+
 // Freeze makes what is spooled for a trail's day a generation and returns its number, once that is on stable storage; 0 if there is nothing. What is
 // appended from now on belongs to the next. A generation that is frozen and neither sealed nor dropped is returned again, as it is.
 func (s *Store) Freeze(trail uint16, day event.Day) (uint32, error) {

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 	"sync"
 
@@ -315,6 +313,7 @@ type names struct {
 	limit  int
 	byID   map[int]string
 	byText map[string]int
+	next   int // more than any number that was given
 }
 
 // load takes in a record.
@@ -335,18 +334,15 @@ func (n *names) set(id int, name string) {
 		n.byID, n.byText = map[int]string{}, map[string]int{}
 	}
 	n.byID[id], n.byText[name] = name, id
+	n.next = max(n.next, id+1)
 }
 
 // free returns the next number.
 func (n *names) free() (int, error) {
-	if len(n.byID) == 0 {
-		return 0, nil
+	if n.next > n.limit {
+		return 0, fmt.Errorf("there have been %d names of a %s: no number is left", n.next, n.kind)
 	}
-	id := slices.Max(slices.Collect(maps.Keys(n.byID))) + 1
-	if id > n.limit {
-		return 0, fmt.Errorf("there have been %d names of a %s: no number is left", id, n.kind)
-	}
-	return id, nil
+	return n.next, nil
 }
 
 func (s *Store) id(n *names, name string, key func(id int) []byte) (int, error) {

@@ -1,0 +1,114 @@
+package batch_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"daybook/batch"
+	"daybook/event"
+	"daybook/formats"
+	"daybook/sink/sinktest"
+)
+
+// TestTenThousandTrails seals a day of very many trails, of one event each, and then looks again: nothing may take a step for each pair of them.
+func TestTenThousandTrails(t *testing.T) {
+	trails := 10_000
+	if quick() {
+		trails = 100
+	}
+	i := newInstallation(t)
+	i.dir = inMemory(t)
+	clock := day(10).Add(12 * time.Hour)
+	store := sinktest.NewMemory(t, &sinktest.Options{Now: func() time.Time { return clock }})
+	s := i.settings(store)
+	s.Now = func() time.Time { return clock }
+	s.Classes = []batch.Class{{Name: "standard", Match: []string{"*"}}}
+	s.Trails = nil
+	for n := range trails {
+		name := fmt.Sprintf("trail-%05d", n)
+		s.Trails = append(s.Trails, batch.Trail{Name: name, Org: name, Formats: formats.All()[:1], MaxSplit: 10})
+	}
+	standing, err := batch.OpenStanding(s, 1<<20, batch.Admission{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := standing.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	g := standing.Begin(clock)
+	for n := range s.Trails {
+		var e event.Event
+		e.Time = clock
+		e.Set(event.ID, fmt.Sprint("e", n))
+		e.Set(event.Source, "api")
+		e.Set(event.Org, s.Trails[n].Org)
+		e.Set(event.Action, "read")
+		g.AddTo([]string{s.Trails[n].Name}, &e)
+	}
+	if err := g.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	plan := batch.Plan{Since: func(string) (event.Day, bool) { return event.DayOf(clock), true }}
+	clock = day(11).Add(2 * time.Hour)
+	if due, err := standing.Due(plan); err != nil || len(due) != trails {
+		t.Fatalf("%d trails are due, %v", len(due), err)
+	}
+	report, err := standing.Roll(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Days) != trails || report.Written != int64(trails) {
+		t.Errorf("%d days were sealed, with %d events", len(report.Days), report.Written)
+	}
+	began := time.Now()
+	status, err := standing.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, trail := range status.Trails {
+		if trail.Seals != 1 || trail.Waiting != 0 || trail.Accepted != 1 {
+			t.Errorf("%+v", trail)
+		}
+	}
+	if again, err := standing.Roll(t.Context(), plan); err != nil || len(again.Days) != 0 {
+		t.Errorf("a second roll: %+v, %v", again, err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("with nothing to do it took %v", took)
+	}
+	list, err := standing.Reconcile(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list {
+		if r.Fault != "" || r.Sealed != 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+	runtime.GC()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	if memory.HeapInuse > 1<<30 {
+		t.Errorf("%d bytes are in use", memory.HeapInuse)
+	}
+}
+
+// inMemory returns a folder of which syncs cost nothing, where there is such: it is not the disk that is looked at.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "daybook-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
