@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,21 +41,6 @@ func needTools(t *testing.T, tools ...string) {
 			t.Skipf("no %s to run the page's commands with: make test installs it", tool)
 		}
 	}
-}
-
-// freePort is a port that nobody listened at a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // TestOperationsPage runs the commands of the operator's page, from the installation to the upgrade.

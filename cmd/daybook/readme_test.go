@@ -167,7 +167,7 @@ func TestReadme(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the command")
 	}
-	for _, tool := range []string{"bash", "zcat", "gzip", "sed", "sha256sum", "openssl", "make"} {
+	for _, tool := range []string{"bash", "zcat", "gzip", "sed", "sha256sum", "openssl", "make", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s to run the README's commands with", tool)
 		}
@@ -247,7 +247,9 @@ func newReadme(t *testing.T) *readme {
 	} else {
 		run = command(t)
 	}
+	port := freePort(t)
 	replace := []string{
+		"127.0.0.1:8470", "127.0.0.1:" + port, "# service.yaml\n", "service: {listen: '127.0.0.1:" + port + "'}\n",
 		"/tmp/", temp + "/", "siem.example.org/514", siem, "go run ./cmd/daybook", run,
 	}
 	r.env = append(os.Environ(), "HOME="+r.home, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "LC_ALL=C.UTF-8")
@@ -265,6 +267,21 @@ func newReadme(t *testing.T) *readme {
 	}
 	r.replace = strings.NewReplacer(replace...)
 	return r
+}
+
+// freePort is a port that nobody listened at a moment ago.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // listen takes what one client sends, and returns host/port and what it sent, once that is all.
