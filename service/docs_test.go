@@ -157,15 +157,15 @@ func TestIntakeCodesAreDocumented(t *testing.T) {
 	}
 }
 
-// TestLinksOfPages follows the links between the pages about the service, to headings too.
+// TestLinksOfPages follows the links between pages, to headings too.
 func TestLinksOfPages(t *testing.T) {
-	for _, name := range []string{"OPERATIONS.md", "INTAKE.md"} {
+	for _, name := range []string{"OPERATIONS.md", "INTAKE.md", "THREATS.md", "design.md", "../README.md"} {
 		for _, m := range regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`).FindAllStringSubmatch(page(t, name), -1) {
 			to, heading := m[1], strings.TrimPrefix(m[2], "#")
 			if to == "" {
-				to = name
+				to = filepath.Base(name)
 			}
-			data, err := os.ReadFile(filepath.Join("..", "docs", to))
+			data, err := os.ReadFile(filepath.Join("..", "docs", filepath.Dir(name), to))
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue
