@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"slices"
 	"time"
 
 	"daybook/event"
@@ -59,6 +58,3 @@ func (r *routes) of(e *event.Event, use func(trail int)) {
 
 // router returns what files events in that are received at that time.
 func (r *routes) router(received time.Time) *router { return newRouter(r.trails, r.classes, received) }
-
-// classOf returns the place of the class that has that number in the spool; -1 if the configuration has none such.
-func (r *routes) classOf(id uint8) int { return slices.Index(r.classIDs, id) }

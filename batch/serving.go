@@ -109,7 +109,7 @@ func (s *Standing) SetTrails(trails []Trail) error {
 // Wait returns when no roll is under way.
 func (s *Standing) Wait() {
 	s.rolling.Lock()
-	defer s.rolling.Unlock() //nolint:staticcheck // it is had and let go: that is all
+	defer s.rolling.Unlock()
 }
 
 // Unsealed reports whether a day of a trail has no seal.

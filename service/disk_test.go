@@ -58,7 +58,7 @@ func TestNearlyFullDisk(t *testing.T) {
 		t.Errorf("with room: taken %+v", got)
 	}
 	// Since the seal: e2, and that the service was started and stopped.
-	if st := w.trail("audit"); st.Waiting != 3 {
+	if st := w.trail(); st.Waiting != 3 {
 		t.Errorf("%d events wait, want 3: %+v", st.Waiting, st.Pending)
 	}
 	w.check()

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"io"
 	"net/http"
 )
@@ -14,12 +15,15 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := &pipeWriter{header: http.Header{}, body: writer, begun: make(chan struct{})}
 	go func() {
 		defer func() {
-			if e := recover(); e == nil {
+			e := recover()
+			err, _ := e.(error)
+			switch {
+			case e == nil:
 				w.WriteHeader(http.StatusOK) // unless it wrote one
 				_ = writer.Close()           // never fails
-			} else if e == http.ErrAbortHandler {
+			case errors.Is(err, http.ErrAbortHandler):
 				_ = writer.CloseWithError(io.ErrUnexpectedEOF) // never fails
-			} else {
+			default:
 				panic(e)
 			}
 		}()

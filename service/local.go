@@ -27,7 +27,7 @@ func shortPath(dir string, use func(dir string) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp) // a link, of no use any more
+	defer func() { _ = os.RemoveAll(temp) }() // a link, of no use any more
 	link := filepath.Join(temp, "d")
 	if err := os.Symlink(dir, link); err != nil {
 		return err

@@ -41,7 +41,7 @@ func TestRedeliveryOfEverything(t *testing.T) {
 	w.roll() // the spool drops what was sealed a week ago
 	w.restart()
 	again(taken{Accepted: 20}) // nobody knows better before the day is looked at
-	if st := w.trail("audit"); st.Late != 20 {
+	if st := w.trail(); st.Late != 20 {
 		t.Errorf("%d events are late", st.Late)
 	}
 	w.clock.move(24 * time.Hour)
@@ -53,7 +53,7 @@ func TestRedeliveryOfEverything(t *testing.T) {
 		}
 	}
 	w.once("audit", "e", 20)
-	if st := w.trail("audit"); st.Late != 0 || st.Duplicates != 60 {
+	if st := w.trail(); st.Late != 0 || st.Duplicates != 60 {
 		t.Errorf("%d events are late, and %d are duplicates", st.Late, st.Duplicates)
 	}
 }
@@ -109,7 +109,7 @@ func TestLateEventsOfTenDays(t *testing.T) {
 		w.roll()
 		w.send(event(fmt.Sprint("e", 2*n+1), begun.AddDate(0, 0, n)))
 	}
-	if n, late := len(w.manifests("audit")), w.trail("audit").Late; n != 11 || late != 20 {
+	if n, late := len(w.manifests("audit")), w.trail().Late; n != 11 || late != 20 {
 		t.Errorf("%d seals, %d events are late", n, late)
 	}
 	w.clock.move(24 * time.Hour)
@@ -146,7 +146,7 @@ func TestEventsOfOtherTimes(t *testing.T) {
 			t.Errorf("suspect %v: %s", suspect, line)
 		}
 	}
-	if names := w.trail("audit").Pending; len(names) > 1 {
+	if names := w.trail().Pending; len(names) > 1 {
 		t.Errorf("pending are %+v", names)
 	}
 }

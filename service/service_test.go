@@ -51,7 +51,7 @@ func TestDayInTheLife(t *testing.T) {
 	if n := len(w.manifests("audit")); n != 1 {
 		t.Errorf("%d seals after another look, want 1", n)
 	}
-	st := w.trail("audit")
+	st := w.trail()
 	if st.Seals != 1 || st.Waiting != 0 || st.Switch.State != "on" || st.Accepted != 8 || st.Duplicates != 2 {
 		t.Errorf("status is %+v", st)
 	}
@@ -67,7 +67,7 @@ func TestSilentSource(t *testing.T) {
 	if n := len(w.manifests("audit")); n != 0 {
 		t.Fatalf("%d seals while the source is silent, want none", n)
 	}
-	st := w.trail("audit")
+	st := w.trail()
 	if len(st.Awaiting) != 1 || st.Awaiting[0].String() != "2026-03-10" {
 		t.Errorf("days that wait for sources: %v", st.Awaiting)
 	}
@@ -88,7 +88,7 @@ func TestSilentSource(t *testing.T) {
 	if n := len(w.manifests("audit")); n != 1 {
 		t.Fatalf("%d seals: a late event waits for the next day's seal", n)
 	}
-	if st := w.trail("audit"); st.Late != 1 {
+	if st := w.trail(); st.Late != 1 {
 		t.Errorf("late is %d, want 1", st.Late)
 	}
 	w.clock.move(18 * time.Hour) // 02:00 of the 12th
@@ -99,7 +99,7 @@ func TestSilentSource(t *testing.T) {
 		t.Fatalf("seals are %v", briefs(list))
 	}
 	days := map[string]string{}
-	for _, d := range w.trail("audit").Calendar {
+	for _, d := range w.trail().Calendar {
 		days[d.Day.String()] = d.State
 	}
 	for day, state := range map[string]string{
@@ -166,8 +166,8 @@ func TestStoreAway(t *testing.T) {
 		t.Errorf("taken %+v while the store is away", got)
 	}
 	st := w.status()
-	if st.Level != service.LevelAlert || st.Sealing.Error == "" || len(w.trail("audit").Due) != 3 {
-		t.Errorf("level %s, error %q, due %v", st.Level, st.Sealing.Error, w.trail("audit").Due)
+	if st.Level != service.LevelAlert || st.Sealing.Error == "" || len(w.trail().Due) != 3 {
+		t.Errorf("level %s, error %q, due %v", st.Level, st.Sealing.Error, w.trail().Due)
 	}
 	w.store.Heal()
 	w.roll()
@@ -198,7 +198,7 @@ func TestSwitchOff(t *testing.T) {
 	if got := w.send(event("off", w.clock.now())); got.NotTracked != 1 {
 		t.Errorf("while it is off: taken %+v", got)
 	}
-	if st := w.trail("audit"); st.Switch.State != "off" {
+	if st := w.trail(); st.Switch.State != "off" {
 		t.Errorf("state is %s", st.Switch.State)
 	}
 	w.clock.move(12*time.Hour + 30*time.Minute) // 02:00

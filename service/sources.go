@@ -80,14 +80,14 @@ func (s *sources) advance(org, name string, to, now time.Time) {
 	s.dirty = true
 }
 
-func (s *sources) of(org, name string) (sourceState, bool) {
+func (s *sources) of(org, name string) sourceState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.known[sourceKey{org, name}]
 	if st == nil {
-		return sourceState{Org: org, Name: name}, false
+		return sourceState{Org: org, Name: name}
 	}
-	return *st, true
+	return *st
 }
 
 func (s *sources) flush() error {
@@ -145,7 +145,7 @@ func (s *Service) ready(trail string, day event.Day) bool {
 		return false
 	}
 	for _, name := range s.awaited(t.Spec.Org, now) {
-		if st, _ := s.sources.of(t.Spec.Org, name); st.Watermark.Before(day.End()) {
+		if st := s.sources.of(t.Spec.Org, name); st.Watermark.Before(day.End()) {
 			return false
 		}
 	}
@@ -175,7 +175,7 @@ func (s *Service) sourcesOf(trail string, day event.Day) []seal.Source {
 	}
 	var list []seal.Source
 	for _, name := range s.awaited(t.Spec.Org, now) {
-		st, _ := s.sources.of(t.Spec.Org, name)
+		st := s.sources.of(t.Spec.Org, name)
 		source := seal.Source{Name: name, Watermark: st.Watermark}
 		if st.Watermark.Before(end) && t.Enabled.Before(end) { // of a backfill nobody said that it would be whole
 			from, reason := day.Start(), "nothing was heard of the source"

@@ -298,7 +298,7 @@ func (s *Service) statusOf(known batch.TrailStatus, t control.TrailState, due ba
 		st.problem(LevelWarning, "trail-off", known.Trail, "", "the trail is off since %s: %s", t.Off.Since.Format(time.RFC3339), t.Off.Reason)
 	}
 	for _, name := range s.awaited(t.Spec.Org, s.now()) {
-		state, _ := s.sources.of(t.Spec.Org, name)
+		state := s.sources.of(t.Spec.Org, name)
 		source := SourceStatus{Name: name}
 		if !state.Watermark.IsZero() {
 			source.Watermark = &state.Watermark

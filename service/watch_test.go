@@ -64,7 +64,7 @@ func TestDropFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the file is moved on under another name", func() bool { return exists(filepath.Join(in, "done", "a.jsonl.1")) })
-	st := w.trail("audit")
+	st := w.trail()
 	// Five of its own: two admins, the trail, the token, the start.
 	if st.Accepted != 8 || st.Duplicates != 1 {
 		t.Errorf("accepted %d, duplicates %d: %+v", st.Accepted, st.Duplicates, st)
@@ -96,7 +96,7 @@ func TestFollowFolder(t *testing.T) {
 	}
 	write(t, file, `{"Records":[`+record("11111111-1111-4111-8111-111111111111")+`]}`)
 	_, stop := w.serve()
-	accepted := func() int64 { return w.trail("audit").Accepted - w.trail("audit").Duplicates }
+	accepted := func() int64 { return w.trail().Accepted - w.trail().Duplicates }
 	eventually(t, "the file is taken in", func() bool { return accepted() == 6 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestFollowFolder(t *testing.T) {
 	w.clock.move(time.Minute)
 	write(t, file, `{"Records":[`+record("11111111-1111-4111-8111-111111111111")+","+record("22222222-2222-4222-8222-222222222222")+`]}`)
 	_, stop = w.serve()
-	eventually(t, "what is new of the file is taken in", func() bool { return w.trail("audit").Duplicates == 1 })
+	eventually(t, "what is new of the file is taken in", func() bool { return w.trail().Duplicates == 1 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -146,8 +146,8 @@ func TestFilesWaitForTrail(t *testing.T) {
 	}
 	since := seal.Date{Day: daybook.DayOf(begun) - 5}
 	w.call("", http.MethodPost, "/v1/trails/audit/enable", service.EnableRequest{Since: &since}, http.StatusOK, nil)
-	before := w.trail("audit").Accepted
-	eventually(t, "both files are taken in", func() bool { return w.trail("audit").Accepted == before+2 })
+	before := w.trail().Accepted
+	eventually(t, "both files are taken in", func() bool { return w.trail().Accepted == before+2 })
 	if n := w.status().NotTracked; n != 0 {
 		t.Errorf("%d events are not tracked", n)
 	}
@@ -214,7 +214,7 @@ func TestFollowBrokenConnection(t *testing.T) {
 	write(t, filepath.Join(from, "b.jsonl"), event("b1", begun)+"\n")
 	_, stop := w.serve()
 	// Five of its own: two admins, the trail, the token, the start.
-	eventually(t, "the first file is read to its end", func() bool { st := w.trail("audit"); return st.Accepted-st.Duplicates == 9 })
+	eventually(t, "the first file is read to its end", func() bool { st := w.trail(); return st.Accepted-st.Duplicates == 9 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestFollowTwoServers(t *testing.T) {
 	write(t, filepath.Join(two, "b.jsonl"), event("b", begun)+"\n")
 	_, stop := w.serve()
 	// Five of its own: two admins, the trail, the token, the start.
-	eventually(t, "both are read", func() bool { return w.trail("audit").Accepted == 7 })
+	eventually(t, "both are read", func() bool { return w.trail().Accepted == 7 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

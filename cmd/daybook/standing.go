@@ -181,7 +181,7 @@ func (a *app) roll(cmd *cobra.Command, only string) error {
 	if data, err := dataFolder(c); err != nil {
 		return err
 	} else if service.Used(data) {
-		return a.rollThere(cmd, only)
+		return a.rollThere(cmd)
 	}
 	var day *event.Day
 	if only != "" {
@@ -213,7 +213,7 @@ func (a *app) roll(cmd *cobra.Command, only string) error {
 }
 
 // rollThere has the service seal what is due, addenda among it.
-func (a *app) rollThere(cmd *cobra.Command, only string) (err error) {
+func (a *app) rollThere(cmd *cobra.Command) (err error) {
 	for _, name := range []string{"day", "as-of", "include-open", "gap", "trail", "org"} {
 		if cmd.Flags().Changed(name) {
 			return usage(fmt.Errorf("--%s: the data folder is a service's, which seals the days of its trails in order, as they are over", name), "leave it out: everything that is due is sealed")
