@@ -67,7 +67,7 @@ func (s *Standing) backup(ctx context.Context, t *tar.Writer) error {
 	if err := os.RemoveAll(copied); err != nil {
 		return err
 	}
-	defer os.RemoveAll(copied) // links to what the spool has; what is left is removed by the next
+	defer func() { _ = os.RemoveAll(copied) }() // links to what the spool has; what is left is removed by the next
 	if err := s.backupState(ctx, t, copied); err != nil {
 		return err
 	}

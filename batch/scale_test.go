@@ -101,7 +101,7 @@ func TestTenThousandTrails(t *testing.T) {
 // inMemory returns a folder of which syncs cost nothing, where there is such: it is not the disk that is looked at.
 func inMemory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "daybook-")
+	dir, err := os.MkdirTemp("/dev/shm", "daybook-") //nolint:usetesting // it must be in memory, and t.TempDir is where it is
 	if err != nil {
 		return t.TempDir()
 	}

@@ -22,14 +22,14 @@ import (
 
 var fault503 = sinktest.Fault{Err: sinktest.ErrUnavailable}
 
-// held is how often each event of that prefix is in a trail's evidence, by id.
-func (w *world) held(trail, prefix string) map[string]int {
+// held is how often each event whose id begins with e is in a trail's evidence, by id.
+func (w *world) held(trail string) map[string]int {
 	w.t.Helper()
 	times := map[string]int{}
 	for _, m := range w.manifests(trail) {
 		for line := range strings.Lines(w.evidence(m)) {
 			id, _, _ := strings.Cut(strings.TrimPrefix(line, `{"id":"`), `"`)
-			if strings.HasPrefix(id, prefix) {
+			if strings.HasPrefix(id, "e") {
 				times[id]++
 			}
 		}
@@ -37,12 +37,12 @@ func (w *world) held(trail, prefix string) map[string]int {
 	return times
 }
 
-// once fails the test unless each of the first n events of that prefix is in the trail's evidence once, and no other.
-func (w *world) once(trail, prefix string, n int) {
+// once fails the test unless each of the events e0 to e(n-1) is in the trail's evidence once, and no other.
+func (w *world) once(trail string, n int) {
 	w.t.Helper()
-	times := w.held(trail, prefix)
+	times := w.held(trail)
 	for i := range n {
-		if id := fmt.Sprint(prefix, i); times[id] != 1 {
+		if id := fmt.Sprint("e", i); times[id] != 1 {
 			w.t.Errorf("%s is in the evidence of %s %d times", id, trail, times[id])
 		}
 	}
@@ -96,7 +96,7 @@ func TestStoreFaults(t *testing.T) {
 			if n := len(w.manifests("audit")); n != 2 || w.problems() != "" {
 				t.Errorf("%d seals, problems %q", n, w.problems())
 			}
-			w.once("audit", "e", 2)
+			w.once("audit", 2)
 		})
 	}
 }
@@ -120,7 +120,7 @@ func TestForeignBytesInOurPlace(t *testing.T) {
 	}
 	w.store.Erase(key)
 	w.roll()
-	w.once("audit", "e", 1)
+	w.once("audit", 1)
 }
 
 // A store that can't do what is asked of it keeps the service from starting; one that is away does not.
@@ -147,7 +147,7 @@ func TestStoreAtTheStart(t *testing.T) {
 	w.clock.move(14 * time.Hour)
 	w.heartbeat()
 	w.roll()
-	w.once("audit", "e", 1)
+	w.once("audit", 1)
 }
 
 // lazyAnchor is away until it is not.
@@ -229,7 +229,7 @@ func TestSigningKeyAway(t *testing.T) {
 	w.clock.move(24 * time.Hour)
 	w.heartbeat()
 	w.roll()
-	w.once("audit", "e", 2)
+	w.once("audit", 2)
 }
 
 // twoTrails makes a world of two trails of two orgs; the second's sender is returned.
@@ -274,8 +274,8 @@ func TestOneTrailFails(t *testing.T) {
 		}
 		w.store.Heal()
 		w.roll()
-		w.once("audit", "e", 1)
-		w.once("beta", "e", 1)
+		w.once("audit", 1)
+		w.once("beta", 1)
 	}
 }
 
@@ -311,8 +311,8 @@ func TestEveryStepOfARollMayFail(t *testing.T) {
 			w.heartbeat()
 			w.as(second, w.heartbeat)
 			w.roll()
-			w.once("audit", "e", 3)
-			w.once("beta", "e", 1)
+			w.once("audit", 3)
+			w.once("beta", 1)
 			w.shut()
 			if t.Failed() {
 				t.Fatalf("step %d, persisted %v, restart %v", n, persisted, restart)

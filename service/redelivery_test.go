@@ -52,7 +52,7 @@ func TestRedeliveryOfEverything(t *testing.T) {
 			t.Errorf("seal %d is an addendum with %d events", m.Seal, m.Counts.Written)
 		}
 	}
-	w.once("audit", "e", 20)
+	w.once("audit", 20)
 	if st := w.trail(); st.Late != 0 || st.Duplicates != 60 {
 		t.Errorf("%d events are late, and %d are duplicates", st.Late, st.Duplicates)
 	}
@@ -88,7 +88,7 @@ func TestRedeliveryWithAnotherBody(t *testing.T) {
 		if len(conflicts) != 2 || conflicts["e0 in addendum 0"] != 1 || conflicts["e1 in addendum 1"] != 1 {
 			t.Errorf("conflicts are %v", conflicts)
 		}
-		if held := w.held("audit", "e"); held["e0"] != 2 || held["e1"] != 2 {
+		if held := w.held("audit"); held["e0"] != 2 || held["e1"] != 2 {
 			t.Errorf("the evidence holds %v", held)
 		}
 	}
@@ -124,7 +124,7 @@ func TestLateEventsOfTenDays(t *testing.T) {
 			t.Errorf("seal %d is addendum %d of %v with %d late events", m.Seal, m.Addendum, m.Day, m.Counts.Late)
 		}
 	}
-	w.once("audit", "e", 20)
+	w.once("audit", 20)
 }
 
 // An event of the future, or of 1970, is kept, flagged, and filed under the day on which it came.
@@ -139,7 +139,7 @@ func TestEventsOfOtherTimes(t *testing.T) {
 	if len(list) != 1 || list[0].Counts.TimeSuspect != 3 {
 		t.Fatalf("seals are %v, %+v", briefs(list), list[0].Counts)
 	}
-	w.once("audit", "e", 4)
+	w.once("audit", 4)
 	for line := range strings.Lines(w.evidence(list[0])) {
 		id := strings.TrimPrefix(line, `{"id":"`)
 		if suspect := strings.Contains(line, `"time_suspect"`); suspect != (id[0] == 'e' && id[1] < '3') {
@@ -163,7 +163,7 @@ func TestLongIDs(t *testing.T) {
 	w.clock.move(14 * time.Hour)
 	w.heartbeat()
 	w.roll()
-	if held := w.held("audit", "e"); len(held) != 2 || held["e0"+long] != 1 || held["e1"+long] != 1 {
+	if held := w.held("audit"); len(held) != 2 || held["e0"+long] != 1 || held["e1"+long] != 1 {
 		t.Errorf("%d events are in the evidence", len(held))
 	}
 	if got := w.send(event("e1"+long, begun)); got.Duplicate != 1 {
@@ -185,8 +185,8 @@ func TestEventOfTwoTrails(t *testing.T) {
 	w.clock.move(14 * time.Hour)
 	w.heartbeat()
 	w.roll()
-	w.once("audit", "e", 2)
-	w.once("second", "e", 2)
+	w.once("audit", 2)
+	w.once("second", 2)
 	if got := w.send(event("e0", begun), event("e1", begun)); got.Duplicate != 2 {
 		t.Errorf("taken %+v", got)
 	}

@@ -40,7 +40,7 @@ func TestManyRollsAtOnce(t *testing.T) {
 	if list := w.manifests("audit"); len(list) != 4 {
 		t.Errorf("seals are %v", briefs(list))
 	}
-	w.once("audit", "e", 2)
+	w.once("audit", 2)
 }
 
 // Fifty starts within a day are one seal, which tells when the service was down; they are all events.
@@ -66,7 +66,7 @@ func TestRestartLoop(t *testing.T) {
 	if len(list) != 1 {
 		t.Fatalf("seals are %v", briefs(list))
 	}
-	w.once("audit", "e", starts)
+	w.once("audit", starts)
 	rows := w.evidence(list[0])
 	for _, action := range []string{"daybook.service.start", "daybook.service.stop"} {
 		if n := strings.Count(rows, fmt.Sprintf(`"action":%q`, action)); n != starts {
@@ -145,7 +145,7 @@ func TestStopInTheMiddleOfAnUpload(t *testing.T) {
 		if list := w.manifests("audit"); len(list) != 1 {
 			t.Errorf("seals are %v", briefs(list))
 		}
-		w.once("audit", "e", 1)
+		w.once("audit", 1)
 	}
 }
 
@@ -228,7 +228,7 @@ func TestTwoServicesOfOneTrail(t *testing.T) {
 		}
 	}
 	a.check()
-	a.once("audit", "e", 9)
+	a.once("audit", 9)
 }
 
 // A data folder is one process's.
