@@ -201,7 +201,7 @@ func (s *Service) enableTrail(r *http.Request, by control.Actor) (any, error) {
 	if err := readRequest(r, &in); err != nil {
 		return nil, err
 	}
-	spec, err := s.spec(r.PathValue("trail"), &in)
+	spec, err := s.spec(by, r.PathValue("trail"), &in)
 	if err != nil {
 		return nil, err
 	}
@@ -216,10 +216,16 @@ func (s *Service) enableTrail(r *http.Request, by control.Actor) (any, error) {
 }
 
 // spec is what a trail is: what the configuration declares, or else what is asked for, or what the trail was when it was enabled before.
-func (s *Service) spec(name string, in *EnableRequest) (control.TrailSpec, error) {
+func (s *Service) spec(by control.Actor, name string, in *EnableRequest) (control.TrailSpec, error) {
 	for _, t := range s.config.Load().Batch.Trails {
 		if t.Name != name {
 			continue
+		}
+		if !sees(by, t.Org) {
+			if sees(by, in.Org) {
+				return control.TrailSpec{}, &sink.HintError{Err: fmt.Errorf("%w: the name %s is taken", control.ErrExists, name), Hint: "choose another name"}
+			}
+			break // as if it were not there
 		}
 		if in.Org != "" && in.Org != t.Org || in.Projects != nil || in.Formats != nil || in.Split != "" || in.MaxSplit != 0 {
 			return control.TrailSpec{}, &sink.HintError{
@@ -228,7 +234,7 @@ func (s *Service) spec(name string, in *EnableRequest) (control.TrailSpec, error
 		}
 		return control.TrailSpec{Name: name, Org: t.Org}, nil // the rest stands there
 	}
-	if t, ok := s.control.Trail(name); ok && in.Org == "" && in.Projects == nil && in.Formats == nil && in.Split == "" && in.MaxSplit == 0 {
+	if t, ok := s.control.Trail(name); ok && sees(by, t.Spec.Org) && in.Org == "" && in.Projects == nil && in.Formats == nil && in.Split == "" && in.MaxSplit == 0 {
 		return t.Spec, nil
 	}
 	if in.Org == "" {
@@ -328,7 +334,18 @@ func (s *Service) revokeToken(r *http.Request, by control.Actor) (any, error) {
 	return struct{}{}, s.refresh()
 }
 
+// administrator refuses a viewer.
+func administrator(by control.Actor) error {
+	if by.Role == control.RoleAdmin {
+		return nil
+	}
+	return &sink.HintError{Err: fmt.Errorf("%s has the role %s: %w", by.Name, by.Role, control.ErrDenied), Hint: "this takes an admin; a viewer looks at the status"}
+}
+
 func (s *Service) getTokens(_ *http.Request, by control.Actor) (any, error) {
+	if err := administrator(by); err != nil {
+		return nil, err
+	}
 	list := []control.Token{}
 	for _, t := range s.control.Tokens() {
 		if sees(by, t.Org) {
@@ -370,6 +387,9 @@ func (s *Service) revokeAdmin(r *http.Request, by control.Actor) (any, error) {
 }
 
 func (s *Service) getAdmins(_ *http.Request, by control.Actor) (any, error) {
+	if err := administrator(by); err != nil {
+		return nil, err
+	}
 	list := []control.Admin{}
 	for _, a := range s.control.Admins() {
 		if sees(by, a.Org) {

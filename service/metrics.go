@@ -1,6 +1,7 @@
 package service
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -226,10 +227,14 @@ func (m *standingMetrics) watermarks(st *Status, gauge func(*prometheus.Desc, fl
 	}
 }
 
-// serveMetrics tells the metrics to viewers, and to this machine.
+// serveMetrics tells the metrics to viewers of every org, since they name all of them, and to this machine.
 func (s *Service) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	if !fromHere(r) {
-		if _, err := s.actor(r); err != nil {
+		by, err := s.actor(r)
+		if err == nil && by.Org != control.AllOrgs {
+			err = &sink.HintError{Err: fmt.Errorf("it concerns every org: %w", control.ErrDenied), Hint: "a viewer of org * may"}
+		}
+		if err != nil {
 			s.administer(func(*http.Request, control.Actor) (any, error) { return nil, err }, maxRequest)(w, r)
 			return
 		}

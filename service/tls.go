@@ -89,10 +89,15 @@ func (s *Service) tlsSettings(c *Config) (*tls.Config, error) {
 	return settings, nil
 }
 
-// fromHere reports whether a request came from this machine.
+// fromHere reports whether a request came from this machine, and not through a proxy on it.
 func fromHere(r *http.Request) bool {
 	if isLocal(r) {
 		return true
+	}
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return false
+		}
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	ip := net.ParseIP(host)

@@ -57,6 +57,11 @@ func (a Actor) may(org string) error {
 	return nil
 }
 
+// stranger reports whether the actor is somebody whom nothing of that org is told, not even that it is there.
+func (a Actor) stranger(org string) bool {
+	return a.person() && a.Org != AllOrgs && a.Org != org
+}
+
 func (a Actor) known() bool {
 	return a.Via == ViaLocal || a.Via == ViaSystem || a.person()
 }

@@ -125,8 +125,8 @@ func (c *Control) CreateAdmin(by Actor, name, role, org string, expires time.Tim
 func (c *Control) RevokeAdmin(by Actor, name, reason string) error {
 	return c.change(func(now time.Time) error {
 		a := c.state.admin(name)
-		if a == nil {
-			return fmt.Errorf("the admin %q: %w", name, ErrNotFound)
+		if a == nil || by.stranger(a.Org) {
+			return hint(fmt.Errorf("the admin %q: %w", name, ErrNotFound), "daybook admin list tells which there are")
 		}
 		if err := by.may(a.Org); err != nil {
 			return err

@@ -20,7 +20,8 @@ func (c *Control) Enable(by Actor, spec TrailSpec, since event.Day, backfill boo
 	return c.change(func(now time.Time) error {
 		today := event.DayOf(now)
 		t := c.state.trails[spec.Name]
-		if t != nil && spec.Org == "" {
+		foreign := t != nil && by.stranger(t.spec.Org)
+		if t != nil && spec.Org == "" && !foreign {
 			spec.Org = t.spec.Org
 		}
 		spec = spec.normal()
@@ -28,13 +29,15 @@ func (c *Control) Enable(by Actor, spec TrailSpec, since event.Day, backfill boo
 			return err
 		}
 		org := spec.Org
-		if t != nil {
+		if t != nil && !foreign {
 			org = t.spec.Org
 		}
 		if err := by.may(org); err != nil {
 			return err
 		}
 		switch {
+		case foreign: // whose it is is none of his business
+			return hint(fmt.Errorf("%w: the name %s is taken", ErrExists, spec.Name), "choose another name")
 		case t != nil && spec.Org != org:
 			return fmt.Errorf("%w: the trail %s is of the org %s", ErrExists, spec.Name, org)
 		case since > today:
@@ -110,7 +113,7 @@ func (c *Control) RequestDisable(by Actor, trail, reason string, until time.Time
 // disabling finds a trail that the actor may disable with another's help.
 func (c *Control) disabling(by Actor, trail string) (*trail, error) {
 	t := c.state.trails[trail]
-	if t == nil {
+	if t == nil || by.stranger(t.spec.Org) {
 		return nil, noTrail(trail)
 	}
 	if err := by.may(t.spec.Org); err != nil {

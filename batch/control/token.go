@@ -84,7 +84,7 @@ func (c *Control) CreateToken(by Actor, org, source string, expires time.Time) (
 func (c *Control) RevokeToken(by Actor, id, reason string) error {
 	return c.change(func(now time.Time) error {
 		t := c.state.byToken[id]
-		if t == nil {
+		if t == nil || by.stranger(t.Org) {
 			return hint(fmt.Errorf("the token %q: %w", id, ErrNotFound), "the id is the part between dbt_ and the next _; daybook token list tells which there are")
 		}
 		if err := by.may(t.Org); err != nil {
