@@ -129,3 +129,16 @@ func TestMetricsOfEveryOrg(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Of a trail that is off for a time one admin can't make a lesser one: what was approved by two was that it comes back as it was.
+func TestEnableLess(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	w.call(w.alice, http.MethodPost, "/v1/trails/wide/enable", service.EnableRequest{Org: "acme", Formats: []string{"csv"}}, http.StatusOK, nil)
+	until := begun.Add(12 * time.Hour)
+	w.call(w.alice, http.MethodPost, "/v1/trails/wide/disable", service.DisableRequest{Reason: "load test", Until: &until}, http.StatusOK, nil)
+	w.call(w.bob, http.MethodPost, "/v1/trails/wide/approve", nil, http.StatusOK, nil)
+	w.clock.move(2 * time.Hour)
+	w.call(w.alice, http.MethodPost, "/v1/trails/wide/enable", service.EnableRequest{Org: "acme", Formats: []string{"csv"}, Projects: []string{"none"}}, http.StatusConflict, nil)
+	w.call(w.alice, http.MethodPost, "/v1/trails/wide/enable", nil, http.StatusOK, nil)
+}

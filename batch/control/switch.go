@@ -15,7 +15,7 @@ import (
 // what happened before today is none of its business, and since is not looked at but for being no day after today.
 //
 // Where a disabling waits, Enable withdraws it. Of a trail that is on only an earlier backfill changes anything: else it is ErrUnchanged. Nor can its spec
-// be changed while it is on, since to narrow it would be to disable a part of it.
+// be changed while it is on or will be by itself, since to narrow it would be to disable a part of it.
 func (c *Control) Enable(by Actor, spec TrailSpec, since event.Day, backfill bool) error {
 	return c.change(func(now time.Time) error {
 		today := event.DayOf(now)
@@ -53,8 +53,8 @@ func (c *Control) Enable(by Actor, spec TrailSpec, since event.Day, backfill boo
 		if spec.bare() {
 			spec = t.spec
 		}
-		if t.state() != Off && !spec.equal(t.spec) {
-			return hint(fmt.Errorf("%w: the trail %s is on, and is another than this one", ErrExists, spec.Name),
+		if !spec.equal(t.spec) && (t.state() != Off || !t.off.Until.IsZero()) {
+			return hint(fmt.Errorf("%w: the trail %s is on, or comes back by itself, and is another than this one", ErrExists, spec.Name),
 				"give its name and org only; a trail of other projects, formats or split is one of another name")
 		}
 		if t.request == nil && t.state() == On && t.on(now) && !t.extends(since, backfill) {
