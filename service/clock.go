@@ -25,11 +25,17 @@ func newJumps(now func() time.Time, steady func() time.Duration) jumps {
 	return jumps{now: now, steady: steady, wall: now().Round(0), passed: steady()}
 }
 
-// check looks at the clock. offset is by how much the store's clock is ahead of ours, if that is known.
-func (j *jumps) check(offset time.Duration, known bool) error {
+// moved looks at the clock, and reports whether it was set since somebody vouched for it.
+func (j *jumps) moved() bool {
 	wall, passed := j.now().Round(0), j.steady()
 	j.ahead += wall.Sub(j.wall) - (passed - j.passed)
 	j.wall, j.passed = wall, passed
+	return j.ahead.Abs() > maxJump
+}
+
+// check says why nothing may be sealed by this clock. offset is by how much the store's clock is ahead of ours, if that is known: as it is now, and not as it was before
+// ours was set.
+func (j *jumps) check(offset time.Duration, known bool) error {
 	switch {
 	case known && offset.Abs() > maxOffset:
 		return fmt.Errorf("the store's clock differs from ours by %v: nothing is sealed until they agree; set the clock", offset.Round(time.Second))

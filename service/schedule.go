@@ -174,7 +174,10 @@ func (s *Service) roll(ctx context.Context, plan batch.Plan) error {
 	if err := s.settleRejects(); err != nil { // the seal tells them all the same
 		s.log.Error("records that were refused can't be written down", "error", err)
 	}
-	if err := s.held(); err != nil {
+	if err := s.held(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
 		return s.failed(err)
 	}
 	s.rolls.Add(1)
@@ -199,6 +202,9 @@ func (s *Service) roll(ctx context.Context, plan batch.Plan) error {
 			}
 		}
 	}
+	if ctx.Err() != nil { // whoever asked for it went away, or the service stops: nothing is wrong
+		return err
+	}
 	if err != nil {
 		return s.failed(err)
 	}
@@ -210,11 +216,22 @@ func (s *Service) roll(ctx context.Context, plan batch.Plan) error {
 }
 
 // held reports why nothing may be sealed.
-func (s *Service) held() error {
+func (s *Service) held(ctx context.Context) error {
+	s.mu.Lock()
+	moved := s.jumps.moved()
+	s.mu.Unlock()
 	var offset time.Duration
 	known := false
-	if clock, ok := s.config.Load().Batch.Store.(sink.Clock); ok {
-		offset, known = clock.Offset()
+	store := s.config.Load().Batch.Store
+	if clock, ok := store.(sink.Clock); ok {
+		// What it told last was compared with our clock as it was then: where that was set, and where the two did not agree, it is asked again.
+		if offset, known = clock.Offset(); known && (moved || offset.Abs() > maxOffset) {
+			if s.asked(ctx, store) {
+				offset, known = clock.Offset()
+			} else {
+				known = false
+			}
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,6 +241,13 @@ func (s *Service) held() error {
 	}
 	s.sealing.Held = ""
 	return nil
+}
+
+// asked reports whether the store answers.
+func (s *Service) asked(ctx context.Context, store sink.Store) bool {
+	ctx, cancel := context.WithTimeout(ctx, preflightTime)
+	defer cancel()
+	return store.Preflight(ctx) == nil
 }
 
 func (s *Service) failed(err error) error {
