@@ -99,6 +99,10 @@ func refusal(err error) error {
 }
 
 func (b backend) Reject(sender receiver.Sender, r receiver.Rejection) error {
+	// Quarantine is on the same disk: what there is to be free of it is for sealing.
+	if err := b.s.unavailable(); err != nil {
+		return refusal(err)
+	}
 	err := b.s.rejects.use(func(q *intake.Quarantine) error {
 		return q.AddPart(fmt.Sprintf("%s/%s (%s)", sender.Org, sender.Source, sender.ID), r.Line, r.Reason, r.Data, r.SHA256, r.Size)
 	})

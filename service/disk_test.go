@@ -93,3 +93,18 @@ func TestQuarantineDiskFull(t *testing.T) {
 		t.Errorf("seals are %v", briefs(list))
 	}
 }
+
+// A disk that is nearly full keeps no records that can't be read either.
+func TestNoRoomForRejected(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	w.shut()
+	w.config.MinFree = 1 << 60
+	w.open()
+	if data, code := w.try(w.sender, http.MethodPost, "/v1/events", "no JSON"); code != http.StatusInsufficientStorage {
+		t.Errorf("answered with %d %s", code, data)
+	}
+	if st := w.status(); st.Quarantined != 0 {
+		t.Errorf("%d records were put away", st.Quarantined)
+	}
+}
