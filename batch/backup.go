@@ -98,8 +98,6 @@ func (s *Standing) backupState(ctx context.Context, t *tar.Writer, copied string
 	if err := addFile(t, backupInfo, data); err != nil {
 		return err
 	}
-	s.state.carry.Lock()
-	defer s.state.carry.Unlock()
 	skip := map[string]bool{"lock": true, "runs": true, "spool": true, backupDir: true}
 	if err := addTree(ctx, t, s.state.dir, "", skip); err != nil {
 		return err
@@ -225,6 +223,10 @@ func unpack(ctx context.Context, r io.Reader, dir string) (*Backup, error) {
 				return nil, fmt.Errorf("%w: its schema is %d, and this version reads %d", ErrBackup, info.Schema, backupSchema)
 			}
 		case h.Name == backupComplete:
+			// A bit that was flipped in a file shows at the end of all, by a checksum.
+			if _, err := io.Copy(io.Discard, z); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrBackup, err)
+			}
 			return info, nil
 		default:
 			if err := unpackFile(root, t, h); err != nil {
@@ -247,9 +249,10 @@ func unpackFile(root *os.Root, t *tar.Reader, h *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(file, t)
-	if err == nil && n != h.Size {
-		err = io.ErrUnexpectedEOF
+	in := &backupReader{r: t}
+	_, err = io.Copy(file, in)
+	if in.err != nil {
+		err = fmt.Errorf("%w: %w", ErrBackup, in.err)
 	}
 	if err == nil {
 		err = file.Sync()
@@ -261,4 +264,18 @@ func unpackFile(root *os.Root, t *tar.Reader, h *tar.Header) error {
 		err = root.Chtimes(h.Name, h.ModTime, h.ModTime) // keys are dropped by the time they were made
 	}
 	return err
+}
+
+// backupReader keeps the error of reading, to tell it from one of writing.
+type backupReader struct {
+	r   io.Reader
+	err error
+}
+
+func (b *backupReader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
 }

@@ -115,6 +115,8 @@ func New(c Config) (s *Service, err error) {
 	if s.cursor, err = readCursor(s.cursorPath()); err != nil {
 		return nil, err
 	}
+	// In a backup it may be ahead of the journal, which was copied before it.
+	s.cursor = min(s.cursor, int64(s.control.Version()))
 	s.rejects = newRejects(filepath.Join(data, "quarantine"), s.now)
 	steady := c.Steady
 	if steady == nil {
