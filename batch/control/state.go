@@ -17,6 +17,7 @@ type state struct {
 	byAdmin map[string]*admin
 	tokens  []*token
 	byToken map[string]*token
+	byOrg   map[string][]*token // the tokens of each org
 
 	trails  map[string]*trail
 	pending map[string]*trail // those that change with time alone
@@ -29,7 +30,7 @@ type state struct {
 
 func newState() *state {
 	return &state{
-		byAdmin: map[string]*admin{}, byToken: map[string]*token{},
+		byAdmin: map[string]*admin{}, byToken: map[string]*token{}, byOrg: map[string][]*token{},
 		trails: map[string]*trail{}, pending: map[string]*trail{},
 		readers: newReaders(),
 	}

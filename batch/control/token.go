@@ -37,6 +37,7 @@ func (s *state) createToken(r *record) error {
 		credential{hash: r.SHA256, created: r.Time, expires: r.Expires},
 	}
 	s.tokens = append(s.tokens, t)
+	s.byOrg[t.Org] = append(s.byOrg[t.Org], t)
 	s.byToken[r.ID] = t
 	return nil
 }
@@ -140,8 +141,8 @@ func (c *Control) Sources(org string, at time.Time) []string {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	var sources []string
-	for _, t := range c.state.tokens {
-		if t.Org == org && t.valid(at) {
+	for _, t := range c.state.byOrg[org] {
+		if t.valid(at) {
 			sources = append(sources, t.Source)
 		}
 	}
