@@ -188,10 +188,10 @@ func (i *installation) check() {
 	i.must("verify", "--deep", "--key", i.path("keys/signing.key.pub"))
 }
 
-// send sends an event of yesterday, and returns the code of the answer and what it says.
+// send sends an event of two days ago, which is closed at whatever hour this runs, and returns the code of the answer and what it says.
 func send(t *testing.T, client *http.Client, url, token, id string, trace *httptrace.ClientTrace) (code int, body string, err error) {
 	t.Helper()
-	event := fmt.Sprintf(`{"id":%q,"time":%q,"action":"login"}`, id, time.Now().UTC().AddDate(0, 0, -1).Format(time.RFC3339))
+	event := fmt.Sprintf(`{"id":%q,"time":%q,"action":"login"}`, id, time.Now().UTC().AddDate(0, 0, -2).Format(time.RFC3339))
 	ctx := t.Context()
 	if trace != nil {
 		ctx = httptrace.WithClientTrace(ctx, trace)
@@ -323,7 +323,7 @@ service:
 	url := "https://" + s.address
 
 	remote := []string{"--server", url, "--server-ca", i.path("clients.pem"), "--cert", i.path("alice.crt"), "--cert-key", i.path("alice.key")}
-	i.must(append([]string{"trail", "enable", "audit", "--since", time.Now().UTC().AddDate(0, 0, -2).Format(time.DateOnly)}, remote...)...)
+	i.must(append([]string{"trail", "enable", "audit", "--since", time.Now().UTC().AddDate(0, 0, -3).Format(time.DateOnly)}, remote...)...)
 	token := strings.TrimSpace(i.must(append([]string{"token", "create", "--org", "acme", "--source", "app"}, remote...)...))
 
 	api, plain := ours.client(i.path("api.crt"), i.path("api.key")), ours.client("", "")
@@ -472,7 +472,7 @@ func TestServiceStartsWithoutStore(t *testing.T) {
 			server.Kill()
 			i := newInstallation(t, binary, server, "max_wait: 0s\nservice: {listen: \"127.0.0.1:0\", schedule: \"@yearly\"}\n")
 			s := i.serve()
-			i.must("trail", "enable", "audit", "--since", time.Now().UTC().AddDate(0, 0, -2).Format(time.DateOnly))
+			i.must("trail", "enable", "audit", "--since", time.Now().UTC().AddDate(0, 0, -3).Format(time.DateOnly))
 			token := strings.TrimSpace(i.must("token", "create", "--org", "acme", "--source", "api"))
 			mustSend(t, http.DefaultClient, "http://"+s.address, token, "while-away", http.StatusOK)
 			if stdout, _, code := i.run("status"); code != 1 || !strings.Contains(stdout, "sealing-fails") {
@@ -480,7 +480,7 @@ func TestServiceStartsWithoutStore(t *testing.T) {
 			}
 			server.Restart()
 			i.check()
-			if stdout, _, code := i.run("status", "--calendar", "3"); code != 0 || !strings.Contains(stdout, "sealed  1") {
+			if stdout, _, code := i.run("status", "--calendar", "4"); code != 0 || !strings.Contains(stdout, "sealed  1") {
 				t.Errorf("status once it is back: exit code %d\n%s", code, stdout)
 			}
 			i.stop(s)
