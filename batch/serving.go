@@ -309,6 +309,13 @@ func (s *Standing) rollTrails(ctx context.Context, r *Roller, routes *routes, du
 	days := daysDue(due)
 	for i, l := range r.ledgers {
 		err := r.catchUp(ctx, l)
+		if err == nil { // what did not agree before this process began does not agree now
+			err = s.checkTrail(l)
+		}
+		if s.broken != nil {
+			errs = append(errs, err)
+			break
+		}
 		if err == nil {
 			err = s.rollDays(ctx, r, sp, uint16(i), days[l.trail], report)
 		}
@@ -402,22 +409,27 @@ func (s *Standing) Reconcile(ctx context.Context) ([]Reconciled, error) {
 // checkSealed compares what the spool says of the seals of the trails of a roll with what their manifests say.
 func (s *Standing) checkSealed(r *Roller) error {
 	for _, l := range r.ledgers {
-		id, err := s.spool.TrailID(l.trail)
-		if err != nil {
+		if err := s.checkTrail(l); err != nil {
 			return err
 		}
-		_, fault, err := s.sealed(l, id)
-		if err != nil {
-			return err
-		}
-		if fault == "" {
-			if t := s.spool.Totals(id); t.Accepted != t.Duplicates+t.Sealed+t.Pending {
-				fault = fmt.Sprintf("%d accepted, but %d duplicates, %d sealed and %d pending", t.Accepted, t.Duplicates, t.Sealed, t.Pending)
-			}
-		}
-		if fault != "" {
-			return s.stopSealing(l.trail, fault)
-		}
+	}
+	return nil
+}
+
+func (s *Standing) checkTrail(l *ledger) error {
+	id, err := s.spool.TrailID(l.trail)
+	if err != nil {
+		return err
+	}
+	_, fault, err := s.sealed(l, id)
+	if err != nil {
+		return err
+	}
+	if t := s.spool.Totals(id); fault == "" && t.Accepted != t.Duplicates+t.Sealed+t.Pending {
+		fault = fmt.Sprintf("%d accepted, but %d duplicates, %d sealed and %d pending", t.Accepted, t.Duplicates, t.Sealed, t.Pending)
+	}
+	if fault != "" {
+		return s.stopSealing(l.trail, fault)
 	}
 	return nil
 }

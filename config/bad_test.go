@@ -132,9 +132,10 @@ service:
 		`f.yaml:1:19: service.listen: "0.0.0.0:80" serves other machines, and there is no certificate: tokens could be read on the way`,
 		"f.yaml:1:49: service.client_ca_file: certificates of clients need TLS",
 	}},
-	{"service, more", "service: {listen: \"8470\", plain_http: true, schedule: \"* *\"}\n", []string{
+	{"service, more", "service: {listen: \"8470\", plain_http: true, schedule: \"* *\", verify: \"0 0 30 2 *\"}\n", []string{
 		`f.yaml:1:19: service.listen: "8470" is no address with a port`,
 		`f.yaml:1:55: service.schedule: "* *" is no schedule`,
+		`f.yaml:1:70: service.verify: "0 0 30 2 *" is no schedule`,
 	}},
 	{"wrong types", `
 trails: {name: a}

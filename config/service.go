@@ -82,7 +82,10 @@ func (v *validator) service(s *Service) {
 		v.fault("service.time_zone", "write it as in Europe/Vienna, or leave it out: then it is UTC", "%q is no time zone", s.TimeZone)
 	}
 	for _, t := range []struct{ key, text string }{{"service.schedule", s.Schedule}, {"service.verify", s.Verify}} {
-		if _, err := cron.ParseStandard(t.text); err != nil && (t.key != "service.verify" || t.text != Never) {
+		if t.key == "service.verify" && t.text == Never {
+			continue
+		}
+		if when, err := cron.ParseStandard(t.text); err != nil || when.Next(time.Now()).IsZero() {
 			v.fault(t.key, "five fields (minute, hour, day, month, weekday), as in */10 * * * *, or @hourly, @every 10m", "%q is no schedule", t.text)
 		}
 	}

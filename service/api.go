@@ -68,11 +68,31 @@ func (s *Service) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.readiness)
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusNotFound, problem{Error: fmt.Sprintf("there is nothing at %s", r.URL.Path), Hint: "events are sent to POST /v1/events"})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		refused := &refusedWriter{header: http.Header{}}
+		mux.ServeHTTP(refused, r)
+		p := problem{Error: fmt.Sprintf("there is nothing at %s", r.URL.Path), Hint: "events are sent to POST /v1/events"}
+		if allow := refused.header.Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+			p = problem{Error: fmt.Sprintf("%s does not take %s", r.URL.Path, r.Method), Hint: "it takes " + allow}
+		}
+		answer(w, refused.code, p)
 	})
-	return mux
 }
+
+// refusedWriter keeps what the mux says of a request that it has no handler for.
+type refusedWriter struct {
+	header http.Header
+	code   int
+}
+
+func (w *refusedWriter) Header() http.Header         { return w.header }
+func (w *refusedWriter) WriteHeader(code int)        { w.code = code }
+func (w *refusedWriter) Write(p []byte) (int, error) { return len(p), nil }
 
 type problem struct {
 	Error string `json:"error"`
@@ -205,6 +225,9 @@ func (s *Service) enableTrail(r *http.Request, by control.Actor) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, known := s.control.Trail(spec.Name); !known && len(s.control.Trails()) >= maxEnabled {
+		return nil, &sink.HintError{Err: fmt.Errorf("%d trails were enabled here: %w", maxEnabled, control.ErrExists), Hint: "give more orgs an installation of their own"}
+	}
 	since, backfill := event.DayOf(s.now()), in.Since != nil
 	if backfill {
 		since = in.Since.Day
@@ -214,6 +237,9 @@ func (s *Service) enableTrail(r *http.Request, by control.Actor) (any, error) {
 	}
 	return s.afterChange(spec.Name)
 }
+
+// maxEnabled is how many trails may be enabled: fewer than the spool has numbers for, so that nobody can keep the service from starting.
+const maxEnabled = 50_000
 
 // spec is what a trail is: what the configuration declares, or else what is asked for, or what the trail was when it was enabled before.
 func (s *Service) spec(by control.Actor, name string, in *EnableRequest) (control.TrailSpec, error) {

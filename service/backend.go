@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/robfig/cron/v3"
+
 	"daybook/batch"
 	"daybook/batch/control"
 	"daybook/batch/intake"
@@ -19,6 +21,11 @@ import (
 
 // setReceiver makes the handler of POST /v1/events. Where nothing says how to read, as for a command that only administers, there is none.
 func (s *Service) setReceiver(c *Config) error {
+	looks, err := cron.ParseStandard(c.Schedule)
+	if err != nil {
+		return fmt.Errorf("schedule %q: %w", c.Schedule, err)
+	}
+	s.looks.Store(&looks)
 	if c.Reading.Redactor == nil {
 		return nil
 	}
@@ -163,11 +170,16 @@ func (g *gathering) Commit(ctx context.Context) ([]receiver.Outcome, error) {
 	return list, nil
 }
 
-// lookTime is how long a look may come after a day was due, with the seal it makes.
+// lookTime is how long sealing may take, with a store that is away for a while.
 const lookTime = 24 * time.Hour
 
-// sealedBy is when an event of a day that came at a time is sealed at the latest: with its day, or with the day on which it came, if that is later.
+// sealedBy is when an event of a day that came at a time is sealed at the latest: with its day, or with the day on which it came, if that is later, at the first look
+// after that is due.
 func (s *Service) sealedBy(day event.Day, received time.Time) time.Time {
 	c := s.config.Load()
-	return max(day, event.DayOf(received)).End().Add(c.Batch.CloseAfter + c.MaxWait + lookTime).UTC()
+	due := max(day, event.DayOf(received)).End().Add(c.Batch.CloseAfter + c.MaxWait)
+	if look := (*s.looks.Load()).Next(due.In(c.Zone)); !look.IsZero() {
+		due = look
+	}
+	return due.Add(lookTime).UTC()
 }

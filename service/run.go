@@ -142,9 +142,20 @@ func (s *Service) drain(limit time.Duration, servers []*http.Server, stopLooking
 	stop()
 }
 
+// leftoverTime is how long what is left of a body may take to come once the request is answered.
+const leftoverTime = 5 * time.Second
+
+// unstalled keeps a client that was turned away from holding its connection by sending its body for ever: the server reads on for a while after the answer.
+func unstalled(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(leftoverTime)) }() // HTTP/2 has none, and needs none
+		h.ServeHTTP(w, r)
+	})
+}
+
 func (s *Service) server(ctx context.Context, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: unstalled(h), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

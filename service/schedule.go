@@ -183,12 +183,16 @@ func (s *Service) roll(ctx context.Context, plan batch.Plan) error {
 	s.rolls.Add(1)
 	defer s.rolls.Add(1)
 	s.mu.Lock()
-	s.sealing.Running = s.now()
+	if s.sealing.rolls++; s.sealing.rolls == 1 {
+		s.sealing.Running = s.now()
+	}
 	s.mu.Unlock()
 	began := time.Now()
 	report, err := s.standing.Roll(ctx, plan)
 	s.mu.Lock()
-	s.sealing.Running = time.Time{}
+	if s.sealing.rolls--; s.sealing.rolls == 0 {
+		s.sealing.Running = time.Time{}
+	}
 	s.mu.Unlock()
 	if report != nil {
 		s.metrics.rolled(report, time.Since(began))

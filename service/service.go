@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/robfig/cron/v3"
+
 	"daybook/batch"
 	"daybook/batch/control"
 	"daybook/batch/intake/receiver"
@@ -41,10 +43,11 @@ type Service struct {
 	certificate atomic.Pointer[keypair]
 
 	look      chan struct{} // wakes the scheduler
-	rolls     atomic.Int64  // how many rolls have begun or ended
-	recording sync.Mutex    // guards cursor
-	cursor    int64         // the newest record of the journal that is an event
-	seen      uint64        // version of the journal that trails were made from; under recording
+	looks     atomic.Pointer[cron.Schedule]
+	rolls     atomic.Int64 // how many rolls have begun or ended
+	recording sync.Mutex   // guards cursor
+	cursor    int64        // the newest record of the journal that is an event
+	seen      uint64       // version of the journal that trails were made from; under recording
 
 	mu       sync.Mutex
 	sealing  sealingState      // guarded by mu
@@ -66,8 +69,9 @@ func (s *Service) startedAt() *time.Time {
 
 // sealingState is how sealing stands.
 type sealingState struct {
-	// Running since; zero if no day is being sealed.
+	// Running since; zero if no day is being sealed. Of rolls one is at work, and the others wait for it.
 	Running time.Time
+	rolls   int
 	// Last is when a roll ended without an error, and Failed when one last failed, with why; blank since one succeeded.
 	Last, Failed time.Time
 	Error, Hint  string
@@ -349,15 +353,23 @@ func difference(before, after []string) []string {
 	return diff
 }
 
+// keyID is the ID of the key that signs.
+func keyID(c *Config) string {
+	if c.Batch.Key == nil {
+		return seal.NoKey
+	}
+	return c.Batch.Key.Public().ID()
+}
+
 // ErrRestart says that what has changed takes effect at the next start only.
 var ErrRestart = errors.New("takes effect when the service is started again")
 
 // Reload has the service work by another configuration, without dropping a request. The data folder, the key, the store and the address stay those of the start.
 func (s *Service) Reload(c Config, by control.Actor) error {
 	old := s.config.Load()
-	if c.Batch.Data != old.Batch.Data || c.Where != old.Where || c.Listen != old.Listen || c.Certificate != old.Certificate || c.Key != old.Key || c.ClientCA != old.ClientCA {
+	if c.Batch.Data != old.Batch.Data || c.Where != old.Where || c.Listen != old.Listen || c.Certificate != old.Certificate || c.Key != old.Key || c.ClientCA != old.ClientCA || keyID(&c) != keyID(old) {
 		return &sink.HintError{
-			Err:  fmt.Errorf("a change of the data folder, the store, the address or the names of TLS files %w", ErrRestart),
+			Err:  fmt.Errorf("a change of the data folder, the store, the signing key, the address or the names of TLS files %w", ErrRestart),
 			Hint: "start the service again; until then it goes on as it was",
 		}
 	}

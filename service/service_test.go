@@ -13,6 +13,7 @@ import (
 	"daybook/batch"
 	"daybook/batch/control"
 	"daybook/batch/intake"
+	"daybook/batch/proof"
 	"daybook/batch/seal"
 	"daybook/service"
 	"daybook/sink/sinktest"
@@ -345,5 +346,70 @@ func TestStrandedEvents(t *testing.T) {
 	w.roll()
 	if rows := w.evidence(w.manifests("audit")[0]); !strings.Contains(rows, `"id":"old"`) {
 		t.Errorf("it is not sealed: %s", rows)
+	}
+}
+
+// What is asked in the wrong way is told as what it is.
+func TestWrongRequests(t *testing.T) {
+	w := newWorld(t, nil)
+	w.people()
+	for _, c := range []struct {
+		token, method, path string
+		code                int
+		says                string
+	}{
+		{w.alice, http.MethodGet, "/v2/nothing", http.StatusNotFound, "there is nothing at /v2/nothing"},
+		{w.alice, http.MethodDelete, "/v1/trails", http.StatusMethodNotAllowed, "it takes GET, HEAD"},
+		{w.alice, http.MethodPost, "/v1/trails/audit/enable?x=1", http.StatusConflict, "nothing to change"},
+		{"dba_no", http.MethodGet, "/v1/status", http.StatusUnauthorized, "unknown secret"},
+		{w.sender, http.MethodGet, "/v1/status", http.StatusForbidden, "wrong kind of secret"},
+		{w.alice, http.MethodGet, "/v1/status?days=x", http.StatusBadRequest, "days is a number"},
+	} {
+		data, code := w.try(c.token, c.method, c.path, nil)
+		if code != c.code || !strings.Contains(string(data), c.says) {
+			t.Errorf("%s %s: %d %s, want %d and %q", c.method, c.path, code, data, c.code, c.says)
+		}
+	}
+	data, _ := w.try(w.alice, http.MethodGet, "/v1/tokens", nil)
+	if !strings.Contains(string(data), `"source": "api"`) || strings.Contains(string(data), "0001-01-01") || strings.Contains(string(data), w.sender) {
+		t.Errorf("the tokens are told as %s", data)
+	}
+}
+
+// A receipt promises no more than the schedule can keep, and its event is found whatever became of it.
+func TestReceiptIsKept(t *testing.T) {
+	w := newWorld(t, func(c *service.Config) { c.Schedule = "0 3 * * 1" }) // Mondays
+	w.people()
+	var got struct {
+		Receipts []string `json:"receipts"`
+	}
+	for range 2 { // the second time it is a duplicate, whose row is the first's
+		w.call(w.sender, http.MethodPost, "/v1/events?receipt=true", event("e1", begun), http.StatusOK, &got)
+		w.clock.move(time.Minute)
+	}
+	promise := func() *proof.Promise {
+		t.Helper()
+		p, err := proof.CheckPromise(t.Context(), w.store, []byte(got.Receipts[0]), []seal.PublicKey{w.key.Public()}, w.clock.now(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := promise()
+	if want := time.Date(2026, 3, 17, 3, 0, 0, 0, time.UTC); p.State != proof.Pending || !p.Receipt.SealedBy.Equal(want) {
+		t.Errorf("%s, sealed by %v, want %v", p.State, p.Receipt.SealedBy, want)
+	}
+	w.clock.move(7 * 24 * time.Hour)
+	if p := promise(); p.State != proof.Broken || p.ExitCode() != 1 {
+		t.Errorf("after its time: %s", p.State)
+	}
+	w.heartbeat()
+	w.roll()
+	if p := promise(); p.State != proof.Kept || p.Found.Seal != 1 || p.ExitCode() != 0 {
+		t.Errorf("once it is sealed: %+v", p)
+	}
+	w.clock.move(365 * 24 * time.Hour)
+	if _, err := proof.CheckPromise(t.Context(), w.store, []byte(strings.Replace(got.Receipts[0], "e1", "e2", 1)), nil, w.clock.now(), nil); err == nil {
+		t.Error("a receipt that was altered is taken for one")
 	}
 }

@@ -8,12 +8,18 @@ import (
 
 // Admin is an admin's token. A zero time stands for never.
 type Admin struct {
-	ID, Name, Role, Org       string
-	Created, Expires, Revoked time.Time
-	CreatedBy                 Actor
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Role    string    `json:"role"`
+	Org     string    `json:"org"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+	Revoked time.Time `json:"revoked,omitzero"`
+
+	CreatedBy Actor `json:"created_by"`
 	// RevokedBy and RevokeReason are blank unless Revoked is set.
-	RevokedBy    Actor
-	RevokeReason string
+	RevokedBy    Actor  `json:"revoked_by,omitzero"`
+	RevokeReason string `json:"revoke_reason,omitempty"`
 }
 
 type admin struct {

@@ -9,12 +9,17 @@ import (
 
 // Token is a sender's token. A zero time stands for never.
 type Token struct {
-	ID, Org, Source           string
-	Created, Expires, Revoked time.Time
-	CreatedBy                 Actor
+	ID      string    `json:"id"`
+	Org     string    `json:"org"`
+	Source  string    `json:"source"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+	Revoked time.Time `json:"revoked,omitzero"`
+
+	CreatedBy Actor `json:"created_by"`
 	// RevokedBy and RevokeReason are blank unless Revoked is set.
-	RevokedBy    Actor
-	RevokeReason string
+	RevokedBy    Actor  `json:"revoked_by,omitzero"`
+	RevokeReason string `json:"revoke_reason,omitempty"`
 }
 
 // Sender is who sends: the org and the source are those of its token, whatever an event says.

@@ -104,30 +104,31 @@ type TrailState struct {
 
 // Request asks for a disabling.
 type Request struct {
-	By     Actor
-	Reason string
-	At     time.Time
+	By     Actor     `json:"by"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 	// Until is when the trail is to come back; zero: never.
-	Until time.Time
+	Until time.Time `json:"until,omitzero"`
 	// Lapses is until when it can be approved.
-	Lapses time.Time
+	Lapses time.Time `json:"lapses"`
 }
 
 // Approval is the second admin's.
 type Approval struct {
-	By Actor
-	At time.Time
+	By Actor     `json:"by"`
+	At time.Time `json:"at"`
 	// Effective is when the trail goes off.
-	Effective time.Time
+	Effective time.Time `json:"effective"`
 }
 
 // OffState is of a trail that is off.
 type OffState struct {
-	Since time.Time
+	Since time.Time `json:"since"`
 	// Until is when it comes back by itself; zero: never.
-	Until          time.Time
-	Reason         string
-	By, ApprovedBy Actor
+	Until      time.Time `json:"until,omitzero"`
+	Reason     string    `json:"reason"`
+	By         Actor     `json:"by"`
+	ApprovedBy Actor     `json:"approved_by"`
 }
 
 // reason is that of the gap in the trail.

@@ -131,6 +131,9 @@ Exit codes: 0 approved, 1 failed, 2 usage or not allowed.`,
 			if a.flags.json {
 				return a.printJSON(st)
 			}
+			if len(st.Trails) == 0 {
+				return usage(errors.New("the trail has no name"), "`daybook trail list` tells which there are")
+			}
 			if err := writeSwitch(a.stdout, st.Trails[0].Switch); err != nil {
 				return err
 			}
