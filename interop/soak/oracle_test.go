@@ -31,7 +31,6 @@ func (w *world) settle() {
 	if err != nil {
 		w.t.Fatalf("the store is back, but: %v\n%s", err, w.service.tail())
 	}
-	w.takeOver = false
 	w.daybook("status", "--reconcile", "--config", w.path(configFile))
 	w.quiet() // files of a seal that is half made are explained by nothing yet
 	w.verify()

@@ -31,8 +31,7 @@ type world struct {
 	book     *book
 	service  *process
 	log      string
-	folder   int  // the data folder of now, by number
-	takeOver bool // the next start is given --take-over
+	folder   int // the data folder of now, by number
 	settings settings
 	deeds    map[string]int
 	began    time.Time
@@ -41,9 +40,15 @@ type world struct {
 
 // settings are what a reload changes.
 type settings struct {
-	every, closeAfter, level int
-	broken                   bool
+	every, closeAfter, level, drain int
+	broken                          bool
 }
+
+// How many seconds a seal has to end when the service is stopped: so few that it often does not, and as many as it needs.
+const (
+	shortDrain = 5
+	longDrain  = 90
+)
 
 // bucket is where the store is, and prefix below what.
 const (
@@ -67,7 +72,7 @@ func newWorld(t *testing.T, binary string, server *s3test.Server, seed uint64) *
 	w := &world{
 		t: t, seed: seed, binary: binary, dir: dir, server: server, proxy: startProxy(t, server.Endpoint, seed), listen: freePort(t), tokens: map[string]string{},
 		client: &http.Client{Timeout: 3 * time.Minute, Transport: &http.Transport{}}, book: newBook(rand.New(rand.NewPCG(seed, 1))), log: filepath.Join(dir, "serve.log"),
-		settings: settings{every: 7, closeAfter: 1, level: 2}, deeds: map[string]int{}, began: time.Now(),
+		settings: settings{every: 7, closeAfter: 1, level: 2, drain: shortDrain}, deeds: map[string]int{}, began: time.Now(),
 	}
 	w.env = append(os.Environ(), "TEST_ACCESS_KEY="+server.AccessKey, "TEST_SECRET_KEY="+server.SecretKey, "HOME="+dir, "DAYBOOK_TOKEN=", "GORACE=halt_on_error=0 exitcode=0")
 	server.CreateBucket(t, bucket, true)
@@ -119,8 +124,8 @@ close_after: %ds
 max_wait: 0s
 spool: {min_free: 1MiB}
 formats: {csv: {level: %d}}
-service: {listen: %q, schedule: "@every %ds", cool_off: 1s, drain: 5s}
-`, payProject, flaky, bucket, prefix, scheme, endpoint, w.server.Region, w.server.CAFile, w.data(), w.path("keys/signing.key"), s.closeAfter, s.level, w.listen, s.every)
+service: {listen: %q, schedule: "@every %ds", cool_off: 1s, drain: %ds}
+`, payProject, flaky, bucket, prefix, scheme, endpoint, w.server.Region, w.server.CAFile, w.data(), w.path("keys/signing.key"), s.closeAfter, s.level, w.listen, s.every, s.drain)
 		if s.broken && name == configFile {
 			config += "close_after: again\n"
 		}
@@ -171,11 +176,7 @@ var senders = []struct{ org, source string }{{"acme", "api"}, {"acme", "console"
 // launch starts the service without waiting for it to serve.
 func (w *world) launch() {
 	w.t.Helper()
-	args := []string{"--config", w.path(configFile)}
-	if w.takeOver {
-		args = append(args, "--take-over")
-	}
-	p, err := startProcess(w.binary, w.log, w.env, args...)
+	p, err := startProcess(w.binary, w.log, w.env, "--config", w.path(configFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func (w *world) do(s step) {
 		w.stop()
 		w.start()
 	case "reload", "misconfigure":
-		w.settings = settings{every: 3 + s.n%7, closeAfter: 1 + s.n%3, level: 1 + s.n%4, broken: s.deed == "misconfigure"}
+		w.settings = settings{every: 3 + s.n%7, closeAfter: 1 + s.n%3, level: 1 + s.n%4, drain: shortDrain, broken: s.deed == "misconfigure"}
 		w.writeConfigs()
 		if err := w.service.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			w.t.Fatal(err)
@@ -355,8 +356,9 @@ func (w *world) restore(s step) {
 	path := w.backup("before")
 	w.await(time.Duration(s.n) * 4 * time.Millisecond)
 	w.quiet()
-	w.takeFolder(path, true)
+	w.takeFolder(path)
 	w.start()
+	w.daybook("roll", "--take-over", "--config", w.path(configFile)) // the store's log is ahead of what the folder remembers
 	for _, b := range w.book.forget(true) {
 		again := w.sender(b.facts[0].org, b.facts[0].source, w.seed+uint64(s.n))
 		if err := again.deliver(b); err != nil {
@@ -370,6 +372,8 @@ func (w *world) restore(s step) {
 func (w *world) quiet() {
 	w.t.Helper()
 	w.stop()
+	w.settings.drain = longDrain
+	w.writeConfigs()
 	for n := 0; w.unfinished(); n++ {
 		if n == 10 {
 			w.t.Fatalf("a seal does not get finished, though the store is there\n%s", w.service.tail())
@@ -378,6 +382,8 @@ func (w *world) quiet() {
 		_ = w.roll() // else the next will do
 		w.stop()
 	}
+	w.settings.drain = shortDrain
+	w.writeConfigs()
 }
 
 // unfinished reports whether a seal is half made in the data folder, which nobody holds now.
@@ -405,17 +411,16 @@ func (w *world) unfinished() bool {
 func (w *world) move() {
 	w.t.Helper()
 	w.stop()
-	w.takeFolder(w.backup("move"), false)
+	w.takeFolder(w.backup("move"))
 	w.start()
 }
 
 // takeFolder makes another data folder of a backup, and lets go of the one that was.
-func (w *world) takeFolder(path string, behind bool) {
+func (w *world) takeFolder(path string) {
 	w.t.Helper()
 	old := w.data()
 	w.folder++
 	w.daybook("restore", path, "--data", w.data())
-	w.takeOver = w.takeOver || behind
 	w.writeConfigs()
 	if err := os.RemoveAll(old); err != nil {
 		w.t.Fatal(err)
