@@ -302,7 +302,8 @@ func daysDue(due []Due) map[string][]event.Day {
 func (s *Standing) rollTrails(ctx context.Context, r *Roller, routes *routes, due []Due, report *Report) error {
 	var errs []error
 	failures := 0
-	sp := &standingSpool{Store: s.spool, settings: &r.Settings, classes: routes.classIDs}
+	pace := &pace{ctx: ctx, taken: s.committer.taken.Load}
+	sp := &standingSpool{Store: s.spool, settings: &r.Settings, classes: routes.classIDs, rest: pace.rest}
 	for i := range r.Trails {
 		sp.trails = append(sp.trails, routes.ids[routes.byName[r.Trails[i].Name]])
 	}

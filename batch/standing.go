@@ -80,6 +80,7 @@ type standingSpool struct {
 	trails   []uint16 // the spool's number of each trail
 	classes  []uint8  // and of each class
 	settings *Settings
+	rest     func() // called every so many events of a scan; nil: it goes on at full speed
 	// salvage is nil where all must be handed out. Else a scan passes over what is damaged, and says here what that was.
 	salvage *spool.Damage
 }
@@ -153,7 +154,11 @@ func (sp *standingSpool) Scan(trail uint16, day event.Day, stats *spool.ScanStat
 			*sp.salvage = spool.Damage{}
 			events = sp.Salvage(sp.trails[trail], day, func(d spool.Damage) { *sp.salvage = d })
 		}
+		n := 0
 		for item, err := range events {
+			if n++; sp.rest != nil && n%paceEvery == 0 {
+				sp.rest()
+			}
 			if err == nil {
 				item.Group.Trail = trail
 				item.Group.Class, err = sp.classIndex(item.Group.Class)
