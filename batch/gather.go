@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"daybook/batch/intake"
@@ -194,6 +195,7 @@ type committer struct {
 	mu     sync.RWMutex // guards closed; held for reading by who sends
 	closed bool
 	group  sync.WaitGroup
+	taken  atomic.Int64 // how many events were handed over
 }
 
 const (
@@ -203,6 +205,10 @@ const (
 	commitItems = 20_000
 	commitBytes = 8 << 20
 	commitQueue = 1024
+	// Where many requests come at a time, a batch waits that long for more of them: after a sync all who waited for it send their next, one after the other, and
+	// without it the first would have a sync to itself.
+	manyRequests = 8
+	linger       = 2 * time.Millisecond
 )
 
 func startCommitter(s *spool.Store) *committer {
@@ -221,6 +227,7 @@ func (c *committer) hand(ctx context.Context, g *Gathering) error {
 	}
 	select {
 	case c.queue <- g:
+		c.taken.Add(int64(len(g.items)))
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -232,26 +239,45 @@ func (c *committer) run() {
 	var items []spool.Item
 	var fresh []bool
 	for first := range c.queue {
-		group = append(group[:0], first)
-		size, count := first.Size(), len(first.items)
-	more:
-		for size < commitBytes && count < commitItems {
-			select {
-			case g, ok := <-c.queue:
-				if !ok {
-					break more
-				}
-				group = append(group, g)
-				size += g.Size()
-				count += len(g.items)
-			default:
-				break more
-			}
-		}
+		many := len(group) >= manyRequests // the last time
+		group = c.gather(append(group[:0], first), many)
 		items, fresh = c.commit(group, items[:0], fresh[:0])
 		clear(items) // they hold on to what was gathered
 		clear(group)
 	}
+}
+
+// gather adds those that wait to a group; where many come at a time, those that come soon as well.
+func (c *committer) gather(group []*Gathering, many bool) []*Gathering {
+	var over <-chan time.Time
+	if many {
+		t := time.NewTimer(linger)
+		defer t.Stop()
+		over = t.C
+	}
+	size, count := group[0].Size(), len(group[0].items)
+	for size < commitBytes && count < commitItems {
+		var g *Gathering
+		select {
+		case g = <-c.queue: // nil once it is closed
+		default:
+			if over == nil {
+				return group
+			}
+			select {
+			case g = <-c.queue:
+			case <-over:
+				return group
+			}
+		}
+		if g == nil {
+			return group
+		}
+		group = append(group, g)
+		size += g.Size()
+		count += len(g.items)
+	}
+	return group
 }
 
 func (c *committer) commit(group []*Gathering, items []spool.Item, fresh []bool) ([]spool.Item, []bool) {

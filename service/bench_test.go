@@ -58,6 +58,7 @@ func benchIntake(b *testing.B, batch, connections int) {
 			b.Fatal(err)
 		}
 	}
+	synced := w.status().Spool.Syncs
 	var before, after syscall.Rusage
 	must(syscall.Getrusage(syscall.RUSAGE_SELF, &before))
 	b.ReportAllocs()
@@ -85,6 +86,7 @@ func benchIntake(b *testing.B, batch, connections int) {
 	events := float64(b.N * batch)
 	used := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
 	b.ReportMetric(events/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(b.N)/float64(w.status().Spool.Syncs-synced), "requests/sync")
 	b.ReportMetric(float64(used.Microseconds())/events, "cpu-µs/event")
 	must(stop())
 }
