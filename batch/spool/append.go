@@ -88,6 +88,8 @@ func (s *Store) applyChunk(items []Item, fresh []bool) (*pebble.Batch, error) {
 	if err := s.apply(a.batch); err != nil {
 		return nil, err
 	}
+	s.view.Lock()
+	defer s.view.Unlock()
 	s.next = a.next
 	for k, list := range a.days {
 		s.setGenerations(k, list)
@@ -188,7 +190,7 @@ func compareItems(a, b *Item) int {
 
 // addDay adds those of items that order tells, which are a trail's day's. Where some are equal, the first is new.
 func (a *appending) addDay(k dayKey, items []Item, order []int, fresh []bool) error {
-	list := slices.Clone(a.s.generations(k))
+	list := a.s.generations(k)
 	if err := a.lookUp(k, list, items, order); err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 
 // Days lists the days that have events which are not sealed, by trail and day. Each event is counted once.
 func (s *Store) Days() []TrailDay {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.RLock()
+	defer s.view.RUnlock()
 	var days []TrailDay
 	for trail, state := range s.states {
 		for day, list := range state.days {
@@ -30,8 +30,6 @@ func (s *Store) Days() []TrailDay {
 
 // Pending returns how many events of a trail's day are not sealed, as Days has it.
 func (s *Store) Pending(trail uint16, day event.Day) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return pendingOf(s.generations(dayKey{trail, day}))
 }
 
@@ -48,7 +46,7 @@ func (s *Store) freeze(k dayKey) (uint32, error) {
 	if err := s.fuse.failure(); err != nil {
 		return 0, err
 	}
-	list := slices.Clone(s.generations(k))
+	list := s.generations(k)
 	for _, g := range list {
 		if g.state == stateFrozen {
 			return g.number, nil
@@ -59,11 +57,11 @@ func (s *Store) freeze(k dayKey) (uint32, error) {
 		return 0, nil
 	}
 	list[n-1].state = stateFrozen
-	return list[n-1].number, s.update(s.db.NewBatch(), k, list)
+	return list[n-1].number, s.update(s.db.NewBatch(), k, list, s.totalsOf(k.trail))
 }
 
-// update writes the generations of a day.
-func (s *Store) update(b *pebble.Batch, k dayKey, list []generation) error {
+// update writes the generations of a day, and publishes them with the totals, which are in the batch if they change. It is called under mu.
+func (s *Store) update(b *pebble.Batch, k dayKey, list []generation, totals Totals) error {
 	key := k.append(nil, tableDay)
 	if len(list) == 0 {
 		op := b.DeleteDeferred(len(key))
@@ -75,7 +73,10 @@ func (s *Store) update(b *pebble.Batch, k dayKey, list []generation) error {
 	if err := s.commit(b); err != nil {
 		return err
 	}
+	s.view.Lock()
+	defer s.view.Unlock()
 	s.setGenerations(k, list)
+	s.setTotals(k.trail, totals)
 	return nil
 }
 
@@ -149,7 +150,7 @@ func (s *Store) drop(k dayKey, number uint32) error {
 	if err := b.DeleteRange(k.appendPrefix(nil, number), k.appendPrefix(nil, number+1), nil); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	return s.update(b, k, slices.Delete(list, i, i+1))
+	return s.update(b, k, slices.Delete(list, i, i+1), s.totalsOf(k.trail))
 }
 
 // find returns a copy of the generations of a trail's day, and where one is among them; -1 if it was dropped. It is called under mu.
@@ -157,7 +158,7 @@ func (s *Store) find(k dayKey, number uint32) (list []generation, i int, err err
 	if err := s.fuse.failure(); err != nil {
 		return nil, -1, err
 	}
-	list = slices.Clone(s.generations(k))
+	list = s.generations(k)
 	i = slices.IndexFunc(list, func(g generation) bool { return g.number == number })
 	if i >= 0 && list[i].state == stateOpen {
 		return nil, -1, fmt.Errorf("generation %d of %v is not frozen", number, k.day)
@@ -173,7 +174,7 @@ func (s *Store) Expire(before time.Time) (int64, error) {
 		events int64
 	}
 	var found []expired
-	s.mu.Lock()
+	s.view.RLock()
 	for trail, state := range s.states {
 		for day, list := range state.days {
 			for _, g := range list {
@@ -183,7 +184,7 @@ func (s *Store) Expire(before time.Time) (int64, error) {
 			}
 		}
 	}
-	s.mu.Unlock()
+	s.view.RUnlock()
 	events := int64(0)
 	for _, x := range found {
 		if err := s.Drop(x.trail, x.day, x.number); err != nil {

@@ -67,3 +67,54 @@ func TestLookingUpReadsLittle(t *testing.T) {
 		t.Errorf("%d reads to look for 500 keys", n)
 	}
 }
+
+// Who only looks does not wait for who appends.
+func TestLookingOnWaitsForNobody(t *testing.T) {
+	var blocked atomic.Bool
+	reading, goOn := make(chan struct{}, 1), make(chan struct{})
+	mem := vfs.NewMem()
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if blocked.Load() && op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".sst") {
+			select {
+			case reading <- struct{}{}:
+			default:
+			}
+			<-goOn
+		}
+		return nil
+	}))
+	s := prepared(t, mem, "spool")
+	appendAll(t, s, scattered(0, 100, 100)...)
+	must(t, s.Compact())
+	must(t, s.Close())
+	s = prepared(t, fs, "spool") // it has read nothing yet of what it needs to look for a key
+	defer s.Close()
+	oldest, _ := s.Oldest(0)
+	blocked.Store(true)
+	appended := make(chan error, 1)
+	go func() {
+		_, err := s.Append(scattered(50, 101, 100))
+		appended <- err
+	}()
+	<-reading
+	if got, want := s.Totals(0), (spool.Totals{Accepted: 100, Pending: 100}); got != want {
+		t.Errorf("Totals = %+v, want %+v", got, want)
+	}
+	if days := s.Days(); len(days) != 1 || days[0].Events != 100 || s.Pending(0, tenth) != 100 {
+		t.Errorf("Days = %v", days)
+	}
+	if at, ok := s.Oldest(0); !ok || !at.Equal(oldest) {
+		t.Errorf("Oldest = %v, want %v", at, oldest)
+	}
+	if name, ok := s.TrailName(0); name != "audit" || !ok {
+		t.Errorf("TrailName = %q", name)
+	}
+	if _, err := s.Usage(); err != nil {
+		t.Error(err)
+	}
+	close(goOn)
+	must(t, <-appended)
+	if got, want := s.Totals(0), (spool.Totals{Accepted: 151, Duplicates: 50, Pending: 101}); got != want {
+		t.Errorf("Totals = %+v, want %+v", got, want)
+	}
+}

@@ -12,8 +12,8 @@ import (
 // Oldest returns the earliest time of the events of a trail that are pending; false if none is. Where it can't be read, the beginning of the day that the
 // events are filed under stands in for it.
 func (s *Store) Oldest(trail uint16) (time.Time, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.Lock() // it remembers what it finds
+	defer s.view.Unlock()
 	state := s.states[trail]
 	if state == nil || state.totals.Pending == 0 {
 		return time.Time{}, false
@@ -39,7 +39,7 @@ func (s *Store) Oldest(trail uint16) (time.Time, bool) {
 	return time.UnixMicro(oldest).UTC(), true
 }
 
-// oldestOf looks for the earliest time of a generation's events, which is that of the first of some class. It is called under mu.
+// oldestOf looks for the earliest time of a generation's events, which is that of the first of some class. It is called under view.
 func (s *Store) oldestOf(k dayKey, number uint32) (oldest int64, err error) {
 	if err := s.fuse.failure(); errors.Is(err, errClosed) {
 		return 0, err

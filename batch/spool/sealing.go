@@ -55,11 +55,7 @@ func (s *Store) markSealed(k dayKey, number uint32, x Sealing) error {
 	b := s.db.NewBatch()
 	put(b, sealingKey(k.trail, number), x.append(nil))
 	put(b, totalsKey(k.trail), totals.append(nil))
-	if err := s.update(b, k, list); err != nil {
-		return err
-	}
-	s.setTotals(k.trail, totals)
-	return nil
+	return s.update(b, k, list, totals)
 }
 
 // check holds the counts against how many events there are.

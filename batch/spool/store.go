@@ -57,7 +57,12 @@ type Store struct {
 	gate      sync.Mutex // taken before mu by who appends
 	unchecked int        // bytes written since catchUp looked; gate's
 
-	mu       sync.Mutex // owns what follows
+	// mu is held by who changes the store, from when it looks until the change is applied: with a batch of events that takes a while. So what is changed is published
+	// under view, which is taken after mu and held for a moment, and who only looks takes view alone: it does not wait for who appends.
+	mu   sync.Mutex
+	view sync.RWMutex
+
+	// What follows is changed under mu and view, and read under either; but for revision, which is mu's, and for the oldest time of a generation, which is view's.
 	trails   names
 	classes  names
 	states   map[uint16]*trailState
@@ -237,6 +242,8 @@ func (s *Store) Close() error {
 	if err == nil {
 		err = s.writeRevision()
 	}
+	s.view.Lock()
+	defer s.view.Unlock()
 	if closeErr := s.closeDB(); err == nil {
 		err = closeErr
 	}
@@ -363,6 +370,8 @@ func (s *Store) id(n *names, name string, key func(id int) []byte) (int, error) 
 	if err := s.commit(b); err != nil {
 		return 0, err
 	}
+	s.view.Lock()
+	defer s.view.Unlock()
 	n.set(id, strings.Clone(name))
 	return id, nil
 }
@@ -381,16 +390,16 @@ func (s *Store) ClassID(name string) (uint8, error) {
 
 // TrailName returns the name of the trail with that number.
 func (s *Store) TrailName(id uint16) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.RLock()
+	defer s.view.RUnlock()
 	name, ok := s.trails.byID[int(id)]
 	return name, ok
 }
 
 // ClassName returns the name of the class with that number.
 func (s *Store) ClassName(id uint8) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.RLock()
+	defer s.view.RUnlock()
 	name, ok := s.classes.byID[int(id)]
 	return name, ok
 }

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"daybook/event"
 )
@@ -22,11 +23,12 @@ type Totals struct {
 
 // Totals returns the running totals of a trail. They are written in one go with what they count.
 func (s *Store) Totals(trail uint16) Totals {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.RLock()
+	defer s.view.RUnlock()
 	return s.totalsOf(trail)
 }
 
+// totalsOf is called under mu or view.
 func (s *Store) totalsOf(trail uint16) Totals {
 	if t := s.states[trail]; t != nil {
 		return t.totals
@@ -65,7 +67,7 @@ type trailState struct {
 	totals Totals
 }
 
-// trail returns the state of a trail. It is called under mu.
+// trail returns the state of a trail. It is called under mu and view.
 func (s *Store) trail(id uint16) *trailState {
 	t := s.states[id]
 	if t == nil {
@@ -75,15 +77,17 @@ func (s *Store) trail(id uint16) *trailState {
 	return t
 }
 
-// generations returns those of a trail's day, which are not to be changed. It is called under mu.
+// generations returns a copy of those of a trail's day.
 func (s *Store) generations(k dayKey) []generation {
+	s.view.RLock()
+	defer s.view.RUnlock()
 	if t := s.states[k.trail]; t != nil {
-		return t.days[k.day]
+		return slices.Clone(t.days[k.day])
 	}
 	return nil
 }
 
-// setGenerations is called under mu, when they are written.
+// setGenerations is called under mu and view, when they are written.
 func (s *Store) setGenerations(k dayKey, list []generation) {
 	t := s.trail(k.trail)
 	t.totals.Pending += pendingOf(list) - pendingOf(t.days[k.day])
@@ -94,7 +98,7 @@ func (s *Store) setGenerations(k dayKey, list []generation) {
 	}
 }
 
-// setTotals is called under mu, when they are written.
+// setTotals is called under mu and view, when they are written.
 func (s *Store) setTotals(trail uint16, totals Totals) {
 	t := s.trail(trail)
 	totals.Pending = t.totals.Pending

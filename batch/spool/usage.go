@@ -38,8 +38,8 @@ func (s *Store) Usage() (Usage, error) {
 
 // metrics are the engine's, which has none once it is closed.
 func (s *Store) metrics() (*pebble.Metrics, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.RLock()
+	defer s.view.RUnlock()
 	if err := s.fuse.failure(); errors.Is(err, errClosed) {
 		return nil, err
 	}
