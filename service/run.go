@@ -73,7 +73,7 @@ func (s *Service) Run(ctx context.Context, ready func(addr net.Addr)) (err error
 	case <-s.standing.Spool().Done():
 		s.log.Error("the spool has stopped: nothing more is taken in; starting again finds out what is there", "error", s.standing.Spool().Stopped())
 	}
-	s.drain(c.Drain, servers, stopLooking, stop)
+	s.drain(s.config.Load().Drain, servers, stopLooking, stop)
 	err = group.Wait()
 	if stopped := s.standing.Spool().Stopped(); stopped != nil {
 		err = errors.Join(err, stopped)
