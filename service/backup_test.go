@@ -26,6 +26,7 @@ func (w *world) backup() []byte {
 
 // A backup in which a bit was flipped, or that was cut short, is refused, and nothing of it is left.
 func TestRestoreDamaged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	noise := make([]byte, 1<<20)
@@ -54,6 +55,7 @@ func TestRestoreDamaged(t *testing.T) {
 
 // In a backup the cursor of what became an event may be ahead of the journal: what is recorded after it was restored is an event all the same.
 func TestRestoreCursorAhead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.shut()

@@ -31,6 +31,7 @@ func quarantined(lists ...[]*seal.Manifest) (n int64) {
 
 // What is counted while a day is rendered is told by the next seal, and what was counted before by this one alone.
 func TestCountedWhileRendering(t *testing.T) {
+	t.Parallel()
 	var w *world
 	w = newWorld(t, func(c *service.Config) {
 		c.Batch.Progress = func(p batch.Progress) {
@@ -53,6 +54,7 @@ func TestCountedWhileRendering(t *testing.T) {
 
 // While one trail's seal is begun and can't be finished, another's does not tell what it will tell, and what is counted meanwhile takes no more room.
 func TestCountedOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.call(w.alice, http.MethodPost, "/v1/trails/other/enable", service.EnableRequest{Org: "globex", Formats: []string{"csv"}}, http.StatusOK, nil)

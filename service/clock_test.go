@@ -31,6 +31,7 @@ func (d *dated) Offset() (time.Duration, bool) { return d.ahead, true }
 
 // What the store's clock told before ours was set forward vouches for nothing: it is asked again, and where it is away nothing is sealed.
 func TestClockJumpsAfterStoreTold(t *testing.T) {
+	t.Parallel()
 	store := &dated{}
 	w := newWorld(t, func(c *service.Config) { c.Batch.Store = store })
 	store.Memory, store.ours = w.store, w.clock.now
@@ -60,6 +61,7 @@ func TestClockJumpsAfterStoreTold(t *testing.T) {
 
 // Whoever asks for a roll and goes away leaves no alert behind.
 func TestRollCancelled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.clock.move(20 * time.Hour)

@@ -44,6 +44,7 @@ func (w *world) rot() {
 
 // Bit rot in events that were acknowledged: what can be read is sealed, what can't is declared, counted and told, and the damaged files are kept.
 func TestBitRotInTheSpool(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	const sent = 800

@@ -23,6 +23,7 @@ func (w *world) problems() string {
 
 // A disk that is nearly full takes nothing in, and says so; sealing, which makes room, goes on. What was done meanwhile is an event once there is room.
 func TestNearlyFullDisk(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e1", begun))
@@ -66,6 +67,7 @@ func TestNearlyFullDisk(t *testing.T) {
 
 // A quarantine that can't be written to: a sender is told that his record could not be kept, other events are taken, and days are sealed.
 func TestQuarantineDiskFull(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	path := filepath.Join(w.config.Batch.Data, "quarantine")
@@ -96,6 +98,7 @@ func TestQuarantineDiskFull(t *testing.T) {
 
 // A disk that is nearly full keeps no records that can't be read either.
 func TestNoRoomForRejected(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.shut()

@@ -34,6 +34,7 @@ func rows(markdown, first string) []string {
 
 // TestMetricsAreDocumented compares the table of the operator's page with what the metrics say of themselves.
 func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
 	all := newWorld(t, nil).Metrics()
 	var want []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -51,6 +52,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 
 // TestAlertsAreDocumented compares the table of the operator's page with the rules.
 func TestAlertsAreDocumented(t *testing.T) {
+	t.Parallel()
 	var want []string
 	for _, r := range alertRules(t) {
 		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", r.Alert, r.Labels["severity"], r.Annotations["summary"]))
@@ -121,6 +123,7 @@ func codesOf(f *ast.FuncDecl, codes map[string]bool) {
 
 // TestProblemsAreDocumented compares the table of the operator's page with the codes of the status.
 func TestProblemsAreDocumented(t *testing.T) {
+	t.Parallel()
 	codes := problemCodes(t)
 	for _, code := range []string{"sealing-fails", "sealing-held", "trail-off"} { // it finds them, written either way
 		if !codes[code] {
@@ -141,6 +144,7 @@ func TestProblemsAreDocumented(t *testing.T) {
 
 // TestIntakeCodesAreDocumented compares the table of the senders' page with what the receiver says that it answers.
 func TestIntakeCodesAreDocumented(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(filepath.Join("..", "batch", "intake", "receiver", "doc.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -159,6 +163,7 @@ func TestIntakeCodesAreDocumented(t *testing.T) {
 
 // TestLinksOfPages follows the links between pages, to headings too.
 func TestLinksOfPages(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"OPERATIONS.md", "INTAKE.md", "THREATS.md", "design.md", "../README.md"} {
 		for _, m := range regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`).FindAllStringSubmatch(page(t, name), -1) {
 			to, heading := m[1], strings.TrimPrefix(m[2], "#")

@@ -53,6 +53,7 @@ func (w *world) once(trail string, n int) {
 
 // Whatever is wrong with the store: events are taken in, the status says why sealing waits, and all is sealed once it is well.
 func TestStoreFaults(t *testing.T) {
+	t.Parallel()
 	persisted := func(err error) sinktest.Fault { return sinktest.Fault{Err: err, Persisted: true} }
 	for _, c := range []struct {
 		name, operation, key string
@@ -103,6 +104,7 @@ func TestStoreFaults(t *testing.T) {
 
 // Other bytes under a key of ours are an alarm, and never overwritten.
 func TestForeignBytesInOurPlace(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e0", begun))
@@ -125,6 +127,7 @@ func TestForeignBytesInOurPlace(t *testing.T) {
 
 // A store that can't do what is asked of it keeps the service from starting; one that is away does not.
 func TestStoreAtTheStart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.store.FailKey("preflight", "", sinktest.Fault{Err: fmt.Errorf("the bucket has no Object Lock: %w", sink.ErrUnfit)})
@@ -169,6 +172,7 @@ func (a *lazyAnchor) Submit(_ context.Context, s anchor.Submission) (anchor.Rece
 
 // An anchor that is away keeps no day from being sealed. It is told, as an alert once it has been away for long, and given the newest head when it is back.
 func TestAnchorAway(t *testing.T) {
+	t.Parallel()
 	a := &lazyAnchor{}
 	w := newWorld(t, func(c *service.Config) { c.Batch.Anchors = []anchor.Anchor{a} })
 	w.people()
@@ -203,6 +207,7 @@ func (k *awayKey) Sign(msg []byte) ([]byte, error) {
 
 // Without the signing key nothing is sealed, and nothing unsigned is put; the next look goes on where this one ended.
 func TestSigningKeyAway(t *testing.T) {
+	t.Parallel()
 	var key *awayKey
 	w := newWorld(t, func(c *service.Config) {
 		key = &awayKey{Signer: c.Batch.Key}
@@ -255,6 +260,7 @@ func (w *world) as(sender string, send func()) {
 
 // A trail whose files can't be put keeps no other from being sealed.
 func TestOneTrailFails(t *testing.T) {
+	t.Parallel()
 	for _, failing := range []string{"audit", "beta"} {
 		w, second := twoTrails(t)
 		w.send(event("e0", begun))
@@ -282,6 +288,7 @@ func TestOneTrailFails(t *testing.T) {
 // TestEveryStepOfARollMayFail fails each operation of the store in turn, having taken effect or not. It is tried again by the same process or by another one, and what was taken
 // in meanwhile is in a seal as well: every event is, once.
 func TestEveryStepOfARollMayFail(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
 		t.Skip("it takes long: make test runs it")
 	}

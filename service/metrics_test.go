@@ -70,6 +70,7 @@ type alertRule struct {
 
 // TestAlerts holds the alert rules to what the service tells.
 func TestAlerts(t *testing.T) {
+	t.Parallel()
 	help := newWorld(t, nil).Metrics()
 	tests, err := os.ReadFile(filepath.Join(deploy, "alerts_test.yaml"))
 	if err != nil {
@@ -114,6 +115,7 @@ func promtool(t *testing.T, stdin string, args ...string) {
 }
 
 func TestAlertsWithPromtool(t *testing.T) {
+	t.Parallel()
 	promtool(t, "", "check", "rules", "--lint-fatal", filepath.Join(deploy, "alerts.yaml"))
 	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
 		t.Skip("days of time series take seconds: make test goes through them")
@@ -123,6 +125,7 @@ func TestAlertsWithPromtool(t *testing.T) {
 
 // TestDashboard holds the dashboard to what the service tells: it asks for nothing else, and leaves nothing of Daybook's own out.
 func TestDashboard(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(filepath.Join(deploy, "grafana.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -174,6 +177,7 @@ func (w *world) scrape() string {
 
 // TestMetrics takes a service through a day, and reads what it tells.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(c *service.Config) {
 		c.Drop = []service.Drop{{Path: t.TempDir(), Org: "acme", Source: "batch", From: "auto"}}
 	})
@@ -227,6 +231,7 @@ func float(at time.Time) string {
 
 // A source whose token was revoked is waited for no more, and no alert says that it is silent.
 func TestARevokedSourceIsNotSilent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e1", begun))
@@ -243,6 +248,7 @@ func TestARevokedSourceIsNotSilent(t *testing.T) {
 
 // The expiry of the certificate that is served is told, and that of the one that takes its place.
 func TestCertificateExpiry(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	w := newWorld(t, func(c *service.Config) { c.Certificate, c.Key = cert, key })

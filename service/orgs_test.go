@@ -20,6 +20,7 @@ func (w *world) of(org, name, role string) (token string) {
 
 // An admin of one org learns nothing of another, and does nothing to it: what is another's answers as what is not there.
 func TestOtherOrgs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.call(w.alice, http.MethodPost, "/v1/trails/theirs/enable", service.EnableRequest{Org: "acme", Formats: []string{"csv"}}, http.StatusOK, nil)
@@ -79,6 +80,7 @@ func TestOtherOrgs(t *testing.T) {
 
 // A viewer looks at the status, and at nothing else.
 func TestViewer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	viewer := w.of("*", "monitor", "viewer")
@@ -92,6 +94,7 @@ func TestViewer(t *testing.T) {
 
 // The metrics name every org: through a proxy on this machine, or with the token of one org, they are not told.
 func TestMetricsOfEveryOrg(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	address, stop := w.serve()
@@ -132,6 +135,7 @@ func TestMetricsOfEveryOrg(t *testing.T) {
 
 // Of a trail that is off for a time one admin can't make a lesser one: what was approved by two was that it comes back as it was.
 func TestEnableLess(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.call(w.alice, http.MethodPost, "/v1/trails/wide/enable", service.EnableRequest{Org: "acme", Formats: []string{"csv"}}, http.StatusOK, nil)

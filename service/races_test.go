@@ -14,6 +14,7 @@ import (
 
 // A reload while events come: every one of them is kept.
 func TestReloadDropsNoEvent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	_, stop := w.serve()
@@ -50,6 +51,7 @@ func TestReloadDropsNoEvent(t *testing.T) {
 
 // Trails that are enabled at the same moment: each has the event that says so.
 func TestEnableAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	const trails = 24

@@ -14,6 +14,7 @@ import (
 
 // Everything is sent again: while it is pending, when its day is sealed, and when the spool has forgotten it. It is one event each time, and in one seal.
 func TestRedeliveryOfEverything(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	var all []string
@@ -60,6 +61,7 @@ func TestRedeliveryOfEverything(t *testing.T) {
 
 // The same id with another body is another event: both are kept, and told.
 func TestRedeliveryWithAnotherBody(t *testing.T) {
+	t.Parallel()
 	other := func(id string, at time.Time) string { return strings.Replace(event(id, at), "user-1", "user-2", 1) }
 	for _, forgotten := range []bool{false, true} {
 		w := newWorld(t, nil)
@@ -96,6 +98,7 @@ func TestRedeliveryWithAnotherBody(t *testing.T) {
 
 // Late events of ten days are ten addenda, with the next day's seal and not before.
 func TestLateEventsOfTenDays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.clock.move(10*24*time.Hour + 14*time.Hour)
@@ -129,6 +132,7 @@ func TestLateEventsOfTenDays(t *testing.T) {
 
 // An event of the future, or of 1970, is kept, flagged, and filed under the day on which it came.
 func TestEventsOfOtherTimes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e0", time.Unix(0, 0)), event("e1", begun.AddDate(30, 0, 0)), event("e2", begun.Add(16*time.Minute)), event("e3", begun.Add(14*time.Minute)))
@@ -153,6 +157,7 @@ func TestEventsOfOtherTimes(t *testing.T) {
 
 // An id may be as long as it likes.
 func TestLongIDs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(c *service.Config) {
 		c.Batch.Trails[0].Formats = formats.All()
 		c.Batch.Rendering.CEF, c.Batch.Rendering.Syslog = c.Batch.Rendering.CSV, c.Batch.Rendering.CSV
@@ -173,6 +178,7 @@ func TestLongIDs(t *testing.T) {
 
 // An event that two trails take is in both, and in each once.
 func TestEventOfTwoTrails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(c *service.Config) {
 		c.Batch.Trails = append(c.Batch.Trails, batch.Trail{Name: "second", Org: "acme", Formats: formats.All()[:1], MaxSplit: 10})
 	})

@@ -22,6 +22,7 @@ import (
 
 // However often cron fires, and however many ask for a roll at once, a day is sealed once.
 func TestManyRollsAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e0", begun), event("e1", begun))
@@ -45,6 +46,7 @@ func TestManyRollsAtOnce(t *testing.T) {
 
 // Fifty starts within a day are one seal, which tells when the service was down; they are all events.
 func TestRestartLoop(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	const starts = 50
@@ -100,6 +102,7 @@ func (s *slowStore) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 
 // A service that is told to stop in the middle of an upload lets it end. If that takes too long it is cut off, and the next start finishes it.
 func TestStopInTheMiddleOfAnUpload(t *testing.T) {
+	t.Parallel()
 	for _, patient := range []bool{true, false} {
 		slow := &slowStore{begun: make(chan struct{}, 1), release: make(chan struct{})}
 		w := newWorld(t, func(c *service.Config) {
@@ -195,6 +198,7 @@ func TestDaylightSavingTime(t *testing.T) {
 // Two machines keep one trail in one store, each with what was sent to it. A new one takes over what is sealed; the first then finds that another extends the log, seals nothing and
 // says so, and goes on taking events in. Told to take over, it learns the other's seals, and what is new of its own events becomes addenda. None is lost or doubled.
 func TestTwoServicesOfOneTrail(t *testing.T) {
+	t.Parallel()
 	a := newWorld(t, nil)
 	b := newWorld(t, nil)
 	b.shut()
@@ -233,6 +237,7 @@ func TestTwoServicesOfOneTrail(t *testing.T) {
 
 // A data folder is one process's.
 func TestSecondServiceOnTheSameFolder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	if s, err := service.New(w.config); !errors.Is(err, batch.ErrBusy) {
 		t.Errorf("a second one: %v, %v", s, err)

@@ -21,6 +21,7 @@ import (
 
 // A day in the life of an event: sent, pending, sealed, and known when it is sent again.
 func TestDayInTheLife(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	if got, want := w.send(event("e1", begun), event("e2", begun.Add(time.Second)), event("e1", begun)), (taken{Accepted: 2, Duplicate: 1}); got != want {
@@ -60,6 +61,7 @@ func TestDayInTheLife(t *testing.T) {
 
 // A source that is silent keeps its day waiting, for so long; then the gap is declared, and what comes later is an addendum with the next day's seal.
 func TestSilentSource(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e1", begun))
@@ -122,6 +124,7 @@ func briefs(list []*seal.Manifest) []string {
 
 // Down for five days: five seals in order, and the time declared.
 func TestDownForFiveDays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	_, stop := w.serve()
@@ -154,6 +157,7 @@ func TestDownForFiveDays(t *testing.T) {
 
 // The store is away: events are taken in, and status says why sealing waits. It comes back, and all days are sealed.
 func TestStoreAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e1", begun))
@@ -182,6 +186,7 @@ func TestStoreAway(t *testing.T) {
 
 // It takes two admins to switch a trail off; its days are sealed all the same and tell the gap, and it comes back by itself.
 func TestSwitchOff(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	until := begun.Add(36 * time.Hour)
@@ -216,6 +221,7 @@ func TestSwitchOff(t *testing.T) {
 
 // A clock that jumps forward seals nothing early; one that jumps back seals nothing twice.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e1", begun))
@@ -258,6 +264,7 @@ func TestClockJumps(t *testing.T) {
 
 // What was sealed lately is read back: damage in the store is an alert, whoever did it.
 func TestVerifyFindsDamage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	w.send(event("e1", begun))
@@ -285,6 +292,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 
 // A configuration that is read again changes what it may, is recorded with what has changed, and changes nothing where it can't be taken up.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	_, stop := w.serve()
@@ -323,6 +331,7 @@ func TestReload(t *testing.T) {
 
 // Events that import left for a trail that nobody has switched on are told, and sealed once it is on.
 func TestStrandedEvents(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.shut()
 	file := filepath.Join(t.TempDir(), "in.jsonl")
@@ -351,6 +360,7 @@ func TestStrandedEvents(t *testing.T) {
 
 // What is asked in the wrong way is told as what it is.
 func TestWrongRequests(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
 	for _, c := range []struct {
@@ -378,6 +388,7 @@ func TestWrongRequests(t *testing.T) {
 
 // A receipt promises no more than the schedule can keep, and its event is found whatever became of it.
 func TestReceiptIsKept(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(c *service.Config) { c.Schedule = "0 3 * * 1" }) // Mondays
 	w.people()
 	var got struct {

@@ -37,6 +37,7 @@ func exists(path string) bool {
 
 // Files that are moved into a drop folder are taken in and moved on; one that breaks in the middle is kept apart, and what came before stands.
 func TestDropFolder(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
 	w := newWorld(t, func(c *service.Config) {
 		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "auto"}}
@@ -81,6 +82,7 @@ func TestDropFolder(t *testing.T) {
 
 // A folder of files that are only read: each is taken in once, also after a restart; one that has changed is read again, and only what is new of it is taken.
 func TestFollowFolder(t *testing.T) {
+	t.Parallel()
 	from := t.TempDir()
 	w := newWorld(t, func(c *service.Config) {
 		c.Follow = []service.Follow{{Where: from, Org: "acme", Source: "trail", From: "cloudtrail", Every: time.Millisecond, Store: service.Folder{Dir: from}}}
@@ -125,6 +127,7 @@ func TestFollowFolder(t *testing.T) {
 
 // Files that are there before a trail is enabled wait for it: they are read once only, and its backfill is to have them.
 func TestFilesWaitForTrail(t *testing.T) {
+	t.Parallel()
 	from, in := t.TempDir(), t.TempDir()
 	looked := make(chan struct{}, 1)
 	w := newWorld(t, func(c *service.Config) {
@@ -204,6 +207,7 @@ func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection
 
 // A connection that breaks while a file is read, or a file that can't be had, is no fault of the file: it is read again, and others are not kept waiting.
 func TestFollowBrokenConnection(t *testing.T) {
+	t.Parallel()
 	from := t.TempDir()
 	place := &faultyPlace{Folder: service.Folder{Dir: from}}
 	w := newWorld(t, func(c *service.Config) {
@@ -226,6 +230,7 @@ func TestFollowBrokenConnection(t *testing.T) {
 
 // Two places of one name at two servers are two places.
 func TestFollowTwoServers(t *testing.T) {
+	t.Parallel()
 	one, two := t.TempDir(), t.TempDir()
 	w := newWorld(t, func(c *service.Config) {
 		for endpoint, dir := range map[string]string{"https://one": one, "https://two": two} {
