@@ -105,7 +105,7 @@ func TestManyProjects(t *testing.T) {
 	}{
 		{"split by project", 12_000, 12_000, true, 10_001},
 		{"a million projects in one set", 1_000_000, 1_000_000, false, 1},
-		{"one project with everything", 1, 300_000, true, 1},
+		{"one project with everything", 1, 100_000, true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if quick() {
