@@ -65,6 +65,25 @@ func (o *options) startServer(ctx context.Context, dir, name string, args ...str
 	return s, nil
 }
 
+// because adds to an error of a request what the server told its log, and how it ended if it did not last.
+func (s *process) because(err error) error {
+	if err == nil {
+		return nil
+	}
+	told, _ := os.ReadFile(s.log)
+	state := "it is at work"
+	if s.cmd.Process.Signal(syscall.Signal(0)) != nil || !s.alive() {
+		_ = s.cmd.Wait() // tells how it ended
+		state = s.cmd.ProcessState.String()
+	}
+	return fmt.Errorf("%w\nthe server (%s) told: %s", err, state, told[max(0, len(told)-4000):])
+}
+
+// alive reports whether it is more than a process that nobody waited for.
+func (s *process) alive() bool {
+	return lineOf(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid), "State") != "Z (zombie)"
+}
+
 // stop ends the server by that signal. It is to be asked for once, or after it failed.
 func (s *process) stop(signal syscall.Signal) error {
 	if s.cmd.ProcessState != nil {

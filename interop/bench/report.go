@@ -122,7 +122,7 @@ func (r *report) judge() {
 	if p := r.Pending; p != nil {
 		add("resident set of the service with events waiting, MB", float64(max(p.Filled, p.Restarted))/(1<<20), 512)
 		add("start with events waiting, s", max(p.Stopped, p.Killed), 10)
-		add("intake before a day is sealed, of that meanwhile", p.Before/p.During, 1/0.7)
+		add("intake before and after a day is sealed, of that meanwhile", (p.Before+p.After)/2/p.During, 1/0.7)
 		add("p99 of status while a day is sealed, ms", p.Status*1000, 100)
 		add("p99 of metrics while a day is sealed, ms", p.Metrics*1000, 100)
 	}
