@@ -12,7 +12,6 @@ import (
 	"daybook/batch/seal"
 	"daybook/config"
 	"daybook/sink"
-	"daybook/sink/s3"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -105,66 +104,4 @@ func fill(f *os.File, path string) (key seal.Key, created bool, err error) {
 	}
 	_, err = intake.LoadOrCreateHMACKey(filepath.Join(filepath.Dir(path), "redaction.key"))
 	return key, created, err
-}
-
-func (a *app) bucketCommand() *cobra.Command {
-	var (
-		days int
-		mode string
-	)
-	create := &cobra.Command{
-		Use: "create [flags] [s3://BUCKET]", Short: "Make a bucket with Object Lock and versioning",
-		Long: `Create makes the bucket of the URL (default: the configuration's store) with Object Lock and
-versioning. Daybook locks each file by itself; --mode and --days add a default retention as a floor
-under what others put there. A bucket that is there and right is left as it is; one that can't lock
-is refused. Endpoint, region and credentials come from the configuration or the AWS environment.
-
-Exit codes: 0 done, 1 failed, 2 usage.`,
-		Example: `  daybook bucket create --config daybook.yaml
-  daybook bucket create --mode governance --days 30 s3://audit-logs`,
-		Args: takes(0, 1, "at most one URL"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.createBucket(cmd, args, mode, days)
-		},
-	}
-	a.flags.addTo(create, "config")
-	create.Flags().StringVar(&mode, "mode", "", "the default retention's `MODE`: governance or compliance")
-	create.Flags().IntVar(&days, "days", 0, "the default retention's `DAYS`")
-	create.MarkFlagsRequiredTogether("mode", "days")
-	return group("bucket", "Make a bucket that can hold sealed files", create)
-}
-
-func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days int) error {
-	c := config.Default()
-	if a.flags.config != "" {
-		var err error
-		if c, err = config.Load(a.flags.config); err != nil {
-			return usageError{err}
-		}
-	}
-	if len(args) == 1 {
-		c.Store.URL = args[0]
-	}
-	if !isS3(c.Store.URL) {
-		return usage(fmt.Errorf("%s is no bucket", c.Store.URL), "name one as s3://bucket, here or as store.url of the configuration")
-	}
-	opts, err := s3Options(c)
-	if err != nil {
-		return err
-	}
-	opts.Unlocked = opts.Mode == sink.None
-	want := s3.Bucket{Days: days}
-	if want.Mode, err = sink.ParseMode(mode); err != nil {
-		return usageError{err}
-	}
-	created, err := s3.CreateBucket(cmd.Context(), c.Store.URL, want, opts)
-	if err != nil {
-		return err
-	}
-	state := "is there and can lock"
-	if created {
-		state = "was made, with Object Lock and versioning"
-	}
-	_, err = fmt.Fprintf(a.stdout, "%s %s\n", c.Store.URL, state)
-	return err
 }

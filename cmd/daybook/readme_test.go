@@ -459,3 +459,10 @@ func fields(value any, into map[string]bool) {
 		}
 	}
 }
+
+// TestBucketsPage runs what docs/BUCKETS.md shows.
+func TestBucketsPage(t *testing.T) {
+	r := newReadme(t)
+	r.prelude = "daybook() { command daybook \"$@\"; }\n"
+	r.page(t, filepath.Join("docs", "BUCKETS.md"))
+}

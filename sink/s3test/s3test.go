@@ -132,7 +132,7 @@ var versitygwKind = kind{
 		}
 	},
 	args: func(s *Server) []string {
-		args := []string{"--port", s.Endpoint, "--region", s.Region, "--health", "/health"}
+		args := []string{"--port", s.Endpoint, "--region", s.Region, "--health", "/health", "--iam-dir", s.path("users")}
 		if s.tls != nil {
 			args = append(args, "--cert", s.path("certs/public.crt"), "--key", s.path("certs/private.key"))
 		}
@@ -159,7 +159,7 @@ func start(t testing.TB, k kind, withTLS bool) *Server {
 		kind:      k,
 		folder:    t.TempDir(),
 	}
-	for _, folder := range []string{"data", "versions", "certs", "home"} {
+	for _, folder := range []string{"data", "versions", "certs", "home", "users"} {
 		if err := os.Mkdir(s.path(folder), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"daybook/config"
+	"daybook/sink"
+	"daybook/sink/s3"
+)
+
+func (a *app) bucketCommand() *cobra.Command {
+	var (
+		days int
+		mode string
+	)
+	create := &cobra.Command{
+		Use: "create [flags] [s3://BUCKET]", Short: "Make a bucket with Object Lock and versioning",
+		Long: `Create makes the bucket of the URL (default: the configuration's store) with Object Lock and
+versioning. Daybook locks each file by itself; --mode and --days add a default retention as a floor
+under what others put there. A bucket that is there and right is left as it is; one that can't lock
+is refused. Endpoint, region and credentials come from the configuration or the AWS environment.
+
+Exit codes: 0 done, 1 failed, 2 usage.`,
+		Example: `  daybook bucket create --config daybook.yaml
+  daybook bucket create --mode governance --days 30 s3://audit-logs`,
+		Args: takes(0, 1, "at most one URL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.createBucket(cmd, args, mode, days)
+		},
+	}
+	a.flags.addTo(create, "config")
+	create.Flags().StringVar(&mode, "mode", "", "the default retention's `MODE`: governance or compliance")
+	create.Flags().IntVar(&days, "days", 0, "the default retention's `DAYS`")
+	create.MarkFlagsRequiredTogether("mode", "days")
+	return group("bucket", "Make and look after a bucket that holds sealed files", create, a.bucketPolicyCommand())
+}
+
+func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days int) error {
+	c, err := a.bucketConfig(args)
+	if err != nil {
+		return err
+	}
+	opts, err := s3Options(c)
+	if err != nil {
+		return err
+	}
+	opts.Unlocked = opts.Mode == sink.None
+	want := s3.Bucket{Days: days}
+	if want.Mode, err = sink.ParseMode(mode); err != nil {
+		return usageError{err}
+	}
+	created, err := s3.CreateBucket(cmd.Context(), c.Store.URL, want, opts)
+	if err != nil {
+		return err
+	}
+	state := "is there and can lock"
+	if created {
+		state = "was made, with Object Lock and versioning"
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s %s\n", c.Store.URL, state)
+	return err
+}
+
+// bucketConfig is the configuration, if there is one, with the bucket that the arguments name.
+func (a *app) bucketConfig(args []string) (*config.Config, error) {
+	c := config.Default()
+	if a.flags.config != "" {
+		var err error
+		if c, err = config.Load(a.flags.config); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	if len(args) > 0 {
+		c.Store.URL = args[0]
+	}
+	if !isS3(c.Store.URL) {
+		return nil, usage(fmt.Errorf("%s is no bucket", c.Store.URL), "name one as s3://bucket/prefix, here or as store.url of the configuration")
+	}
+	return c, nil
+}
+
+func (a *app) bucketPolicyCommand() *cobra.Command {
+	var (
+		role, server, mode string
+		opts               s3.PolicyOptions
+	)
+	cmd := &cobra.Command{
+		Use: "policy --role ROLE [flags] [s3://BUCKET/PREFIX]", Short: "Print the least that a writer, reader or verifier must be allowed",
+		Long: `Policy prints an IAM policy for the URL (default: the configuration's store), with the least that a
+role needs below the prefix. A writer seals and reads back, and can neither delete nor change the
+bucket; a reader lists and fetches files; a verifier reads versions, locks and how the bucket is set
+up as well. Nothing is sent anywhere.
+
+Where the server can hold a writer to it, the policy demands a lock on every PUT (aws, minio), that
+nothing is put over what is there (aws), and that no lock is longer than the longest class of the
+configuration, or --max-days (aws). versitygw has policies of buckets only: name the user.
+
+Exit codes: 0 done, 2 usage.`,
+		Example: `  daybook bucket policy --role writer --config daybook.yaml > writer.json
+  daybook bucket policy --role reader --server minio s3://audit-logs/prod
+  daybook bucket policy --role verifier --server versitygw --principal auditor s3://audit-logs/prod`,
+		Args: takes(0, 1, "at most one URL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.bucketConfig(args)
+			if err != nil {
+				return err
+			}
+			if err := policyOptions(cmd, c, server, mode, &opts); err != nil {
+				return err
+			}
+			text, err := s3.Policy(c.Store.URL, s3.Role(role), &opts)
+			if err != nil {
+				return usageError{err}
+			}
+			_, err = a.stdout.Write(text)
+			return err
+		},
+	}
+	a.flags.addTo(cmd, "config")
+	set := cmd.Flags()
+	set.StringVar(&role, "role", "", "writer, reader or verifier (`ROLE`)")
+	set.StringVar(&server, "server", "", "what is to enforce it: aws, minio or versitygw (`KIND`; default: aws, if no other endpoint is configured)")
+	set.StringVar(&opts.Principal, "principal", "", "make it a policy of the bucket, for this user (`ARN`; versitygw: an access key)")
+	set.StringVar(&mode, "mode", "", "the lock `MODE` that a writer must set: compliance, governance or none (default: store.mode, or either)")
+	set.IntVar(&opts.MaxDays, "max-days", 0, "for how many `DAYS` a writer may lock (default: the longest class of the configuration, or no limit)")
+	set.BoolVar(&opts.Holds, "holds", false, "let the writer set and release legal holds")
+	set.BoolVar(&opts.Restore, "restore", false, "let the reader have objects brought back from an archive, which costs")
+	set.StringVar(&opts.KMSKey, "kms-key", "", "the `ARN` of the key that objects are encrypted with (aws)")
+	for name, values := range map[string][]string{"role": names(s3.Roles()), "server": names(s3.Servers()), "mode": {"compliance", "governance", "none"}} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that is not there
+	}
+	return cmd
+}
+
+func names[T ~string](list []T) []string {
+	var out []string
+	for _, v := range list {
+		out = append(out, string(v))
+	}
+	return out
+}
+
+// policyOptions takes what the flags do not say from the configuration.
+func policyOptions(cmd *cobra.Command, c *config.Config, server, mode string, opts *s3.PolicyOptions) error {
+	if opts.Server = s3.Server(server); server == "" {
+		u, err := url.Parse(c.Store.Endpoint)
+		if err == nil && c.Store.Endpoint != "" && !strings.HasSuffix(u.Hostname(), ".amazonaws.com") {
+			return usage(errors.New("the store is not at AWS, and servers differ in what policies they take"), "say which it is: --server minio, or --server versitygw")
+		}
+		opts.Server = s3.AWS
+	}
+	if mode == "" {
+		mode = c.Store.Mode
+	}
+	if mode != "" {
+		m, err := sink.ParseMode(mode)
+		if err != nil {
+			return usageError{err}
+		}
+		opts.Modes = []sink.Mode{m}
+	}
+	if !cmd.Flags().Changed("max-days") {
+		const day = 24 * time.Hour
+		for _, class := range c.Store.Classes {
+			if retain := class.Retain.Std(); retain > 0 {
+				opts.MaxDays = max(opts.MaxDays, int((retain+day-1)/day)+1) // a server counts days that have begun
+			}
+		}
+	}
+	return nil
+}
