@@ -62,28 +62,33 @@ var layers = []layer{
 		reason:   "a store keeps bytes under keys, and one store knows nothing of another",
 	},
 	{
+		packages: []string{"retention"},
+		may:      []string{"sink"},
+		reason:   "how long what is kept is arithmetic: the configuration, the roll and lifecycle rules all ask it, and so it knows none of them",
+	},
+	{
 		packages: []string{"batch/*", "batch/*/*"},
-		may:      []string{"event", "formats", "formats/*", "sink", "batch/*", "batch/*/*"},
+		may:      []string{"event", "formats", "formats/*", "sink", "retention", "batch/*", "batch/*/*"},
 		reason:   "the parts of the roll know neither the roll, nor which store they write to, nor how they were configured",
 	},
 	{
 		packages: []string{"batch"},
-		may:      []string{"event", "formats", "formats/*", "sink", "batch/*"},
+		may:      []string{"event", "formats", "formats/*", "sink", "retention", "batch/*"},
 		reason:   "the roll works on any store, and takes options, not the configuration file",
 	},
 	{
 		packages: []string{"service"},
-		may:      []string{"event", "formats", "sink", "batch", "batch/*", "batch/*/*"},
+		may:      []string{"event", "formats", "sink", "retention", "batch", "batch/*", "batch/*/*"},
 		reason:   "the standing service puts the parts together, on any store, and takes options, not the configuration file",
 	},
 	{
 		packages: []string{"config"},
-		may:      []string{"event", "formats", "sink"},
+		may:      []string{"event", "formats", "sink", "retention"},
 		reason:   "the configuration is data: what it means is wired in cmd",
 	},
 	{
 		packages: []string{"cmd/*"},
-		may:      []string{"event", "formats", "formats/*", "sink", "sink/file", "sink/s3", "batch", "batch/*", "service", "config"},
+		may:      []string{"event", "formats", "formats/*", "sink", "sink/file", "sink/s3", "retention", "batch", "batch/*", "service", "config"},
 		reason:   "the command wires everything, but for what tests alone use",
 	},
 }

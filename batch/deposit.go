@@ -187,42 +187,15 @@ func signNote(manifest []byte, signer seal.Signer) ([]byte, error) {
 	return seal.Note(manifest, signer)
 }
 
-// controlLock is the lock of manifests, notes and keys: as long as the longest class, since they are needed to check every file. It runs from now, since a
-// seal may be finished long after its time.
-func (r *Roller) controlLock() sink.Lock {
-	var lock sink.Lock
-	now := r.Now()
-	for _, c := range r.Classes {
-		if l := c.lock(now); l.Mode != sink.None && (l.RetainUntil.After(lock.RetainUntil) || lock.Mode == sink.None) {
-			if lock.Mode == sink.Compliance {
-				l.Mode = sink.Compliance
-			}
-			lock = l
-		} else if l.Mode == sink.Compliance {
-			lock.Mode = sink.Compliance
-		}
-	}
-	return lock
-}
-
-// lock is that of a file of the class. S3 keeps whole seconds, so that the end is rounded up.
-func (c *Class) lock(sealedAt time.Time) sink.Lock {
-	if c.Mode == sink.None {
-		return sink.Lock{}
-	}
-	until := sealedAt.Add(c.Retain).UTC()
-	if whole := until.Truncate(time.Second); !whole.Equal(until) {
-		until = whole.Add(time.Second)
-	}
-	return sink.Lock{Mode: c.Mode, RetainUntil: until}
-}
+// controlLock is the lock of manifests, notes, keys and the log. It runs from now, since a seal may be finished long after its time.
+func (r *Roller) controlLock() sink.Lock { return r.Policies.ControlLock(r.Now()) }
 
 // stamp sets the time of a seal, from which its locks run.
 func (r *Roller) stamp(m *seal.Manifest) {
 	m.SealedAt = r.Now().UTC().Truncate(time.Second)
 	locks := map[string]sink.Lock{}
-	for i := range r.Classes {
-		locks[r.Classes[i].Name] = r.Classes[i].lock(m.SealedAt)
+	for i := range r.Policies {
+		locks[r.Policies[i].Class] = r.Policies[i].Lock(m.SealedAt)
 	}
 	for i := range m.Files {
 		if lock, known := locks[m.Files[i].Class]; known {

@@ -172,7 +172,7 @@ type tally struct {
 func (r *Roller) take(ctx context.Context, paths []string, stdin io.Reader, how intake.Settings, q *intake.Quarantine, report *Report, sorter *spool.Sorter) (*tally, error) {
 	t := &tally{suspects: map[uint16]int64{}}
 	takers := func() intake.Taker {
-		return &taker{suspects: map[uint16]int64{}, router: newRouter(r.Trails, r.Classes, how.AsOf), writer: sorter.Writer(), tally: t}
+		return &taker{suspects: map[uint16]int64{}, router: newRouter(r.Trails, r.Policies, how.AsOf), writer: sorter.Writer(), tally: t}
 	}
 	in, err := intake.Import(ctx, paths, stdin, how, q, takers, func(n int64) { r.progress(Progress{Read: n}) })
 	if closeErr := q.Close(); err == nil {

@@ -19,6 +19,7 @@ import (
 	"daybook/batch/tlog"
 	"daybook/event"
 	"daybook/formats"
+	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -200,9 +201,9 @@ func TestPartsAreCutAtTheSameEvent(t *testing.T) {
 func TestClassesHaveFilesOfTheirOwn(t *testing.T) {
 	i, store := newInstallation(t), sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Governance, Now: func() time.Time { return now }})
 	s := i.settings(store)
-	s.Classes = []batch.Class{
-		{Name: "access", Match: []string{"authentication.*", "iam:*"}, Mode: sink.Compliance, Retain: 72 * time.Hour},
-		{Name: "standard", Match: []string{"*"}, Mode: sink.Governance, Retain: 24 * time.Hour},
+	s.Policies = retention.Policies{
+		{Class: "access", EventTypes: []string{"authentication.*", "iam:*"}, Mode: sink.Compliance, Retain: 72 * time.Hour},
+		{Class: "standard", EventTypes: []string{"*"}, Mode: sink.Governance, Retain: 24 * time.Hour},
 	}
 	lines := append(records("x", 10, 10),
 		`{"id":"a-login","time":"2026-03-10T23:00:00Z","type":"authentication.login","action":"login"}`,

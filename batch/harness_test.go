@@ -25,6 +25,7 @@ import (
 	"daybook/event"
 	"daybook/formats"
 	"daybook/formats/jsonl"
+	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -74,8 +75,8 @@ func (i *installation) settings(store sink.Store) batch.Settings {
 	gz := batch.Compression{Kind: seal.Gzip, Level: 2}
 	return batch.Settings{
 		Store: store, Data: filepath.Join(i.dir, "data"), Key: i.key, Origin: "log.example/test",
-		Trails:  []batch.Trail{{Name: "audit", Formats: formats.All(), MaxSplit: 10_000}},
-		Classes: []batch.Class{{Name: "standard", Match: []string{"*"}, Mode: sink.Compliance, Retain: 24 * time.Hour}},
+		Trails:   []batch.Trail{{Name: "audit", Formats: formats.All(), MaxSplit: 10_000}},
+		Policies: retention.Policies{{Class: "standard", EventTypes: []string{"*"}, Mode: sink.Compliance, Retain: 24 * time.Hour}},
 		Rendering: batch.Rendering{
 			PartRows: 1_000_000, PartBytes: 1 << 30, JSONL: batch.Compression{Kind: seal.Zstd, Level: 1}, CSV: gz, CEF: gz, Syslog: gz, SortMemory: 8 << 20,
 		},

@@ -23,6 +23,7 @@ import (
 	"daybook/formats/jsonl"
 	"daybook/formats/parquet"
 	"daybook/formats/syslog"
+	"daybook/retention"
 )
 
 // Rendering says how files are made.
@@ -139,7 +140,7 @@ type renderer struct {
 	index     uint16
 	day       event.Day
 	addendum  int
-	classes   []Class
+	policies  retention.Policies
 	dir       string // staging
 	pool      sync.Pool
 	conflicts *spool.Conflicts
@@ -255,7 +256,7 @@ func (r *renderer) scan(pipe *pipe, from rows, projects *projectSplit, evenEmpty
 	}
 	slices.Sort(counts.conflicts)
 	if counts.rows == 0 && evenEmpty {
-		return cutter.empty(partID{class: uint8(len(r.classes) - 1)})
+		return cutter.empty(partID{class: uint8(r.policies.Default())})
 	}
 	return cutter.flush()
 }
@@ -467,7 +468,7 @@ type partWriter struct {
 
 func (r *renderer) newPart(format formats.Format, id partID) (*partWriter, error) {
 	c := r.compression(format)
-	class := r.classes[id.class].Name
+	class := r.policies[id.class].Class
 	p := &partWriter{r: r, id: id, file: seal.File{
 		Key: seal.FileKey(seal.FileName{
 			Format: format, Class: class, Trail: r.trail.Name, Day: r.day, Split: id.split, Project: id.project,

@@ -14,6 +14,7 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/seal"
+	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -114,9 +115,9 @@ func TestASealIsFinishedAfterItsRetention(t *testing.T) {
 func TestAnAdoptedNoteIsLockedAsLongAsTheLongestClass(t *testing.T) {
 	i, store := newInstallation(t), memory(t)
 	s := i.settings(store)
-	s.Classes = []batch.Class{
-		{Name: "access", Match: []string{"authentication.*"}, Mode: sink.Compliance, Retain: 72 * time.Hour},
-		{Name: "standard", Match: []string{"*"}, Mode: sink.Compliance, Retain: 24 * time.Hour},
+	s.Policies = retention.Policies{
+		{Class: "access", EventTypes: []string{"authentication.*"}, Mode: sink.Compliance, Retain: 72 * time.Hour},
+		{Class: "standard", EventTypes: []string{"*"}, Mode: sink.Compliance, Retain: 24 * time.Hour},
 	}
 	store.FailKey("put", "SHA256SUMS.note", sinktest.Fault{Err: sinktest.ErrTimeout})
 	path := writeLines(t, records("x", 10, 5)...)
@@ -228,20 +229,20 @@ func TestManyKeyFilesOfADay(t *testing.T) {
 	i, store := newInstallation(t), memory(t)
 	s := i.settings(store)
 	s.Trails[0].Formats = nil
-	standard := s.Classes[0]
-	s.Classes = nil
+	standard := s.Policies[0]
+	s.Policies = nil
 	const classes, seals = 15, 10
 	for n := range classes {
 		c := standard
-		c.Name = fmt.Sprintf("class-%02d", n)
-		c.Match = []string{"type-" + c.Name}
-		s.Classes = append(s.Classes, c)
+		c.Class = fmt.Sprintf("class-%02d", n)
+		c.EventTypes = []string{"type-" + c.Class}
+		s.Policies = append(s.Policies, c)
 	}
-	s.Classes = append(s.Classes, standard)
+	s.Policies = append(s.Policies, standard)
 	var all []string
 	add := func(id string, at time.Duration) {
-		for _, c := range s.Classes {
-			all = append(all, record("a"+id+c.Name, day(10).Add(at), fmt.Sprintf(`,"type":"type-%s"`, c.Name)))
+		for _, c := range s.Policies {
+			all = append(all, record("a"+id+c.Class, day(10).Add(at), fmt.Sprintf(`,"type":"type-%s"`, c.Class)))
 		}
 	}
 	for n := range seals {

@@ -25,6 +25,7 @@ import (
 	"daybook/batch/spool"
 	"daybook/batch/tlog"
 	"daybook/event"
+	"daybook/retention"
 	"daybook/sink"
 )
 
@@ -51,7 +52,8 @@ type Settings struct {
 	// Nil: a day that is damaged is not sealed.
 	OnDamage func(d Damage) error
 	Trails   []Trail
-	Classes  []Class
+	// Policies say how long what is kept, and so which files a day has.
+	Policies retention.Policies
 	Rendering
 	// CloseAfter is how long after its end a day is closed. IncludeOpen seals days that are not.
 	CloseAfter  time.Duration
@@ -136,7 +138,7 @@ type Roller struct {
 
 // Open takes the data folder, checks the store, learns what is sealed, and finishes what an earlier run had begun.
 func Open(ctx context.Context, settings Settings) (*Roller, error) {
-	if err := checkTrails(settings.Trails, settings.Classes); err != nil {
+	if err := errors.Join(checkTrails(settings.Trails), checkPolicies(settings.Policies)); err != nil {
 		return nil, err
 	}
 	st, err := openState(settings.Data)
@@ -419,7 +421,7 @@ func (r *Roller) renderDay(ctx context.Context, l *ledger, t *Trail, trail uint1
 		conflicts = &spool.Conflicts{}
 	}
 	re := &renderer{
-		Rendering: &r.Rendering, trail: t, index: trail, day: day, addendum: addendum, classes: r.Classes, dir: r.state.stagingDir(t.Name),
+		Rendering: &r.Rendering, trail: t, index: trail, day: day, addendum: addendum, policies: r.Policies, dir: r.state.stagingDir(t.Name),
 		conflicts: conflicts, prior: known, keys: keys, progress: r.progress,
 	}
 	out, err := re.render(ctx, from, r.state.path("runs"), evenEmpty)

@@ -4,13 +4,14 @@ import (
 	"time"
 
 	"daybook/event"
+	"daybook/retention"
 )
 
 // routes tells which trails an event goes to, however many there are. It does not change once it is made.
 type routes struct {
 	trails   []Trail
 	ids      []uint16 // the spool's number of each trail
-	classes  []Class
+	policies retention.Policies
 	classIDs []uint8
 	orgs     map[string]*orgRoutes
 	byName   map[string]int
@@ -22,8 +23,8 @@ type orgRoutes struct {
 	byProject map[string][]int
 }
 
-func newRoutes(trails []Trail, ids []uint16, classes []Class, classIDs []uint8) *routes {
-	r := &routes{trails: trails, ids: ids, classes: classes, classIDs: classIDs, orgs: map[string]*orgRoutes{}, byName: map[string]int{}}
+func newRoutes(trails []Trail, ids []uint16, policies retention.Policies, classIDs []uint8) *routes {
+	r := &routes{trails: trails, ids: ids, policies: policies, classIDs: classIDs, orgs: map[string]*orgRoutes{}, byName: map[string]int{}}
 	for i := range trails {
 		t := &trails[i]
 		r.byName[t.Name] = i
@@ -57,4 +58,4 @@ func (r *routes) of(e *event.Event, use func(trail int)) {
 }
 
 // router returns what files events in that are received at that time.
-func (r *routes) router(received time.Time) *router { return newRouter(r.trails, r.classes, received) }
+func (r *routes) router(received time.Time) *router { return newRouter(r.trails, r.policies, received) }

@@ -11,6 +11,7 @@ import (
 	"daybook/batch"
 	"daybook/event"
 	"daybook/formats"
+	"daybook/retention"
 	"daybook/sink/sinktest"
 )
 
@@ -26,7 +27,7 @@ func TestTenThousandTrails(t *testing.T) {
 	store := sinktest.NewMemory(t, &sinktest.Options{Now: func() time.Time { return clock }})
 	s := i.settings(store)
 	s.Now = func() time.Time { return clock }
-	s.Classes = []batch.Class{{Name: "standard", Match: []string{"*"}}}
+	s.Policies = retention.Policies{{Class: "standard", EventTypes: []string{"*"}}}
 	s.Trails = nil
 	for n := range trails {
 		name := fmt.Sprintf("trail-%05d", n)
@@ -118,7 +119,7 @@ func TestManyProjects(t *testing.T) {
 			store := sinktest.NewMemory(t, &sinktest.Options{Now: func() time.Time { return clock }})
 			s := i.settings(store)
 			s.Now = func() time.Time { return clock }
-			s.Classes = []batch.Class{{Name: "standard", Match: []string{"*"}}}
+			s.Policies = retention.Policies{{Class: "standard", EventTypes: []string{"*"}}}
 			s.Trails = []batch.Trail{{Name: "audit", Org: "acme", Formats: formats.All()[:2], SplitProjects: c.split, MaxSplit: 10_000}}
 			standing, err := batch.OpenStanding(s, 1<<20, batch.Admission{})
 			if err != nil {

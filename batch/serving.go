@@ -47,8 +47,8 @@ type Admission struct {
 
 // OpenStanding takes the data folder and opens its spool. The store is not asked. settings.Trails are those to begin with.
 func OpenStanding(settings Settings, minFree uint64, admission Admission) (*Standing, error) {
-	if len(settings.Classes) == 0 || len(settings.Classes) > maxClasses {
-		return nil, fmt.Errorf("%d retention classes: must be 1 to %d", len(settings.Classes), maxClasses)
+	if err := checkPolicies(settings.Policies); err != nil {
+		return nil, err
 	}
 	st, err := openState(settings.Data)
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *Standing) Close() error {
 	return errors.Join(s.Flush(0, nil), s.spool.Close(), s.state.close())
 }
 
-// Configure has later seals made by other settings. The data folder, the key and the clock stay; so do trails and classes, until SetTrails is called.
+// Configure has later seals made by other settings. The data folder, the key and the clock stay; so do trails and retention policies, until SetTrails is called.
 func (s *Standing) Configure(settings Settings) {
 	s.rolling.Lock() // a seal is made by one of the two
 	defer s.rolling.Unlock()
@@ -83,26 +83,26 @@ func (s *Standing) Configure(settings Settings) {
 	s.settings.Store(&settings)
 }
 
-// SetTrails has events filed by these trails, and by the classes of the settings, from now on. Trails that are left out keep what they have, and it is sealed when they
+// SetTrails has events filed by these trails, and by the policies of the settings, from now on. Trails that are left out keep what they have, and it is sealed when they
 // are back.
 func (s *Standing) SetTrails(trails []Trail) error {
 	if len(trails) > maxTrails {
 		return fmt.Errorf("%d trails: at most %d", len(trails), maxTrails)
 	}
-	classes := s.settings.Load().Classes
-	ids, classIDs := make([]uint16, len(trails)), make([]uint8, len(classes))
+	policies := s.settings.Load().Policies
+	ids, classIDs := make([]uint16, len(trails)), make([]uint8, len(policies))
 	var err error
 	for i := range trails {
 		if ids[i], err = s.spool.TrailID(trails[i].Name); err != nil {
 			return err
 		}
 	}
-	for i := range classes {
-		if classIDs[i], err = s.spool.ClassID(classes[i].Name); err != nil {
+	for i := range policies {
+		if classIDs[i], err = s.spool.ClassID(policies[i].Class); err != nil {
 			return err
 		}
 	}
-	s.routes.Store(newRoutes(trails, ids, classes, classIDs))
+	s.routes.Store(newRoutes(trails, ids, policies, classIDs))
 	return nil
 }
 
@@ -274,7 +274,7 @@ func (s *Standing) Roll(ctx context.Context, plan Plan) (report *Report, err err
 // roller returns a roller of the trails that are due; of all, before anything was settled.
 func (s *Standing) roller(routes *routes, due []Due) (*Roller, error) {
 	r := &Roller{Settings: *s.settings.Load(), state: s.state, spool: s.spool}
-	r.Trails, r.Classes = nil, routes.classes
+	r.Trails, r.Policies = nil, routes.policies
 	days := daysDue(due)
 	for i := range routes.trails {
 		name := routes.trails[i].Name

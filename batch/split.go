@@ -85,8 +85,8 @@ func (r *renderer) fitting(names []string, split []formats.Format) int {
 	for i, name := range names {
 		f := seal.FileName{Format: split[0], Trail: r.trail.Name, Day: r.day, Addendum: r.addendum, Split: seal.ByProject, Project: name, Part: 1, Compression: seal.Gzip}
 		text, _ := json.Marshal(name) // never fails
-		for _, class := range r.classes {
-			f.Class = class.Name
+		for c := range r.policies {
+			f.Class = r.policies[c].Class
 			size += len(split) * (manifestFile + len(seal.FileKey(f)) + len(text))
 		}
 		if size > manifestShare {
@@ -147,7 +147,7 @@ func (p *projectSplit) scan(pipe *pipe, r *renderer, evenEmpty bool) error {
 		return fmt.Errorf("split by project: %d events were lost as duplicates", stats.Duplicates)
 	}
 	if rows == 0 && evenEmpty {
-		return cutter.empty(partID{class: uint8(len(r.classes) - 1)})
+		return cutter.empty(partID{class: uint8(r.policies.Default())})
 	}
 	return cutter.flush()
 }

@@ -31,7 +31,7 @@ const (
 // needed.
 func Import(ctx context.Context, s Settings, paths []string, stdin io.Reader, how intake.Settings, q *intake.Quarantine) (report *Report, err error) {
 	started := time.Now()
-	if err := checkTrails(s.Trails, s.Classes); err != nil {
+	if err := errors.Join(checkTrails(s.Trails), checkPolicies(s.Policies)); err != nil {
 		return nil, err
 	}
 	st, err := openState(s.Data)
@@ -98,8 +98,8 @@ func (r *Roller) openSpool() (*standingSpool, error) {
 		}
 		sp.trails = append(sp.trails, id)
 	}
-	for _, c := range r.Classes {
-		id, err := store.ClassID(c.Name)
+	for _, p := range r.Policies {
+		id, err := store.ClassID(p.Class)
 		if err != nil {
 			return nil, errors.Join(err, store.Close())
 		}

@@ -14,6 +14,7 @@ import (
 	"daybook/batch/intake"
 	"daybook/batch/seal"
 	"daybook/event"
+	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -143,18 +144,18 @@ func TestEveryStepOfARollMayFail(t *testing.T) {
 func TestAClassThatIsGoneIsAskedFor(t *testing.T) {
 	i, store := newInstallation(t), memory(t)
 	s := at(i.settings(store), day(11).Add(2*time.Hour))
-	class := s.Classes[0]
+	class := s.Policies[0]
 	access := class
-	access.Name, access.Match = "access", []string{"authentication.*"}
-	s.Classes = []batch.Class{access, class}
+	access.Class, access.EventTypes = "access", []string{"authentication.*"}
+	s.Policies = retention.Policies{access, class}
 	i.take(t, s, `{"id":"a","time":"2026-03-10T09:00:00Z","action":"login","type":"authentication.login"}`)
-	s.Classes = []batch.Class{class}
+	s.Policies = retention.Policies{class}
 	_, err := i.roll(t, s, nil)
 	var hint *sink.HintError
 	if !errors.As(err, &hint) || !strings.Contains(err.Error(), `"access"`) {
 		t.Errorf("got %v", err)
 	}
-	s.Classes = []batch.Class{class, access} // in another order
+	s.Policies = retention.Policies{class, access} // in another order
 	mustRoll(t, i, s)
 	if m, err := seal.ParseManifest(store.Bytes(seal.ManifestKey("audit", 1))); err != nil || m.Files[0].Class != "access" {
 		t.Errorf("%v, %+v", err, m)

@@ -10,7 +10,7 @@ import (
 	"daybook/batch/spool"
 	"daybook/event"
 	"daybook/formats"
-	"daybook/sink"
+	"daybook/retention"
 )
 
 // Trail is a named audit log of one org.
@@ -40,29 +40,16 @@ func (t *Trail) orgName() string {
 	return t.Org
 }
 
-// Class is a retention class: events whose type or action matches a pattern, kept for so long.
-type Class struct {
-	Name string
-	// Match holds globs: `*` stands for any text, `?` for any one character.
-	Match []string
-	Mode  sink.Mode
-	// Retain counts from the time of the seal.
-	Retain time.Duration
-}
-
-// DefaultClass is the class where none is configured.
-const DefaultClass = "standard"
-
 // router tells which files an event goes into. Each worker has one of its own.
 type router struct {
-	trails  []Trail
-	classes []Class
-	asOf    event.Day
-	cache   map[[2]string]uint8
+	trails   []Trail
+	policies retention.Policies
+	asOf     event.Day
+	cache    map[[2]string]uint8
 }
 
-func newRouter(trails []Trail, classes []Class, asOf time.Time) *router {
-	return &router{trails: trails, classes: classes, asOf: event.DayOf(asOf), cache: map[[2]string]uint8{}}
+func newRouter(trails []Trail, policies retention.Policies, asOf time.Time) *router {
+	return &router{trails: trails, policies: policies, asOf: event.DayOf(asOf), cache: map[[2]string]uint8{}}
 }
 
 // day is the day that an event is filed under.
@@ -76,48 +63,20 @@ func (r *router) day(e *event.Event, suspect bool) event.Day {
 // routeCache bounds the cache of classes, since actions come from outside.
 const routeCache = 4096
 
-// class returns the index of the first class that matches; events that none matches are in the last.
+// class returns the index of the event's retention class.
 func (r *router) class(e *event.Event) uint8 {
-	if len(r.classes) == 1 {
+	if len(r.policies) == 1 {
 		return 0
 	}
 	typ, action := e.Get(event.Type), e.Get(event.Action)
 	if c, ok := r.cache[[2]string{typ, action}]; ok {
 		return c
 	}
-	c := uint8(len(r.classes) - 1)
-	for i, class := range r.classes {
-		if slices.ContainsFunc(class.Match, func(p string) bool { return glob(p, typ) || glob(p, action) }) {
-			c = uint8(i)
-			break
-		}
-	}
+	c := uint8(r.policies.Of(typ, action))
 	if len(r.cache) < routeCache {
 		r.cache[[2]string{strings.Clone(typ), strings.Clone(action)}] = c
 	}
 	return c
-}
-
-// glob reports whether s matches pattern, in which * stands for any text and ? for any one byte.
-func glob(pattern, s string) bool {
-	star, mark := -1, 0
-	p, i := 0, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // What there may be of trails and classes.
@@ -126,12 +85,16 @@ const (
 	maxClasses = 255
 )
 
-func checkTrails(trails []Trail, classes []Class) error {
+func checkTrails(trails []Trail) error {
 	if len(trails) == 0 || len(trails) > maxTrails {
 		return fmt.Errorf("%d trails: must be 1 to %d", len(trails), maxTrails)
 	}
-	if len(classes) == 0 || len(classes) > maxClasses {
-		return fmt.Errorf("%d retention classes: must be 1 to %d", len(classes), maxClasses)
+	return nil
+}
+
+func checkPolicies(policies retention.Policies) error {
+	if len(policies) == 0 || len(policies) > maxClasses {
+		return fmt.Errorf("%d retention classes: must be 1 to %d", len(policies), maxClasses)
 	}
 	return nil
 }

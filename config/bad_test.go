@@ -168,13 +168,13 @@ formats: {csv: {level: 0x2}, cef: {level: 010}, syslog: {enterprise: 4294967296,
 		"f.yaml:12:70: formats.syslog.enterprise: 4294967296 is out of range",
 		"f.yaml:12:92: formats.syslog.facility: 1_0 is not a decimal whole number",
 	}},
-	{"no values", "source:\ntrails:\nspool: {keep: ~}\nredact: {keys: [null, \"\"]}\nstore:\n  classes:\n    -\n", []string{
+	{"no values", "source:\ntrails:\nspool: {keep: ~}\nredact: {keys: [null, \"\"]}\nstore:\n  retention_policies:\n    -\n", []string{
 		"f.yaml:1:1: source: has no value",
 		"f.yaml:2:1: trails: has no value",
 		"f.yaml:3:9: spool.keep: has no value",
 		"f.yaml:4:17: redact.keys[0]: has no value",
 		"f.yaml:4:23: redact.keys[1]: is empty",
-		"f.yaml:7:7: store.classes[0]: has no value",
+		"f.yaml:7:7: store.retention_policies[0]: has no value",
 	}},
 	{"out of range", `
 part: {rows: 0, bytes: 5GiB}
@@ -232,7 +232,7 @@ trails:
 		"f.yaml:7:25: trails[4].org: is empty",
 		"f.yaml:8:5: trails[5]: is a text: must be keys with values",
 	}},
-	{"no trails, no classes", "trails: []\nstore: {classes: []}\n", []string{"f.yaml:1:9: trails: is empty", "f.yaml:2:18: store.classes: is empty"}},
+	{"no trails, no policies", "trails: []\nstore: {retention_policies: []}\n", []string{"f.yaml:1:9: trails: is empty", "f.yaml:2:29: store.retention_policies: is empty"}},
 	{"redaction", "redact:\n  keys: [pin, tan]\n  allow_keys: [pin]\n  patterns: ['(', 'x*', 'a(?=b)']\n", []string{
 		`f.yaml:3:16: redact.allow_keys[0]: "pin" is in redact.keys, too`,
 		"f.yaml:4:14: redact.patterns[0]: not a regular expression: error parsing regexp: missing closing ): `(`",
@@ -242,24 +242,65 @@ trails:
 
 	{"S3 without mode and period", "store:\n  url: s3://bucket/p\n", []string{
 		"f.yaml:1:1: store.mode: must be written for an S3 store: there is no default",
-		"f.yaml:1:1: store.classes[0].retain: must be written for an S3 store: there is no default",
+		"f.yaml:1:1: store.retention_policies[0].hot_days: an age must be written for an S3 store: there is no default",
 	}},
-	{"S3 with one period of two", "store:\n  url: s3://bucket/p\n  mode: compliance\n  classes:\n    - {name: a, match: [x], retain: 1d}\n    - {name: b, match: ['*']}\n", []string{
-		"f.yaml:6:7: store.classes[1].retain: must be written for an S3 store: there is no default",
+	{"S3 with one period of two", "store:\n  url: s3://bucket/p\n  mode: compliance\n  retention_policies:\n    - {class: a, event_types: [x], hot_days: 1}\n    - {class: b, default: true}\n", []string{
+		"f.yaml:6:7: store.retention_policies[1].hot_days: an age must be written for an S3 store: there is no default",
 	}},
 	{"a folder that locks", "store: {url: ./x, mode: governance}\n", []string{"f.yaml:1:25: store.mode: a folder cannot lock files: governance is not to be had"}},
-	{"mode", "store: {url: s3://bucket, mode: COMPLIANCE, classes: [{name: a, match: ['*'], retain: 101y}]}\n", []string{
+	{"mode", "store: {url: s3://bucket, mode: COMPLIANCE, retention_policies: [{class: a, default: true, cold_years: 101}]}\n", []string{
 		`f.yaml:1:33: store.mode: "COMPLIANCE" is not known`,
-		"f.yaml:1:87: store.classes[0].retain: 36865d is more than 100y",
+		"f.yaml:1:104: store.retention_policies[0].cold_years: 101 is more than 100",
 	}},
-	{"classes", "store:\n  classes:\n    - {name: a, match: ['[ab]*', 'x\\y', '']}\n    - {name: a, match: []}\n    - {name: b}\n", []string{
-		"f.yaml:3:5: store.classes: an event that no class matches would have no place",
-		`f.yaml:3:25: store.classes[0].match[0]: "[ab]*" has a bracket or a backslash, which are no wildcards`,
-		`f.yaml:3:34: store.classes[0].match[1]: "x\\y" has a bracket or a backslash, which are no wildcards`,
-		"f.yaml:3:41: store.classes[0].match[2]: is empty",
-		`f.yaml:4:14: store.classes[1].name: "a" is the name of store.classes[0], too`,
-		"f.yaml:4:24: store.classes[1].match: must be written",
-		"f.yaml:5:7: store.classes[2].match: must be written",
+	{"modes of policies", "store:\n  url: s3://bucket\n  mode: none\n  retention_policies:\n    - {class: a, default: true, mode: governance}\n    - {class: b, event_types: [x], mode: none}\n", []string{
+		"f.yaml:5:39: store.retention_policies[0].mode: store.mode is none: no file is locked",
+		`f.yaml:6:42: store.retention_policies[1].mode: "none" is not known`,
+		"f.yaml:6:42: store.retention_policies[1].mode: store.mode is none: no file is locked",
+	}},
+	{"a policy that locks a folder", "store: {url: ./x, retention_policies: [{class: a, default: true, mode: compliance, hot_days: 1}]}\n", []string{
+		"f.yaml:1:72: store.retention_policies[0].mode: a folder cannot lock files: compliance is not to be had",
+	}},
+	{"policies", "store:\n  retention_policies:\n    - {class: a, event_types: ['[ab]*', 'x\\y', '']}\n    - {class: a, event_types: []}\n    - {class: b}\n", []string{
+		"f.yaml:3:5: store.retention_policies: an event that no policy matches would have no place",
+		`f.yaml:3:32: store.retention_policies[0].event_types[0]: "[ab]*" has a bracket or a backslash, which are no wildcards`,
+		`f.yaml:3:41: store.retention_policies[0].event_types[1]: "x\\y" has a bracket or a backslash, which are no wildcards`,
+		"f.yaml:3:48: store.retention_policies[0].event_types[2]: is empty",
+		`f.yaml:4:15: store.retention_policies[1].class: "a" is the class of store.retention_policies[0], too`,
+		"f.yaml:4:31: store.retention_policies[1].event_types: must be written: nothing else belongs to this class",
+		"f.yaml:5:7: store.retention_policies[2].event_types: must be written: nothing else belongs to this class",
+	}},
+	{"two defaults", "store: {retention_policies: [{class: a, default: true}, {default: true}]}\n", []string{
+		"f.yaml:1:57: store.retention_policies[1].class: must be written",
+		"f.yaml:1:67: store.retention_policies[1].default: store.retention_policies[0] is the default already",
+	}},
+	{"ages", `
+store:
+  retention_policies:
+    - {class: sums, default: true, hot_days: 90, warm_days: 90, cold_years: 1}
+    - {class: short, event_types: [a], warm_days: 365, cold_years: 1}
+    - {class: tiers, event_types: [b], hot_days: 1, warm_storage: W, cold_storage: C}
+    - {class: one, event_types: [c], hot_days: 1, warm_days: 2, cold_years: 1, warm_storage: W, cold_storage: W}
+    - {class: try, event_types: [d], hot_days: 1, retain: 1h}
+    - {class: day, event_types: [e], retain: 1d}
+    - {class: record, event_types: [f], preset: gxp}
+    - {class: both, event_types: [g], preset: pci, retain: 1h}
+    - {class: laid, event_types: [h], preset: pci, hot_days: 400}
+    - {class: less, event_types: [i], hot_days: -1}
+`, []string{
+		"f.yaml:4:61: store.retention_policies[0].warm_days: 90 is not after hot_days, 90",
+		"f.yaml:5:68: store.retention_policies[1].cold_years: 1 is not after day 365, where it would begin",
+		"f.yaml:6:67: store.retention_policies[2].warm_storage: there is no warm tier",
+		"f.yaml:6:84: store.retention_policies[2].cold_storage: there is no cold tier",
+		"f.yaml:7:111: store.retention_policies[3].cold_storage: the same as warm_storage",
+		"f.yaml:8:59: store.retention_policies[4].retain: hot_days is written, too: retain is a policy without ages",
+		"f.yaml:9:46: store.retention_policies[5].retain: 1d is more than 23h",
+		"f.yaml:10:7: store.retention_policies[6].cold_years: must be written: gxp names no period of its own",
+		"f.yaml:11:60: store.retention_policies[7].retain: preset is written, too: retain is a policy without ages",
+		"f.yaml:12:7: store.retention_policies[8].cold_years: 1 is not after day 400, where it would begin",
+		"f.yaml:13:49: store.retention_policies[9].hot_days: -1 is less than 0",
+	}},
+	{"classes, as they were", "store:\n  url: s3://bucket\n  mode: governance\n  classes: [{name: a, match: ['*'], retain: 1d}]\n", []string{
+		"f.yaml:4:3: store.classes: retention classes are policies now: store.retention_policies",
 	}},
 	{"bucket", "store: {url: s3://B_/x, mode: none}\n", []string{`f.yaml:1:14: store.url: "B_" is not the name of a bucket`}},
 	{"bucket that begins with a hyphen", "store: {url: s3://-ab, mode: none}\n", []string{`f.yaml:1:14: store.url: "-ab" is not the name of a bucket`}},
@@ -329,7 +370,7 @@ func TestHints(t *testing.T) {
 		"spool: {meomry: 1d}":              "did you mean memory?",
 		"spool: {DEDUPE_WINDOW: 1d}":       "did you mean dedupe_window?",
 		"formats: {csv: {level: 23}}":      "between 1 and 22; the default is 2",
-		"spool: {retain: 1d}":              "it belongs to anchors[] or store.classes[]",
+		"spool: {retain: 1d}":              "it belongs to anchors[] or store.retention_policies[]",
 		"spool: {from: auto}":              "it belongs to the top",
 		"spool: {frobnicate: 1}":           "known here: keep, dedupe_window, memory",
 		"spool: {level: 1}":                "it belongs to formats.cef or formats.csv or formats.jsonl or formats.parquet or formats.syslog",
@@ -340,10 +381,11 @@ func TestHints(t *testing.T) {
 		"quarantine: {keep: 0s}":           "at least 1m; the default is 30d",
 		"store: {secret_key: x}":           "store.secret_key_file: PATH",
 		"store: {url: https://minio/x}":    "store.endpoint",
-		"store: {url: s3://bucket, classes: [{name: a, match: ['*'], retain: 1d}]}":                   "nobody can lift or shorten",
-		"store: {url: s3://bucket, mode: compliance}":                                                 "2555d",
-		"store: {url: ./x, mode: compliance}":                                                         "s3://",
-		"store: {url: s3://bucket, mode: Compliance, classes: [{name: a, match: ['*'], retain: 1d}]}": "one of compliance, governance, none",
+		"store: {url: s3://bucket, retention_policies: [{class: a, default: true, hot_days: 1}]}":                   "nobody can lift or shorten",
+		"store: {url: s3://bucket, mode: compliance}":                                                               "cold_years: 7",
+		"store: {classes: [{name: a}]}":                                                                             "- {class: standard, default: true, hot_days: 90}",
+		"store: {url: ./x, mode: compliance}":                                                                       "s3://",
+		"store: {url: s3://bucket, mode: Compliance, retention_policies: [{class: a, default: true, hot_days: 1}]}": "one of compliance, governance, none",
 	} {
 		_, err := config.Parse("", []byte(text))
 		var faults *config.Faults

@@ -1,7 +1,7 @@
 // Package config is Daybook's configuration file: the structs below are its reference.
 //
 // It guarantees that a configuration it hands out is whole and consistent: every key that the file does not write has the default that stands
-// in the struct's tag, no key that the file writes was ignored, and every value is in its range. It reports all faults of a file at once, each with
+// in the struct's tag (or, for the ages of a retention policy, in its preset), no key that the file writes was ignored, and every value is in its range. It reports all faults of a file at once, each with
 // its line, its column and a way out. From the same structs come the JSON Schema (Schema) and docs/CONFIG.md (Reference), so that neither can
 // say anything else.
 //
@@ -130,15 +130,8 @@ type Store struct {
 	SessionTokenEnv  string `yaml:"session_token_env" form:"env" doc:"S3: the environment variable that holds the session token, where there is one."`
 	SessionTokenFile string `yaml:"session_token_file" form:"path" doc:"S3: the file that holds the session token, where there is one."`
 
-	Mode    string  `yaml:"mode" enum:"compliance,governance,none" doc:"The Object Lock mode of every file. S3: must be written, there is no default. Nobody can lift or shorten a compliance lock before it ends, not even the account's root. A folder has no locks: none, or left out."`
-	Classes []Class `yaml:"classes" default:"[{name: standard, match: ['*']}]" doc:"Retention classes. An event belongs to the first that matches it, so one class must match everything. A class has files of its own."`
-}
-
-// Class is a retention class.
-type Class struct {
-	Name   string   `yaml:"name" required:"true" form:"name" doc:"The class's name: any text, unique. It stands in file names."`
-	Match  []string `yaml:"match" required:"true" form:"glob" doc:"Patterns of an event's type or action, e.g. authentication.* or iam:*. * stands for any text, ? for one character."`
-	Retain Duration `yaml:"retain" min:"1s" max:"100y" doc:"How long its files stay locked, from the time they are sealed. S3: must be written, there is no default (unless mode is none)."`
+	Mode              string            `yaml:"mode" enum:"compliance,governance,none" doc:"The Object Lock mode of files, where their policy has none of its own. S3: must be written, there is no default. Nobody can lift or shorten a compliance lock before it ends, not even the account's root. A folder has no locks: none, or left out."`
+	RetentionPolicies []RetentionPolicy `yaml:"retention_policies" default:"[{class: standard, default: true}]" doc:"How long what is kept, and where: a policy for each retention class. An event belongs to the first whose patterns match its type or action. A class has files of its own. Ages are counted from the time of the seal."`
 }
 
 // Formats is how each format is written.
@@ -225,6 +218,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	c := Default()
 	d := decoder{at: map[string]position{}}
 	d.document(data, reflect.ValueOf(c).Elem())
+	fillPresets(c.Store.RetentionPolicies, d.wrote)
 	v := validator{faults: d.faults, spoilt: d.spoilt, urlPending: !d.wrote("store.url")}
 	v.config(c)
 	if len(v.faults) == 0 {

@@ -45,7 +45,7 @@ func TestDefaultIsValid(t *testing.T) {
 		{"part.bytes", c.Part.Bytes, config.Size(1 << 30)},
 		{"url", c.Store.URL, "./audit"},
 		{"mode", c.Store.Mode, ""},
-		{"class", fmt.Sprint(c.Store.Classes), "[{standard [*] 0s}]"},
+		{"class", fmt.Sprintf("%+v", c.Store.RetentionPolicies), "[{Class:standard EventTypes:[] Default:true Preset: HotDays:0 WarmDays:0 ColdYears:0 Mode: WarmStorage: ColdStorage: Retain:0s}]"},
 		{"spreadsheet_safe", c.Formats.CSV.SpreadsheetSafe, true},
 		{"hostname", c.Formats.Syslog.Hostname, "-"},
 		{"enterprise", c.Formats.Syslog.Enterprise, uint32(32473)},
@@ -55,7 +55,7 @@ func TestDefaultIsValid(t *testing.T) {
 		}
 	}
 	// Two calls share nothing: what is laid over one is not in the next.
-	c.Trails[0].Formats[0], c.Store.Classes[0].Match[0] = "spoilt", "spoilt"
+	c.Trails[0].Formats[0], c.Store.RetentionPolicies[0].Class = "spoilt", ""
 	if err := config.Default().Validate(); err != nil {
 		t.Error(err)
 	}
@@ -85,7 +85,7 @@ func TestSampleShowsEveryKey(t *testing.T) {
 	// Lists that are empty unless somebody fills them are shown by a longer example.
 	for key := range want {
 		list, name, ok := strings.Cut(key, "[].")
-		if ok && (list == "anchors" || strings.HasPrefix(list, "service.")) && regexp.MustCompile(`(?m)^ *#  .*\b`+name+`:`).Match(config.Sample()) {
+		if ok && !got[key] && (list == "anchors" || list == "store.retention_policies" || strings.HasPrefix(list, "service.")) && regexp.MustCompile(`(?m)^ *#  .*\b`+name+`:`).Match(config.Sample()) {
 			delete(want, key)
 		}
 	}
@@ -103,10 +103,10 @@ func TestSampleCommentsAreTrue(t *testing.T) {
 	}
 	c.Service.CertFile, c.Service.KeyFile, c.Service.ClientCAFile = "", "", ""
 	s := &c.Store
-	if s.Mode != "none" || !s.PathStyle || s.Classes[0].Retain == 0 || s.Endpoint == "" || s.Region == "" || s.SecretKeyEnv == "" {
+	if s.Mode != "none" || !s.PathStyle || s.RetentionPolicies[0].HotDays == 0 || s.Endpoint == "" || s.Region == "" || s.SecretKeyEnv == "" {
 		t.Errorf("the examples are not in the sample: %+v", *s)
 	}
-	s.Mode, s.PathStyle, s.Classes[0].Retain, s.Endpoint, s.Region = "", false, 0, "", ""
+	s.Mode, s.PathStyle, s.RetentionPolicies[0].HotDays, s.Endpoint, s.Region = "", false, 0, "", ""
 	s.AccessKeyEnv, s.SecretKeyEnv, s.SessionTokenEnv = "", "", ""
 	if diff := cmp.Diff(config.Default(), c); diff != "" {
 		t.Errorf("(-default +sample, all keys in use):\n%s", diff)
@@ -204,7 +204,7 @@ store:
   url: s3://bucket/a/b/
   mode: governance
   endpoint: http://localhost:9000
-  classes: [{name: all, match: ["iam:*", "*"], retain: 7y}]
+  retention_policies: [{class: all, event_types: ["iam:*", "*"], cold_years: 7}]
 formats:
   csv: {compression: none, level: 1, spreadsheet_safe: false}
   cef:
@@ -225,7 +225,7 @@ formats:
 	want.Spool.Keep = config.Duration(36 * time.Hour)
 	want.Redact.Patterns = []string{"acme_[a-z]{8}", "db://[a-z]+:[^@]+@"}
 	want.Store.URL, want.Store.Mode, want.Store.Endpoint = "s3://bucket/a/b/", "governance", "http://localhost:9000"
-	want.Store.Classes = []config.Class{{Name: "all", Match: []string{"iam:*", "*"}, Retain: config.Duration(7 * 365 * 24 * time.Hour)}}
+	want.Store.RetentionPolicies = []config.RetentionPolicy{{Class: "all", EventTypes: []string{"iam:*", "*"}, ColdYears: 7}}
 	want.Formats.CSV = config.CSV{Compression: "none", Level: 1}
 	want.Formats.JSONL.Level = 19
 	if diff := cmp.Diff(want, c); diff != "" {
@@ -281,11 +281,11 @@ func TestValidateAfterFlags(t *testing.T) {
 		t.Errorf("without --to (-want +got):\n%s", diff)
 	}
 	c.Store.URL = "s3://bucket/prefix"
-	want = []string{"store.classes[0].retain: must be written for an S3 store: there is no default"}
+	want = []string{"store.retention_policies[0].hot_days: an age must be written for an S3 store: there is no default"}
 	if diff := cmp.Diff(want, faultsOf(t, c.Validate())); diff != "" {
 		t.Errorf("with --to s3:// (-want +got):\n%s", diff)
 	}
-	c.Store.Classes[0].Retain = config.Duration(time.Hour)
+	c.Store.RetentionPolicies[0].Retain = config.Duration(time.Hour)
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -336,16 +336,18 @@ func TestWarnings(t *testing.T) {
 		{"own number", "formats: {syslog: {enterprise: 4711}}", nil},
 		{"rows", "trails: [{name: a, formats: [csv]}]\npart: {rows: 1048576}", []string{"part.rows: a spreadsheet does not open a file of so many rows"}},
 		{"rows for engines", "trails: [{name: a, formats: [parquet]}]\npart: {rows: 1048576}", nil},
-		{"folder", "trails: [{name: a, formats: []}]\nstore: {region: x, path_style: true, classes: [{name: a, match: ['*'], retain: 1d}]}", []string{
+		{"folder", "trails: [{name: a, formats: []}]\nstore: {region: x, path_style: true, retention_policies: [{class: a, default: true, hot_days: 1, warm_days: 2, warm_storage: W}, {class: b, event_types: [x], retain: 1h}]}", []string{
 			"store.region: has no effect: the store is a folder",
 			"store.path_style: has no effect: the store is a folder",
-			"store.classes[0].retain: has no effect: a folder cannot lock files",
+			"store.retention_policies[0].hot_days: has no effect: a folder cannot lock files",
+			"store.retention_policies[0].warm_storage: has no effect: the store is a folder",
+			"store.retention_policies[1].retain: has no effect: a folder cannot lock files",
 		}},
 		{"no lock", "trails: [{name: a, formats: []}]\nstore: {url: s3://bucket, mode: none, endpoint: 'http://10.0.0.1:9000'}", []string{
 			"store.mode: no file is locked: whoever can write can also delete",
 			"store.endpoint: http: events cross the network in the clear",
 		}},
-		{"loopback", "trails: [{name: a, formats: []}]\nstore: {url: s3://bucket, mode: governance, endpoint: 'http://127.0.0.1:9000', classes: [{name: a, match: ['*'], retain: 1d}]}", nil},
+		{"loopback", "trails: [{name: a, formats: []}]\nstore: {url: s3://bucket, mode: governance, endpoint: 'http://127.0.0.1:9000', retention_policies: [{class: a, default: true, hot_days: 1}]}", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, err := config.Parse("", []byte(c.text))

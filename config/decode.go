@@ -319,6 +319,12 @@ func (d *decoder) unknown(path, key string, at position, section reflect.Type) {
 		d.fault(at, keyPath, hint, "a secret is not written in this file")
 		return
 	}
+	if path == "store" && key == "classes" {
+		d.spoil("store.retention_policies") // what was meant for it is not to be missed as well
+		message, hint := oldClasses()
+		d.fault(at, keyPath, hint, "%s", message)
+		return
+	}
 	if near, ok := nearest(key, section); ok {
 		// Its value was meant for near: that near is missing would be said twice.
 		d.spoil(join(path, near))

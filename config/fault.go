@@ -12,7 +12,7 @@ type Fault struct {
 	// File, Line and Column say where it stands, the latter two counted from 1. They are empty where the value is not from a file.
 	File         string
 	Line, Column int
-	// Path is the key, from the top: store.classes[0].retain. Empty where the file as a whole is at fault.
+	// Path is the key, from the top: store.retention_policies[0].hot_days. Empty where the file as a whole is at fault.
 	Path string
 	// Message says what is wrong, Hint a way out.
 	Message, Hint string

@@ -125,7 +125,7 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 	for _, text := range []string{
 		string(config.Sample()),
 		"trails: [{name: 2026, projects: [811596193553, x], formats: []}]",
-		"close_after: 1d12h\nspool: {keep: 7y, memory: 67108864}\npart: {bytes: 1.5GiB}\nas_of: 2026-03-10T08:00:00Z\nstore: {mode: governance, url: 's3://bucket', classes: [{name: a, match: ['*'], retain: 2555d}]}",
+		"close_after: 1d12h\nspool: {keep: 7y, memory: 67108864}\npart: {bytes: 1.5GiB}\nas_of: 2026-03-10T08:00:00Z\nstore: {mode: governance, url: 's3://bucket', retention_policies: [{class: a, default: true, preset: gxp, cold_years: 7, warm_storage: W}]}",
 		"close_after: 0s\nspool:\nformats: {csv: , cef: {level: 9}}",
 	} {
 		if _, err := config.Parse("", []byte(text)); err != nil {
@@ -138,7 +138,7 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 	for _, text := range []string{
 		"sauce: x", "trails: []", "trails: [{org: x}]", "trails: [{name: a, split: both}]", "trails: [{name: a, formats: [csv, csv]}]", "trails: [{name: a, max_split: 0}]",
 		"close_after: 3600", "close_after: 1w", "close_after: ''", "spool: {memory: 1MB}", "part: {rows: 1.5}", "include_open: 'yes'", "plausible_after: yesterday", "as_of: noon",
-		"formats: {csv: {level: 23}}", "formats: {syslog: {enterprise: 0}}", "store: {mode: Compliance}", "store: {classes: [{name: a}]}", "store: {classes: [{name: a, match: []}]}", "store: {secret_key: x}", "source: [x]", "store: {url: ''}",
+		"formats: {csv: {level: 23}}", "formats: {syslog: {enterprise: 0}}", "store: {mode: Compliance}", "store: {classes: [{name: a}]}", "store: {retention_policies: [{default: true}]}", "store: {retention_policies: [{class: a, default: true, hot_days: -1}]}", "store: {retention_policies: [{class: a, default: true, mode: none}]}", "store: {secret_key: x}", "source: [x]", "store: {url: ''}",
 	} {
 		if _, err := config.Parse("", []byte(text)); err == nil {
 			t.Errorf("Parse accepts %s", text)

@@ -270,23 +270,7 @@ func (v *validator) store(s *Store) {
 	if s.Endpoint != "" {
 		v.endpoint(s.Endpoint)
 	}
-	if len(s.Classes) == 0 {
-		v.fault("store.classes", "write one, or remove the key: then there is one, standard", "is empty")
-	}
-	seen := map[string]int{}
-	everything := false
-	for i, c := range s.Classes {
-		at := element("store.classes", i)
-		if first, ok := seen[c.Name]; ok && c.Name != "" {
-			v.fault(at+".name", "a class's name is its own", "%q is the name of store.classes[%d], too", c.Name, first)
-		} else {
-			seen[c.Name] = i
-		}
-		everything = everything || slices.Contains(c.Match, "*") || v.isSpoilt(at+".match")
-	}
-	if len(s.Classes) > 0 && !everything {
-		v.fault("store.classes", `end the list with a class of match: ["*"]`, "an event that no class matches would have no place")
-	}
+	v.retention(s.RetentionPolicies)
 	if v.urlPending {
 		return
 	}
@@ -294,17 +278,10 @@ func (v *validator) store(s *Store) {
 	case kind == folder && s.Mode != "" && s.Mode != "none":
 		v.fault("store.mode", "write none, or leave it out; or name an s3:// bucket in store.url (--to)", "a folder cannot lock files: %s is not to be had", s.Mode)
 	case kind == bucket && s.Mode == "":
-		v.fault("store.mode", "write compliance, which nobody can lift or shorten before its time, not even the account's root, so try with a short retain first; "+
+		v.fault("store.mode", "write compliance, which nobody can lift or shorten before its time, not even the account's root, so try with a retain of an hour first; "+
 			"or governance, which a user with the bypass right can; or none", "must be written for an S3 store: there is no default")
 	}
-	if kind != bucket || s.Mode == "none" {
-		return
-	}
-	for i, c := range s.Classes {
-		if c.Retain == 0 {
-			v.fault(element("store.classes", i)+".retain", "e.g. 365d, 2555d (seven years) or 3650d; under compliance it cannot be shortened afterwards", "must be written for an S3 store: there is no default")
-		}
-	}
+	v.locks(kind, s)
 }
 
 // urlAt checks the URL of a store, which stands at that place.
@@ -419,11 +396,7 @@ func (c *Config) Warnings() []Fault {
 				warn("store."+f.key, "remove it, or name an s3:// bucket in store.url", "has no effect: the store is a folder")
 			}
 		}
-		for i, class := range s.Classes {
-			if class.Retain != 0 {
-				warn(element("store.classes", i)+".retain", "name an s3:// bucket in store.url, or keep the folder's files safe by other means", "has no effect: a folder cannot lock files")
-			}
-		}
+		retentionWarnings(s, warn)
 	}
 	if writes("syslog") && c.Formats.Syslog.Enterprise == documentationNumber {
 		warn("formats.syslog.enterprise", "write your own; https://www.iana.org/assignments/enterprise-numbers gives one free of charge", "%d is for documentation only (RFC 5612)", documentationNumber)

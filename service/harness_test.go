@@ -23,6 +23,7 @@ import (
 	"daybook/batch/seal"
 	"daybook/batch/verify"
 	"daybook/formats"
+	"daybook/retention"
 	"daybook/service"
 	"daybook/sink/sinktest"
 )
@@ -105,7 +106,7 @@ func (w *world) settings(data string) service.Config {
 	return service.Config{
 		Batch: batch.Settings{
 			Store: w.store, Data: data, Key: w.key, Now: w.clock.now, CloseAfter: time.Hour, DedupeWindow: 30 * 24 * time.Hour, Build: "daybook test", Config: seal.Sum([]byte("config")),
-			Workers: 1, Log: slog.New(slog.DiscardHandler), Classes: []batch.Class{{Name: "standard", Match: []string{"*"}}},
+			Workers: 1, Log: slog.New(slog.DiscardHandler), Policies: retention.Policies{{Class: "standard", EventTypes: []string{"*"}}},
 			Trails: []batch.Trail{{Name: "audit", Org: "acme", Formats: all[:2], MaxSplit: 10}},
 			Rendering: batch.Rendering{
 				PartRows: 1_000_000, PartBytes: 1 << 30, JSONL: batch.Compression{Kind: seal.Zstd, Level: 1}, CSV: batch.Compression{Kind: seal.Gzip, Level: 2},

@@ -19,6 +19,7 @@ import (
 	"daybook/batch/seal"
 	"daybook/batch/verify"
 	"daybook/formats"
+	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/file"
 )
@@ -49,8 +50,8 @@ func export(t *testing.T, key seal.Signer, lines ...string) sink.Store {
 	gz := batch.Compression{Kind: seal.Gzip, Level: 2}
 	r, err := batch.Open(context.Background(), batch.Settings{
 		Store: store, Data: filepath.Join(dir, "data"), Key: key,
-		Trails:  []batch.Trail{{Name: "audit", Formats: formats.All(), MaxSplit: 100}},
-		Classes: []batch.Class{{Name: "standard", Match: []string{"*"}}},
+		Trails:   []batch.Trail{{Name: "audit", Formats: formats.All(), MaxSplit: 100}},
+		Policies: retention.Policies{{Class: "standard", EventTypes: []string{"*"}}},
 		Rendering: batch.Rendering{
 			PartRows: 1_000_000, PartBytes: 1 << 30, JSONL: batch.Compression{Kind: seal.Zstd, Level: 1}, CSV: gz, CEF: gz, Syslog: gz, SortMemory: 8 << 20,
 		},

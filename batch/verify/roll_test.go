@@ -17,6 +17,7 @@ import (
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
 	"daybook/formats"
+	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -48,8 +49,8 @@ func (r *roll) settings(store sink.Store, mode sink.Mode) batch.Settings {
 	return batch.Settings{
 		Store: store, Data: filepath.Join(r.dir, "data"), Key: r.key, Origin: "log.example/test",
 		Trails: []batch.Trail{{Name: "all", Formats: formats.All()}, {Name: "split", Formats: formats.All(), SplitProjects: true, MaxSplit: 3}},
-		Classes: []batch.Class{
-			{Name: "security", Match: []string{"login*"}, Mode: mode, Retain: 400 * 24 * time.Hour}, {Name: "standard", Match: []string{"*"}, Mode: mode, Retain: 30 * 24 * time.Hour},
+		Policies: retention.Policies{
+			{Class: "security", EventTypes: []string{"login*"}, Mode: mode, Retain: 400 * 24 * time.Hour}, {Class: "standard", EventTypes: []string{"*"}, Mode: mode, Retain: 30 * 24 * time.Hour},
 		},
 		Rendering: batch.Rendering{
 			PartRows: 40, PartBytes: 1 << 20, JSONL: batch.Compression{Kind: seal.Zstd, Level: 1}, CSV: gz, CEF: gz, Syslog: gz, SortMemory: 8 << 20,

@@ -539,7 +539,7 @@ func testBadNames(t *testing.T, m *machine) {
 		}
 		m.mustStayIn(t)
 	}
-	m.config = fmt.Sprintf("store: {url: %q", m.path("out")) + ", classes: [{name: ../../x, match: ['*'], retain: 1d}]}\n"
+	m.config = fmt.Sprintf("store: {url: %q", m.path("out")) + ", retention_policies: [{class: ../../x, default: true, hot_days: 1}]}\n"
 	if got := m.export(t, nil); got.code != 0 && got.code != 2 {
 		t.Errorf("exit code %d, %s", got.code, got.stderr)
 	}
@@ -621,7 +621,7 @@ func testBadBuckets(t *testing.T, m *machine) {
 			server := httptest.NewServer(b)
 			t.Cleanup(server.Close)
 			m.config = "store:\n  url: s3://audit/x\n  endpoint: " + server.URL + "\n  region: us-east-1\n  mode: compliance\n  access_key_env: TEST_ACCESS_KEY\n  secret_key_env: TEST_SECRET_KEY\n" +
-				"  classes: [{name: standard, match: ['*'], retain: 1d}]\n"
+				"  retention_policies: [{class: standard, default: true, hot_days: 1}]\n"
 			got := m.export(t, nil)
 			first, rest, _ := strings.Cut(got.stderr[max(0, strings.Index(got.stderr, "daybook: error: ")):], "\n")
 			if got.code != 1 || !strings.Contains(first, test.error) || !strings.Contains(rest, "daybook: hint: ") || !strings.Contains(rest, test.hint) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -155,23 +154,22 @@ func policyOptions(cmd *cobra.Command, c *config.Config, server, mode string, op
 		}
 		opts.Server = s3.AWS
 	}
-	if mode == "" {
-		mode = c.Store.Mode
+	list, err := policies(c)
+	if err != nil {
+		return err
 	}
-	if mode != "" {
+	switch {
+	case mode != "":
 		m, err := sink.ParseMode(mode)
 		if err != nil {
 			return usageError{err}
 		}
 		opts.Modes = []sink.Mode{m}
+	case c.Store.Mode != "":
+		opts.Modes = list.Modes()
 	}
-	if !cmd.Flags().Changed("max-days") {
-		const day = 24 * time.Hour
-		for _, class := range c.Store.Classes {
-			if retain := class.Retain.Std(); retain > 0 {
-				opts.MaxDays = max(opts.MaxDays, int((retain+day-1)/day)+1) // a server counts days that have begun
-			}
-		}
+	if days := list.LongestDays(); days > 0 && !cmd.Flags().Changed("max-days") {
+		opts.MaxDays = days + 1 // a server counts days that have begun
 	}
 	return nil
 }

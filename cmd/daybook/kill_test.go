@@ -84,7 +84,7 @@ store:
   mode: compliance
   access_key_env: TEST_ACCESS_KEY
   secret_key_env: TEST_SECRET_KEY
-  classes: [{name: standard, match: ["*"], retain: 1d}]
+  retention_policies: [{class: standard, default: true, hot_days: 1}]
 as_of: 2026-03-20
 data: %s
 key: %s

@@ -234,7 +234,7 @@ func (a *app) adminConfig(cmd *cobra.Command, c *config.Config, log *slog.Logger
 	for i := range b.Trails {
 		b.Trails[i].Org = c.Trails[i].Org // a sender's org is its credential's, so that no trail takes whatever comes
 	}
-	if b.Classes, err = classes(c); err != nil {
+	if b.Policies, err = policies(c); err != nil {
 		return nil, err
 	}
 	if b.Anchors, err = openAnchors(c, log); err != nil {

@@ -42,7 +42,7 @@ store:
   mode: compliance
   access_key_env: TEST_ACCESS_KEY
   secret_key_env: TEST_SECRET_KEY
-  classes: [{name: standard, match: ["*"], retain: 1d}]
+  retention_policies: [{class: standard, default: true, hot_days: 1}]
 data: %s
 key: %s
 `, server.URL, server.Region, server.CAFile, filepath.Join(dir, "data"), filepath.Join(dir, "keys", "signing.key")))

@@ -56,7 +56,7 @@ store:
   mode: compliance
   access_key_env: TEST_ACCESS_KEY
   secret_key_env: TEST_SECRET_KEY
-  classes: [{name: standard, match: ["*"], retain: 1h}]
+  retention_policies: [{class: standard, default: true, hot_days: 1}]
 data: %s
 key: %s
 `, server.URL, server.Region, server.CAFile, i.path("data"), i.path("keys/signing.key"))+strings.ReplaceAll(more, "DIR", i.dir))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ import (
 	"daybook/formats/csv"
 	"daybook/formats/parquet"
 	"daybook/formats/syslog"
+	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/file"
 	"daybook/sink/s3"
@@ -154,7 +156,7 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 	if s.Trails, err = trails(cmd, &a.flags, c); err != nil {
 		return s, intake.Settings{}, err
 	}
-	if s.Classes, err = classes(c); err != nil {
+	if s.Policies, err = policies(c); err != nil {
 		return s, intake.Settings{}, err
 	}
 	s.Rendering = rendering(c)
@@ -206,13 +208,20 @@ func trails(cmd *cobra.Command, f *flags, c *config.Config) ([]batch.Trail, erro
 	return list, nil
 }
 
-func classes(c *config.Config) ([]batch.Class, error) {
-	mode, err := sink.ParseMode(c.Store.Mode)
-	var list []batch.Class
-	for _, class := range c.Store.Classes {
-		list = append(list, batch.Class{Name: class.Name, Match: class.Match, Mode: mode, Retain: class.Retain.Std()})
+// policies are the store's retention policies.
+func policies(c *config.Config) (retention.Policies, error) {
+	var list retention.Policies
+	for _, p := range c.Store.RetentionPolicies {
+		mode, err := sink.ParseMode(cmp.Or(p.Mode, c.Store.Mode))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, retention.Policy{
+			Class: p.Class, EventTypes: p.EventTypes, Default: p.Default, Mode: mode, HotDays: p.HotDays, WarmDays: p.WarmDays, ColdYears: p.ColdYears,
+			WarmStorage: p.WarmStorage, ColdStorage: p.ColdStorage, Retain: p.Retain.Std(), Preset: p.Preset,
+		})
 	}
-	return list, err
+	return list, nil
 }
 
 func rendering(c *config.Config) batch.Rendering {
@@ -260,10 +269,11 @@ func openStore(c *config.Config, ui *display, log *slog.Logger) (sink.Store, err
 }
 
 func s3Options(c *config.Config) (*s3.Options, error) {
-	mode, err := sink.ParseMode(c.Store.Mode)
+	list, err := policies(c)
 	if err != nil {
 		return nil, err
 	}
+	mode := list.Weakest()
 	o := &s3.Options{
 		Mode: mode, Unlocked: mode == sink.None, Endpoint: c.Store.Endpoint, Region: c.Store.Region, PathStyle: c.Store.PathStyle,
 		CAFile: c.Store.CAFile, Profile: c.Store.Profile,

@@ -257,7 +257,7 @@ func (a *app) folderStatus(cmd *cobra.Command, c *config.Config) error {
 	if s.Trails, err = trails(cmd, &a.flags, c); err != nil {
 		return err
 	}
-	if s.Classes, err = classes(c); err != nil {
+	if s.Policies, err = policies(c); err != nil {
 		return err
 	}
 	if s.Anchors, err = openAnchors(c, slog.New(slog.DiscardHandler)); err != nil {

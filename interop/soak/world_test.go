@@ -115,9 +115,9 @@ store:
   mode: compliance
   access_key_env: TEST_ACCESS_KEY
   secret_key_env: TEST_SECRET_KEY
-  classes:
-    - {name: short, match: ["authentication.*"], retain: 10m}
-    - {name: standard, match: ["*"], retain: 3h}
+  retention_policies:
+    - {class: short, event_types: ["authentication.*"], retain: 10m}
+    - {class: standard, default: true, retain: 3h}
 data: %s
 key: %s
 close_after: %ds
