@@ -322,6 +322,8 @@ store:
 	{"half of a pair", "store: {secret_key_env: A}\n", []string{"f.yaml:1:25: store.secret_key_env: a secret key is named without its access key"}},
 	{"the other half", "store: {access_key_file: a}\n", []string{"f.yaml:1:26: store.access_key_file: an access key is named without its secret key"}},
 	{"token alone", "store: {session_token_env: A}\n", []string{"f.yaml:1:28: store.session_token_env: a session token is named without its keys"}},
+	{"another encryption", "store: {encryption: rot13}\n", []string{`f.yaml:1:21: store.encryption: "rot13" is not known`}},
+	{"a key of nothing", "store: {encryption: sse-s3, kms_key_id: k}\n", []string{"f.yaml:1:41: store.kms_key_id: has no effect: store.encryption is not sse-kms"}},
 	{"two places", "store: {access_key_env: A, access_key_file: a, secret_key_env: B, profile: p}\n", []string{
 		"f.yaml:1:45: store.access_key_file: store.access_key_env is written, too",
 		"f.yaml:1:76: store.profile: keys are named, too: which of the two is meant?",

@@ -130,6 +130,9 @@ type Store struct {
 	SessionTokenEnv  string `yaml:"session_token_env" form:"env" doc:"S3: the environment variable that holds the session token, where there is one."`
 	SessionTokenFile string `yaml:"session_token_file" form:"path" doc:"S3: the file that holds the session token, where there is one."`
 
+	Encryption string `yaml:"encryption" enum:"none,sse-s3,sse-kms" doc:"S3: what the server is asked to encrypt files with: keys of its own (sse-s3) or a key management service's (sse-kms). Each file is read back, and one that the server left in the clear ends the run. none, or empty: nothing is asked, and the bucket's default applies."`
+	KMSKeyID   string `yaml:"kms_key_id" form:"ascii" doc:"S3: the key of sse-kms, as the server names it. Empty: the server's default key."`
+
 	Mode              string            `yaml:"mode" enum:"compliance,governance,none" doc:"The Object Lock mode of files, where their policy has none of its own. S3: must be written, there is no default. Nobody can lift or shorten a compliance lock before it ends, not even the account's root. A folder has no locks: none, or left out."`
 	RetentionPolicies []RetentionPolicy `yaml:"retention_policies" default:"[{class: standard, default: true}]" doc:"How long what is kept, and where: a policy for each retention class. An event belongs to the first whose patterns match its type or action. A class has files of its own. Ages are counted from the time of the seal."`
 }

@@ -107,7 +107,7 @@ func TestSampleCommentsAreTrue(t *testing.T) {
 		t.Errorf("the examples are not in the sample: %+v", *s)
 	}
 	s.Mode, s.PathStyle, s.RetentionPolicies[0].HotDays, s.Endpoint, s.Region = "", false, 0, "", ""
-	s.AccessKeyEnv, s.SecretKeyEnv, s.SessionTokenEnv = "", "", ""
+	s.AccessKeyEnv, s.SecretKeyEnv, s.SessionTokenEnv, s.Encryption = "", "", "", ""
 	if diff := cmp.Diff(config.Default(), c); diff != "" {
 		t.Errorf("(-default +sample, all keys in use):\n%s", diff)
 	}

@@ -271,6 +271,9 @@ func (v *validator) store(s *Store) {
 		v.endpoint(s.Endpoint)
 	}
 	v.retention(s.RetentionPolicies)
+	if s.KMSKeyID != "" && s.Encryption != "sse-kms" {
+		v.fault("store.kms_key_id", "write encryption: sse-kms, or remove the key", "has no effect: store.encryption is not sse-kms")
+	}
 	if v.urlPending {
 		return
 	}

@@ -276,7 +276,10 @@ func s3Options(c *config.Config) (*s3.Options, error) {
 	mode := list.Weakest()
 	o := &s3.Options{
 		Mode: mode, Unlocked: mode == sink.None, Endpoint: c.Store.Endpoint, Region: c.Store.Region, PathStyle: c.Store.PathStyle,
-		CAFile: c.Store.CAFile, Profile: c.Store.Profile,
+		CAFile: c.Store.CAFile, Profile: c.Store.Profile, KMSKey: c.Store.KMSKeyID,
+	}
+	if e := c.Store.Encryption; e != "none" {
+		o.Encryption = s3.Encryption(e)
 	}
 	if st := &c.Store; st.AccessKeyEnv == "" && st.SecretKeyEnv == "" && st.SessionTokenEnv == "" && st.AccessKeyFile != "" {
 		// Files are handed on as such, since their content may change while we run.

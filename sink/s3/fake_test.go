@@ -52,6 +52,8 @@ type fakeBucket struct {
 	disorderly    bool   // lists keys in another order
 	stuck         bool   // gives the same page again and again
 	rules         string // lifecycle configuration
+	encryption    string // what it says of every object, whatever was asked
+	kmsKey        string
 	serial        int
 	objects       map[string][]*fakeVersion
 }
@@ -407,6 +409,12 @@ func (b *fakeBucket) get(w http.ResponseWriter, r *http.Request, key string) {
 	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && !b.showsNoSum && v.sum != "" {
 		h.Set("X-Amz-Checksum-Sha256", v.sum)
 		h.Set("X-Amz-Checksum-Type", v.sumType)
+	}
+	if b.encryption != "" {
+		h.Set("X-Amz-Server-Side-Encryption", b.encryption)
+	}
+	if b.kmsKey != "" {
+		h.Set("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", b.kmsKey)
 	}
 	if v.mode != "" && !b.mayNotReadLoc && (!b.oldLockByCall || v == b.find(key, "")) {
 		h.Set("X-Amz-Object-Lock-Mode", v.mode)

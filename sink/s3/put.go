@@ -45,8 +45,13 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	}
 	version, err := s.upload(ctx, name, o)
 	if errors.Is(err, errExists) {
-		if info, err = s.head(ctx, name, ""); err == nil {
-			return s.settle(ctx, name, o, info)
+		// It may be ours, of an attempt whose answer was lost.
+		var h http.Header
+		if info, h, err = s.look(ctx, name, ""); err == nil {
+			if info, err = s.settle(ctx, name, o, info); err == nil {
+				err = s.checkEncryption(name, h)
+			}
+			return info, err
 		}
 		if errors.Is(err, sink.ErrNotExist) {
 			err = fmt.Errorf("%s: it was there for the PUT, and gone for the HEAD after it", s.url(name))
@@ -56,7 +61,7 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	if err != nil {
 		return sink.Info{}, err
 	}
-	info, err = s.head(ctx, name, version)
+	info, header, err := s.look(ctx, name, version)
 	if err != nil {
 		return sink.Info{}, wrap("read back what was put", err)
 	}
@@ -64,6 +69,9 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	if info.Size != o.Size || info.SHA256 != o.SHA256 {
 		return sink.Info{}, fmt.Errorf("%s: version %q reads back as %d bytes, SHA-256 %x: %d bytes, %x were put",
 			s.url(name), info.Version, info.Size, info.SHA256, o.Size, o.SHA256)
+	}
+	if err := s.checkEncryption(name, header); err != nil {
+		return sink.Info{}, err
 	}
 	return info, s.checkReadBack(name, o.Lock, info)
 }
@@ -77,6 +85,7 @@ func (s *Store) upload(ctx context.Context, name string, o sink.Object) (version
 		// Sign the whole body instead of its chunks. A chunked body is stored with a Content-Encoding by some servers.
 		DisableContentSha256: true,
 		Mode:                 minio.RetentionMode(o.Lock.Mode),
+		ServerSideEncryption: s.sse.ask,
 	}
 	if o.Lock.Mode != sink.None {
 		opts.RetainUntilDate = o.Lock.RetainUntil

@@ -22,6 +22,7 @@ import (
 
 	"daybook/sink"
 	"daybook/sink/s3"
+	"daybook/sink/s3test"
 	"daybook/sink/sinktest"
 )
 
@@ -123,6 +124,90 @@ func TestWire(t *testing.T) {
 			}
 		}
 		f.change(func(b *fakeBucket) { b.objects, b.serial = make(map[string][]*fakeVersion), 0 })
+	}
+}
+
+// TestEncryptionOnWire holds what is asked of the server, and what is made of its answer.
+func TestEncryptionOnWire(t *testing.T) {
+	const arn = "arn:aws:kms:eu-west-1:111122223333:key/1234"
+	for _, c := range []struct {
+		name       string
+		encryption s3.Encryption
+		key        string
+		sent       [2]string // algorithm and key
+		told       [2]string
+		err        string
+	}{
+		{name: "nothing asked", told: [2]string{"AES256"}},
+		{name: "sse-s3", encryption: s3.SSES3, sent: [2]string{"AES256"}, told: [2]string{"AES256"}},
+		{name: "sse-s3 not done", encryption: s3.SSES3, sent: [2]string{"AES256"}, err: "AES256 was asked for, and the store says that the object is not encrypted"},
+		{name: "sse-s3 done otherwise", encryption: s3.SSES3, sent: [2]string{"AES256"}, told: [2]string{"aws:kms", arn}, err: "encrypted by aws:kms " + arn},
+		{name: "sse-kms", encryption: s3.SSEKMS, sent: [2]string{"aws:kms"}, told: [2]string{"aws:kms", arn}},
+		{name: "a key by its id", encryption: s3.SSEKMS, key: "1234", sent: [2]string{"aws:kms", "1234"}, told: [2]string{"aws:kms", arn}},
+		{name: "a key by its ARN", encryption: s3.SSEKMS, key: arn, sent: [2]string{"aws:kms", arn}, told: [2]string{"aws:kms", arn}},
+		{name: "a key by an alias", encryption: s3.SSEKMS, key: "alias/audit", sent: [2]string{"aws:kms", "alias/audit"}, told: [2]string{"aws:kms", arn}},
+		{name: "another key", encryption: s3.SSEKMS, key: "12345", sent: [2]string{"aws:kms", "12345"}, told: [2]string{"aws:kms", arn}, err: "aws:kms 12345 was asked for"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.change(func(b *fakeBucket) { b.encryption, b.kmsKey = c.told[0], c.told[1] })
+			opts := f.options(t, sink.Compliance)
+			opts.Encryption, opts.KMSKey = c.encryption, c.key
+			s := open(t, "s3://bucket/audit", opts)
+			_, err := s.Put(t.Context(), object("a", "x", sink.Compliance))
+			if c.err == "" && err != nil {
+				t.Fatal(err)
+			}
+			if c.err != "" {
+				wantError(t, err, sink.ErrUnfit, c.err, "daybook doctor")
+			}
+			for _, r := range f.took() {
+				if r.method != http.MethodPut {
+					continue
+				}
+				got := [2]string{r.header.Get("X-Amz-Server-Side-Encryption"), r.header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}
+				if got != c.sent {
+					t.Errorf("sent %q, want %q", got, c.sent)
+				}
+			}
+			// What was put before the setting was made is as good as put: a run that was stopped must be able to go on.
+			if _, err := s.Put(t.Context(), object("a", "x", sink.Compliance)); err != nil {
+				t.Errorf("again: %v", err)
+			}
+		})
+	}
+	for _, opts := range []s3.Options{{Encryption: "rot13"}, {KMSKey: "k"}, {Encryption: s3.SSES3, KMSKey: "k"}} {
+		opts.Mode = sink.Compliance
+		if _, err := s3.New("s3://bucket", &opts); err == nil {
+			t.Errorf("New with %+v succeeded", opts)
+		}
+	}
+}
+
+// TestEncryptionOnServers asks servers that can encrypt, and one that says nothing and does nothing.
+func TestEncryptionOnServers(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(testing.TB) *s3test.Server{"minio": s3test.MinIO, "versitygw": s3test.VersityGW} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := start(t)
+			server.CreateBucket(t, "locked", true)
+			for _, c := range []struct {
+				encryption s3.Encryption
+				key        string
+			}{{s3.SSES3, ""}, {s3.SSEKMS, ""}, {s3.SSEKMS, "test-key"}} {
+				opts := options(t, server, sink.Compliance)
+				opts.Encryption, opts.KMSKey = c.encryption, c.key
+				o := object(string(c.encryption)+c.key, "x", sink.Compliance)
+				info, err := open(t, "s3://locked", opts).Put(t.Context(), o)
+				if name == "versitygw" {
+					wantError(t, err, sink.ErrUnfit, "not encrypted", "take store.encryption out")
+				} else if err != nil || info.SHA256 != o.SHA256 || !info.Lock.Covers(o.Lock) {
+					t.Errorf("%s: %+v, %v", c.encryption, info, err)
+				}
+			}
+		})
 	}
 }
 

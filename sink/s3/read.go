@@ -28,9 +28,15 @@ func (s *Store) Head(ctx context.Context, key, version string) (sink.Info, error
 }
 
 func (s *Store) head(ctx context.Context, name, version string) (sink.Info, error) {
+	info, _, err := s.look(ctx, name, version)
+	return info, err
+}
+
+// look is head, and returns the headers of the answer as well.
+func (s *Store) look(ctx context.Context, name, version string) (sink.Info, http.Header, error) {
 	stat, err := s.stat(ctx, name, version)
 	if err != nil {
-		return sink.Info{}, err
+		return sink.Info{}, nil, err
 	}
 	info := sink.Info{
 		Key:         strings.TrimPrefix(name, s.prefix),
@@ -42,21 +48,21 @@ func (s *Store) head(ctx context.Context, name, version string) (sink.Info, erro
 		info.Version = version
 	}
 	if info.Lock, err = lockOf(stat.Metadata); err != nil {
-		return sink.Info{}, fmt.Errorf("%s: %w", s.url(name), err)
+		return sink.Info{}, nil, fmt.Errorf("%s: %w", s.url(name), err)
 	}
 	if info.Lock.Mode == sink.None && s.mode != sink.None && info.Version != "" {
 		if info.Lock, err = s.retention(ctx, name, info.Version); err != nil {
-			return sink.Info{}, err
+			return sink.Info{}, nil, err
 		}
 	}
 	sum, err := base64.StdEncoding.DecodeString(stat.ChecksumSHA256)
 	if err == nil && len(sum) == sha256.Size && stat.ChecksumMode != "COMPOSITE" {
 		info.SHA256 = [sha256.Size]byte(sum)
-		return info, nil
+		return info, stat.Metadata, nil
 	}
 	// Somebody else put it, or the server keeps no checksums. A checksum of checksums, as multipart uploads have, says nothing.
 	info.SHA256, err = s.hash(ctx, name, info.Version, info.Size)
-	return info, err
+	return info, stat.Metadata, err
 }
 
 // stat asks for one object. Absent (ErrNotExist) and hidden (ErrHidden) are told from every other failure.

@@ -62,6 +62,11 @@ type Options struct {
 	// AccessKey, SecretKey and SessionToken are the values themselves, for keys that were read from elsewhere. They go before all others.
 	AccessKey, SecretKey, SessionToken string
 
+	// Encryption is what the server is asked to encrypt objects with, and held to: what it puts back otherwise is refused. Blank: nothing is asked, and the
+	// bucket's default applies. KMSKey names the key of SSEKMS; blank: the server's default one.
+	Encryption Encryption
+	KMSKey     string
+
 	// Retry is how failures are met that may pass.
 	Retry Retry
 	// Timeout is how long a request may go without a byte of progress. Default: 2 minutes.
@@ -85,6 +90,8 @@ type Store struct {
 	prefix   string // blank, or with a slash at its end
 	region   string
 	mode     sink.Mode
+	sse      encryption
+	http     *http.Client // for what minio-go does not pass on as it is
 	retries  Retry
 	timeout  time.Duration
 	progress func(key string, sent, size int64)
@@ -123,12 +130,18 @@ func open(rawURL string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", rawURL, err)
 	}
+	sse, err := newEncryption(opts.Encryption, opts.KMSKey)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", rawURL, err)
+	}
 	s := &Store{
 		creds:    set.creds,
 		bucket:   bucket,
 		prefix:   prefix,
 		region:   set.region,
 		mode:     opts.Mode,
+		sse:      sse,
+		http:     &http.Client{Transport: set.transport},
 		retries:  opts.Retry.withDefaults(),
 		timeout:  opts.Timeout,
 		progress: opts.Progress,
