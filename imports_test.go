@@ -57,6 +57,11 @@ var layers = []layer{
 		reason:   "a store keeps bytes under keys; it must not come to depend on what they mean",
 	},
 	{
+		packages: []string{"sink/doctor"},
+		may:      []string{"sink", "sink/s3"},
+		reason:   "what tries a bucket knows buckets alone, and not what they are for",
+	},
+	{
 		packages: []string{"sink/*"},
 		may:      []string{"sink"},
 		reason:   "a store keeps bytes under keys, and one store knows nothing of another",
@@ -88,7 +93,7 @@ var layers = []layer{
 	},
 	{
 		packages: []string{"cmd/*"},
-		may:      []string{"event", "formats", "formats/*", "sink", "sink/file", "sink/s3", "retention", "batch", "batch/*", "service", "config"},
+		may:      []string{"event", "formats", "formats/*", "sink", "sink/file", "sink/s3", "sink/doctor", "retention", "batch", "batch/*", "service", "config"},
 		reason:   "the command wires everything, but for what tests alone use",
 	},
 }

@@ -64,3 +64,19 @@ type Expirer interface {
 type Clock interface {
 	Offset() (time.Duration, bool)
 }
+
+// Setting is how one thing of a store is set up, as far as that can be read.
+type Setting struct {
+	// Name is what is set: versioning, object-lock, default-retention, lifecycle, policy, encryption.
+	Name string `json:"name"`
+	// Value is how, as text that changes only if that does.
+	Value string `json:"value"`
+	// Unknown says why it can't be read; Value is blank then.
+	Unknown string `json:"unknown,omitempty"`
+}
+
+// Inspector is a store that can tell how it is set up, by settings that others may change. The error is that nothing could be asked; a setting that the credential
+// may not read, or that the server does not have, says so itself.
+type Inspector interface {
+	Inspect(ctx context.Context) ([]Setting, error)
+}

@@ -5,7 +5,7 @@
 // object is there or none of it.
 //
 // A Store does not list, delete, or shorten a lock: a writer needs none of these, and a credential without them is safer. What an auditor needs, and a
-// store may be able to tell, are powers of their own: Lister, Versioner, Expirer and Clock. None of them changes anything.
+// store may be able to tell, are powers of their own: Lister, Versioner, Expirer, Inspector and Clock. None of them changes anything.
 package sink
 
 import (

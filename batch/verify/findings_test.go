@@ -134,6 +134,10 @@ func damages() []damage {
 		{name: "an object that nothing explains", want: []string{"unlisted-object"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Overwrite("csv/class=standard/trail=acme/dt=2026-03-01/acme-2026-03-01.0099.csv.gz", []byte("x"), sink.Lock{})
 		}},
+		{name: "what daybook doctor has left", want: []string{"throw-away"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			s.Overwrite("doctor/20260310T080000Z-01234567/hide", []byte("x"), sink.Lock{})
+			s.Hide("doctor/20260310T080000Z-01234567/hide")
+		}},
 		{name: "a newer version over a file", want: []string{"newer-version"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Overwrite(firstCSV, []byte("x"), sink.Lock{})
 		}},

@@ -262,6 +262,10 @@ func (v *verifier) unexplained(ctx context.Context) {
 		if o == nil || o.state&explained != 0 {
 			continue // it came since, or is accounted for
 		}
+		if strings.HasPrefix(e.Key, throwAways) {
+			v.add(Finding{Code: codeThrowAway, Key: e.Key})
+			continue
+		}
 		found := fmt.Sprintf("%d bytes of %s", e.Size, e.Modified.UTC().Format("2006-01-02T15:04:05Z"))
 		switch {
 		case e.Marker:
@@ -272,6 +276,9 @@ func (v *verifier) unexplained(ctx context.Context) {
 		v.add(Finding{Code: codeUnlisted, Key: e.Key, Expected: "nothing", Found: found})
 	}
 }
+
+// throwAways is where daybook doctor puts what it tries a bucket with. Nothing else is read from there.
+const throwAways = "doctor/"
 
 // located is where the bytes of a key are to be read.
 type located struct {

@@ -39,3 +39,16 @@ func (d *checkDisplay) show(what string, read, total int64) {
 func (d *checkDisplay) verified(p verify.Progress) { d.show("verifying", p.Bytes, p.Total) }
 func (d *checkDisplay) searched(p proof.Progress)  { d.show("searching", p.Bytes, p.Total) }
 func (d *checkDisplay) packed(p bundle.Progress)   { d.show("packing", p.Bytes, p.Total) }
+
+// trying tells the name of a check that is made.
+func (d *checkDisplay) trying(check string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.terminal {
+		return
+	}
+	if d.bar == nil {
+		d.begin("trying", -1)
+	}
+	d.bar.Describe("trying " + check)
+}

@@ -79,6 +79,7 @@ type listing struct {
 	store    *Store
 	prefix   string // in the bucket
 	versions bool
+	maxKeys  int // of a page; 0: the server's choice
 	yield    func(sink.Entry, error) bool
 
 	page     []sink.Entry        // of the page that is being read, keys those of the bucket
@@ -92,7 +93,7 @@ type listing struct {
 
 // run lists from where the last run ended, and returns nil at the end of the listing or when the reader has had enough.
 func (l *listing) run(ctx context.Context, w *watch) error {
-	opts := minio.ListObjectsOptions{Prefix: l.prefix, Recursive: true, WithVersions: l.versions, StartAfter: l.last}
+	opts := minio.ListObjectsOptions{Prefix: l.prefix, Recursive: true, WithVersions: l.versions, MaxKeys: l.maxKeys, StartAfter: l.last}
 	if l.versions {
 		// A key may have more versions than were yielded: it is listed again, and what was seen of it is left out.
 		opts.StartAfter = l.before

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"daybook/sink"
+	"daybook/sink/doctor"
+	"daybook/sink/s3"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var (
+		mode            string
+		opts            doctor.Options
+		json, sweepOnly bool
+	)
+	cmd := &cobra.Command{
+		Use:   "doctor [flags] [s3://BUCKET/PREFIX]",
+		Short: "Try whether a bucket keeps its promises, and what its writer could do",
+		Long: `Doctor tries on the bucket of the URL (default: the configuration's store), with the credentials
+that seal, whether locks hold against overwriting, deleting, shortening and bypassing; conditional
+PUTs, checksums, versions, encryption, listings, lifecycle and clock; and what the writer could do
+that it should not be able to. It works on throw-away objects of its own below doctor/, which are
+locked for seconds, and changes no setting of the bucket.
+
+A writer should not be able to delete, and so the objects remain; --sweep deletes them with an
+administrator's credentials, once their locks have ended. daybook verify passes over them.
+
+Exit codes: 0 nothing failed, 1 something failed, or it could not be tried, 2 usage, 3 something
+could not be found out.`,
+		Example: `  daybook doctor --config daybook.yaml
+  daybook doctor --mode compliance s3://audit-logs/prod
+  daybook doctor --sweep --config daybook.yaml`,
+		Args: takes(0, 1, "at most one URL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, name, err := a.doctorStore(args, mode, &opts)
+			if err != nil {
+				return err
+			}
+			if sweepOnly {
+				return a.sweep(cmd.Context(), store)
+			}
+			return a.examine(cmd.Context(), store, name, opts, json)
+		},
+	}
+	a.flags.addTo(cmd, "config")
+	set := cmd.Flags()
+	set.StringVar(&mode, "mode", "", "the lock `MODE` of the store's files: compliance, governance or none (default: store.mode)")
+	set.DurationVar(&opts.Lock, "lock", 10*time.Second, "for how `LONG` throw-away objects are locked: longer than a slow server takes to answer")
+	set.BoolVar(&opts.Thorough, "thorough", false, "try the default retention, too, which leaves an object locked for so long")
+	set.BoolVar(&sweepOnly, "sweep", false, "try nothing, and delete what earlier runs have left")
+	set.BoolVar(&json, "json", false, "report as JSON")
+	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"compliance", "governance", "none"}, cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that is not there
+	return cmd
+}
+
+func (a *app) doctorStore(args []string, mode string, opts *doctor.Options) (*s3.Store, string, error) {
+	if opts.Lock < time.Second || opts.Lock > time.Hour {
+		return nil, "", usage(fmt.Errorf("--lock %s", opts.Lock), "between 1s and 1h")
+	}
+	c, err := a.bucketConfig(args)
+	if err != nil {
+		return nil, "", err
+	}
+	if mode != "" {
+		c.Store.Mode = mode
+	}
+	if c.Store.Mode == "" {
+		return nil, "", usage(fmt.Errorf("%s: no lock mode is known", c.Store.URL), "give --mode, or --config with the store's store.mode")
+	}
+	o, err := s3Options(c)
+	if err != nil {
+		return nil, "", usageError{err}
+	}
+	opts.Mode, opts.Encryption, opts.KMSKey = o.Mode, o.Encryption, o.KMSKey
+	o.Log = a.warnings()
+	store, err := s3.New(c.Store.URL, o)
+	return store, storeName(c), err
+}
+
+func (a *app) examine(ctx context.Context, store *s3.Store, name string, opts doctor.Options, json bool) error {
+	ui := a.newCheckDisplay(json)
+	defer ui.close()
+	opts.Progress = ui.trying
+	r, err := doctor.Run(ctx, store, name, opts)
+	ui.close()
+	if err != nil {
+		if r != nil && len(r.Remains) > 0 {
+			err = &sink.HintError{
+				Err:  fmt.Errorf("%w; %d throw-away objects remain below %s, locked until %s", err, len(r.Remains), s3.LabPrefix, r.Remains[len(r.Remains)-1].Until.Format(time.RFC3339)),
+				Hint: "`daybook doctor --sweep` deletes them, with an administrator's credentials",
+			}
+		}
+		return err
+	}
+	if json {
+		err = r.WriteJSON(a.stdout)
+	} else {
+		err = r.WriteText(a.stdout)
+	}
+	if err == nil && r.ExitCode != exitDone {
+		err = verdict{r.ExitCode}
+	}
+	return err
+}
+
+func (a *app) sweep(ctx context.Context, store *s3.Store) error {
+	removed, left, err := doctor.Sweep(ctx, store)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%d throw-away objects were deleted, %d are still locked\n", removed, len(left))
+	return err
+}

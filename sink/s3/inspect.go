@@ -1,0 +1,158 @@
+package s3
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+
+	"daybook/sink"
+)
+
+var _ sink.Inspector = (*Store)(nil)
+
+// none is the value of a setting that is not set.
+const none = "none"
+
+// Inspect implements sink.Inspector. It takes the rights to read what it tells; without one the setting is unknown.
+func (s *Store) Inspect(ctx context.Context) ([]sink.Setting, error) {
+	var list []sink.Setting
+	for _, of := range []struct {
+		name   string
+		absent string // what the server says where it is not set
+		read   func(answer []byte) (string, error)
+		ask    string // the subresource
+	}{
+		{"versioning", "", readVersioning, "versioning"},
+		{"object-lock", "ObjectLockConfigurationNotFoundError", readLocking, "object-lock"},
+		{"default-retention", "ObjectLockConfigurationNotFoundError", readFloor, "object-lock"},
+		{"lifecycle", "NoSuchLifecycleConfiguration", readTree, "lifecycle"},
+		{"policy", "NoSuchBucketPolicy", readPolicy, "policy"},
+		{"encryption", "ServerSideEncryptionConfigurationNotFoundError", readEncryption, "encryption"},
+	} {
+		setting := sink.Setting{Name: of.name}
+		answer, err := s.setting(ctx, http.MethodGet, of.ask, nil)
+		switch r, ok := response(err); {
+		case err == nil:
+			if setting.Value, err = of.read(answer); err != nil {
+				setting.Unknown = fmt.Sprintf("the answer can't be read: %v", err)
+			}
+		case said(err, "NoSuchBucket"):
+			return nil, s.missingBucket()
+		case of.absent != "" && said(err, of.absent):
+			setting.Value = none
+		case ok && !credentialFault(r.Code) && !retryable(err) && (r.StatusCode == http.StatusForbidden || r.StatusCode == http.StatusNotImplemented || r.StatusCode == http.StatusMethodNotAllowed):
+			setting.Unknown = fmt.Sprintf("%d %s", r.StatusCode, r.Code)
+		default:
+			return nil, s.explain(err, "s3:Get* of its settings", "")
+		}
+		list = append(list, setting)
+	}
+	return list, nil
+}
+
+func readVersioning(answer []byte) (string, error) {
+	var v minio.BucketVersioningConfiguration
+	err := xml.Unmarshal(answer, &v)
+	return cmp.Or(v.Status, none), err
+}
+
+// locking is the part of a lock configuration that is read here.
+type locking struct {
+	Enabled string `xml:"ObjectLockEnabled"`
+	Default struct {
+		Mode        string
+		Days, Years int
+	} `xml:"Rule>DefaultRetention"`
+}
+
+func readLocking(answer []byte) (string, error) {
+	var l locking
+	err := xml.Unmarshal(answer, &l)
+	return cmp.Or(l.Enabled, none), err
+}
+
+func readFloor(answer []byte) (string, error) {
+	var l locking
+	err := xml.Unmarshal(answer, &l)
+	switch d := l.Default; {
+	case d.Years > 0:
+		return fmt.Sprintf("%s, %d years", d.Mode, d.Years), err
+	case d.Days > 0:
+		return fmt.Sprintf("%s, %d days", d.Mode, d.Days), err
+	}
+	return none, err
+}
+
+// readPolicy takes the blanks out of a policy: servers lay it out as they like.
+func readPolicy(answer []byte) (string, error) {
+	if len(bytes.TrimSpace(answer)) == 0 {
+		return none, nil
+	}
+	var compact bytes.Buffer
+	err := json.Compact(&compact, answer)
+	return compact.String(), err
+}
+
+func readEncryption(answer []byte) (string, error) {
+	var c struct {
+		Rules []struct {
+			Algorithm string `xml:"ApplyServerSideEncryptionByDefault>SSEAlgorithm"`
+			Key       string `xml:"ApplyServerSideEncryptionByDefault>KMSMasterKeyID"`
+		} `xml:"Rule"`
+	}
+	err := xml.Unmarshal(answer, &c)
+	if len(c.Rules) == 0 {
+		return none, err
+	}
+	return strings.TrimSpace(c.Rules[0].Algorithm + " " + c.Rules[0].Key), err
+}
+
+// readTree writes an XML document so that equal ones are equal text: an element a line, its path and its text, those of each rule together and rules in the order of
+// their text. Namespaces and the time of a change are left out.
+func readTree(answer []byte) (string, error) {
+	var (
+		path  []string
+		rule  []string
+		rules []string
+		text  strings.Builder
+	)
+	d := xml.NewDecoder(bytes.NewReader(answer))
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			path = append(path, t.Name.Local)
+			text.Reset()
+		case xml.CharData:
+			text.Write(t)
+		case xml.EndElement:
+			if value := strings.TrimSpace(text.String()); value != "" && len(path) > 2 && t.Name.Local != "UpdatedAt" {
+				rule = append(rule, strings.Join(path[2:], ".")+"="+value)
+			}
+			text.Reset()
+			if len(path) == 2 && len(rule) > 0 {
+				rules = append(rules, strings.Join(rule, " "))
+				rule = nil
+			}
+			path = path[:len(path)-1]
+		}
+	}
+	slices.Sort(rules)
+	return cmp.Or(strings.Join(rules, "\n"), none), nil
+}
