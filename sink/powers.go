@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"time"
 )
@@ -79,4 +80,49 @@ type Setting struct {
 // may not read, or that the server does not have, says so itself.
 type Inspector interface {
 	Inspect(ctx context.Context) ([]Setting, error)
+}
+
+// Ranger is a store that can give an object without its beginning, so that a download that broke off goes on where it was.
+type Ranger interface {
+	// GetFrom is Get from the byte at an offset on. An offset at or past the object's end, or before its beginning, is an error.
+	GetFrom(ctx context.Context, key, version string, offset int64) (io.ReadCloser, error)
+}
+
+// Link is a URL under which an object can be read until a time by whoever has it.
+type Link struct {
+	URL   string
+	Until time.Time
+}
+
+// Linker is a store that can give links.
+type Linker interface {
+	// Link gives a link to a version of an object, which a browser saves as name. It ends after expires, or earlier with the credential that made it; longer than
+	// the store allows is an error. The object is not looked at: a link to nothing is given as well.
+	Link(ctx context.Context, key, version, name string, expires time.Duration) (Link, error)
+}
+
+// Frost says whether an object lies in an archive.
+type Frost struct {
+	// Class is the store's name for where it lies; blank for the usual place.
+	Class string
+	// Cold says that it can't be read now, Thawing that it is being brought back.
+	Cold, Thawing bool
+	// Until is when a copy that was brought back goes away again; zero for an object that can't be read, or that lies in no archive.
+	Until time.Time
+}
+
+// Tiers by which an object is brought back: how fast, and at what price.
+const (
+	TierExpedited = "expedited"
+	TierStandard  = "standard"
+	TierBulk      = "bulk"
+)
+
+// Thawer is a store that has archives, from which an object is brought back before it can be read: a copy of it, for some days. The object stays what and where it is, with
+// its version and its lock. A blank version means the newest. ErrNotExist, ErrHidden.
+type Thawer interface {
+	Frost(ctx context.Context, key, version string) (Frost, error)
+	// Thaw asks for the object to be brought back, and returns how it is then. What is being brought back already, or need not be, is left as it is; a copy that would go
+	// away before its days are over is kept longer.
+	Thaw(ctx context.Context, key, version string, days int, tier string) (Frost, error)
 }

@@ -5,7 +5,8 @@
 // object is there or none of it.
 //
 // A Store does not list, delete, or shorten a lock: a writer needs none of these, and a credential without them is safer. What an auditor needs, and a
-// store may be able to tell, are powers of their own: Lister, Versioner, Expirer, Inspector and Clock. None of them changes anything.
+// store may be able to tell, are powers of their own: Lister, Versioner, Expirer, Inspector and Clock; so is what a reader may want beyond Get: Ranger, Linker and Thawer. None of them
+// changes an object.
 package sink
 
 import (
@@ -27,6 +28,8 @@ var (
 	ErrConflict = errors.New("the store holds other bytes under this key")
 	// ErrLock says that an object's lock, read back, is weaker than the one asked for.
 	ErrLock = errors.New("lock is weaker than asked for")
+	// ErrCold says that an object lies in an archive, and must be brought back before it can be read.
+	ErrCold = errors.New("lies in an archive")
 	// ErrUnfit says that the store cannot give what the configuration demands of it (no bucket, no Object Lock, no versioning, no permission).
 	ErrUnfit = errors.New("store is not fit for sealed files")
 )
@@ -124,6 +127,6 @@ type Store interface {
 	Put(ctx context.Context, o Object) (Info, error)
 	// Head describes an object. A blank version means the newest. ErrNotExist, ErrHidden.
 	Head(ctx context.Context, key, version string) (Info, error)
-	// Get opens an object for reading. A blank version means the newest. ErrNotExist, ErrHidden.
+	// Get opens an object for reading. A blank version means the newest. ErrNotExist, ErrHidden, ErrCold.
 	Get(ctx context.Context, key, version string) (io.ReadCloser, error)
 }

@@ -259,6 +259,26 @@ func (s *Store) Get(ctx context.Context, key, version string) (io.ReadCloser, er
 	return f, nil
 }
 
+var _ sink.Ranger = (*Store)(nil)
+
+// GetFrom implements sink.Ranger.
+func (s *Store) GetFrom(ctx context.Context, key, version string, offset int64) (io.ReadCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, size, err := s.openKey(key, version)
+	if err != nil {
+		return nil, s.explain(err, 0)
+	}
+	if offset < 0 || offset > 0 && offset >= size {
+		return nil, errors.Join(fmt.Errorf("%s: offset %d is not within its %d bytes", key, offset, size), f.Close())
+	}
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", key, err), f.Close())
+	}
+	return f, nil
+}
+
 func (s *Store) openKey(key, version string) (*os.File, int64, error) {
 	if err := checkKey(key); err != nil {
 		return nil, 0, err

@@ -61,6 +61,8 @@ func (s *Store) hint(err error, permission, name string) string {
 		return "set the store's region and endpoint to those of the bucket"
 	case r.Code == "XMinioStorageFull" || r.Code == "QuotaExceeded" || r.Code == "XMinioAdminBucketQuotaExceeded" || r.StatusCode == http.StatusInsufficientStorage:
 		return "the store is full: make room there and run again"
+	case errors.Is(err, sink.ErrCold):
+		return "have it brought back with daybook thaw, which takes hours, and try again then"
 	case r.StatusCode == http.StatusForbidden:
 		return fmt.Sprintf("let the credential do %s on %s", permission, s.arn(name))
 	case r.StatusCode == http.StatusNotImplemented:

@@ -55,6 +55,7 @@ type fakeBucket struct {
 	encryption    string // what it says of every object, whatever was asked
 	kmsKey        string
 	serial        int
+	restores      []string // requests to bring objects back
 	objects       map[string][]*fakeVersion
 }
 
@@ -69,6 +70,9 @@ type fakeVersion struct {
 	mode        string
 	until       string
 	modified    time.Time
+	class       string // of storage
+	archived    string // by Intelligent-Tiering
+	restored    string // what the header about it says
 }
 
 // request is what arrived, its body left out.
@@ -285,6 +289,8 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request) {
 		b.putRetention(w, key, q.Get("versionId"), body)
 	case r.Method == http.MethodPut:
 		b.put(w, r, key, body)
+	case r.Method == http.MethodPost && q.Has("restore"):
+		b.restore(w, key, q.Get("versionId"), body)
 	default:
 		b.get(w, r, key)
 	}
@@ -396,7 +402,16 @@ func (b *fakeBucket) get(w http.ResponseWriter, r *http.Request, key string) {
 		}
 		return
 	}
+	if v.cold() && !strings.Contains(v.restored, "expiry-date") && r.Method == http.MethodGet {
+		refuse(w, 403, "InvalidObjectState", "")
+		return
+	}
 	h := w.Header()
+	for name, value := range map[string]string{"X-Amz-Storage-Class": v.class, "X-Amz-Archive-Status": v.archived, "X-Amz-Restore": v.restored} {
+		if value != "" {
+			h.Set(name, value)
+		}
+	}
 	h.Set("Content-Type", v.contentType)
 	h.Set("ETag", `"etag"`)
 	if v.encoding != "" {
@@ -421,4 +436,39 @@ func (b *fakeBucket) get(w http.ResponseWriter, r *http.Request, key string) {
 		h.Set("X-Amz-Object-Lock-Retain-Until-Date", v.until)
 	}
 	http.ServeContent(w, r, "", time.Date(2026, 3, 11, 1, 0, 0, 0, time.UTC), bytes.NewReader(v.body))
+}
+
+func (v *fakeVersion) cold() bool {
+	return v.class == "GLACIER" || v.class == "DEEP_ARCHIVE" || v.archived != ""
+}
+
+// restore begins to bring a version back, as AWS documents it.
+func (b *fakeBucket) restore(w http.ResponseWriter, key, id string, body []byte) {
+	b.restores = append(b.restores, key+"?"+id+" "+string(body))
+	var want struct {
+		Days                 int
+		GlacierJobParameters struct{ Tier string }
+	}
+	v := b.find(key, id)
+	err := xml.Unmarshal(body, &want)
+	switch {
+	case v == nil || v.marker:
+		refuse(w, 404, "NoSuchKey", "")
+	case !v.cold():
+		refuse(w, 403, "InvalidObjectState", "")
+	case err != nil || want.Days < 1 != (v.archived != "") || want.GlacierJobParameters.Tier == "":
+		refuse(w, 400, "MalformedXML", "")
+	case strings.Contains(v.restored, `"true"`):
+		refuse(w, 409, "RestoreAlreadyInProgress", "")
+	case v.restored != "":
+		v.restored = restoredFor(want.Days) // 200
+	default:
+		v.restored = `ongoing-request="true"`
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+func restoredFor(days int) string {
+	end := time.Now().UTC().Add(time.Duration(days+1) * 24 * time.Hour).Truncate(24 * time.Hour)
+	return fmt.Sprintf(`ongoing-request="false", expiry-date="%s"`, end.Format(http.TimeFormat))
 }

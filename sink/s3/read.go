@@ -151,15 +151,41 @@ func (s *Store) Get(ctx context.Context, key, version string) (io.ReadCloser, er
 	if err != nil {
 		return nil, err
 	}
-	return s.get(ctx, name, version)
+	return s.get(ctx, name, version, 0)
 }
 
-func (s *Store) get(ctx context.Context, name, version string) (*reader, error) {
+var _ sink.Ranger = (*Store)(nil)
+
+// GetFrom implements sink.Ranger.
+func (s *Store) GetFrom(ctx context.Context, key, version string, offset int64) (io.ReadCloser, error) {
+	name, err := s.name(key)
+	if err != nil {
+		return nil, err
+	}
+	if offset < 0 {
+		return nil, fmt.Errorf("%s: offset %d is before its beginning", s.url(name), offset)
+	}
+	return s.get(ctx, name, version, offset)
+}
+
+// errRange says that a server gave another part of an object than was asked for.
+var errRange = errors.New("the server gave another range than was asked for")
+
+func (s *Store) get(ctx context.Context, name, version string, offset int64) (*reader, error) {
+	opts := minio.GetObjectOptions{VersionID: version}
+	if offset > 0 {
+		if err := opts.SetRange(offset, 0); err != nil {
+			return nil, err
+		}
+	}
 	var opened *reader
 	err := s.retry(ctx, "GET "+s.url(name), func(ctx context.Context, w *watch) error {
-		r, stat, _, err := s.client.GetObject(ctx, s.bucket, name, minio.GetObjectOptions{VersionID: version})
+		r, stat, header, err := s.client.GetObject(ctx, s.bucket, name, opts)
 		if err != nil {
 			return err
+		}
+		if got := header.Get("Content-Range"); offset > 0 && !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", offset)) {
+			return errors.Join(fmt.Errorf("%w: bytes from %d on, and got %q", errRange, offset, got), r.Close())
 		}
 		w.kept = true
 		opened = &reader{body: r, watch: w, ctx: ctx, name: s.url(name), left: stat.Size}
@@ -167,6 +193,9 @@ func (s *Store) get(ctx context.Context, name, version string) (*reader, error) 
 	})
 	if err == nil {
 		return opened, nil
+	}
+	if said(err, "InvalidObjectState") {
+		err = fmt.Errorf("%w: %w", sink.ErrCold, err)
 	}
 	if r, ok := response(err); ok && (r.StatusCode == http.StatusNotFound || r.StatusCode == http.StatusMethodNotAllowed) {
 		// minio-go does not pass on whether a GET met a delete marker.
@@ -212,7 +241,7 @@ func (r *reader) Close() error {
 // hash reads a version for its SHA-256.
 func (s *Store) hash(ctx context.Context, name, version string, size int64) (sum [sha256.Size]byte, err error) {
 	s.log.InfoContext(ctx, "the store shows no SHA-256, reading the object for it", "object", s.url(name), "bytes", size)
-	r, err := s.get(ctx, name, version)
+	r, err := s.get(ctx, name, version, 0)
 	if err != nil {
 		return sum, err
 	}

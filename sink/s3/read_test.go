@@ -201,3 +201,30 @@ func TestGetStalls(t *testing.T) {
 		wantError(t, err, nil, "no progress", "")
 	})
 }
+
+// TestGetFromWithoutRanges asks a server that does not know what a range is, as some proxies.
+func TestGetFromWithoutRanges(t *testing.T) {
+	f := newFake(t)
+	opts := f.options(t, sink.None)
+	opts.Transport = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			r = r.Clone(r.Context())
+			r.Header.Del("Range")
+			return next.RoundTrip(r)
+		})
+	}
+	f.change(func(b *fakeBucket) { b.add("a", &fakeVersion{body: []byte("the bytes")}) })
+	if r, err := open(t, "s3://bucket", opts).GetFrom(t.Context(), "a", "", 4); err == nil || !strings.Contains(err.Error(), "another range") {
+		t.Errorf("GetFrom = %v, %v", r, err)
+	}
+}
+
+func TestGetOfAnArchivedObject(t *testing.T) {
+	f := newFake(t)
+	s := open(t, "s3://bucket", f.options(t, sink.None))
+	f.change(func(b *fakeBucket) { b.add("a", &fakeVersion{body: []byte("the bytes"), class: "GLACIER"}) })
+	_, err := s.Get(t.Context(), "a", "")
+	wantError(t, err, sink.ErrCold, "403 InvalidObjectState", "daybook thaw")
+	_, err = s.GetFrom(t.Context(), "a", "", 4)
+	wantError(t, err, sink.ErrCold, "403 InvalidObjectState", "daybook thaw")
+}

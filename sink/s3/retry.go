@@ -154,6 +154,8 @@ func retryable(err error) bool {
 		case "SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "InternalError", "Throttling", "RequestLimitExceeded",
 			"OperationAborted", "ConditionalRequestConflict": // the last two: another request on the same key is under way
 			return true
+		case "GlacierExpeditedRetrievalNotAvailable": // 503, for hours
+			return false
 		}
 		switch r.StatusCode {
 		case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,

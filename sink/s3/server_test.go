@@ -102,6 +102,7 @@ func TestConformance(t *testing.T) {
 						server.Overwrite(t, bucketOf[s], "audit/logs/"+key, body, sink.Lock{})
 					},
 					Lists:      true,
+					Client:     server.HTTPClient(t),
 					CannotTell: server.Name() == "versitygw",
 					SetExpiry: func(t *testing.T, s sink.Store, rules []sink.ExpiryRule) {
 						rules = slices.Clone(rules)

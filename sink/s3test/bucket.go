@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -79,6 +80,17 @@ func (s *Server) Client(t testing.TB) *minio.Client {
 		t.Fatalf("client of %s: %v", s.kind.name, err)
 	}
 	return client
+}
+
+// HTTPClient returns a client that trusts the server, and has no credentials.
+func (s *Server) HTTPClient(t testing.TB) *http.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	if s.tls != nil {
+		transport.TLSClientConfig = s.tls.Clone()
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
 }
 
 // Read returns what the newest version of an object holds, nil where there is none.

@@ -68,7 +68,7 @@ type Version struct {
 
 // Op is one call of the store.
 type Op struct {
-	Name string // preflight, put, head, get, list, versions or expiry
+	Name string // preflight, put, head, get (from an offset too), list, versions or expiry
 	Key  string // of list and versions: the prefix
 	Err  error  // what the call returned
 }
@@ -162,6 +162,25 @@ func (m *Memory) Get(ctx context.Context, key, id string) (body io.ReadCloser, e
 			body = io.NopCloser(bytes.NewReader(slices.Clone(v.body)))
 		}
 		return err
+	})
+	return body, err
+}
+
+// GetFrom implements sink.Ranger.
+func (m *Memory) GetFrom(ctx context.Context, key, id string, offset int64) (body io.ReadCloser, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.policeKey(key)
+	err = m.run(ctx, "get", key, func() error {
+		v, err := m.find(key, id)
+		switch {
+		case err != nil:
+			return err
+		case offset < 0 || offset > 0 && offset >= int64(len(v.body)):
+			return fmt.Errorf("%s: offset %d is not within its %d bytes", key, offset, len(v.body))
+		}
+		body = io.NopCloser(bytes.NewReader(slices.Clone(v.body[offset:])))
+		return nil
 	})
 	return body, err
 }

@@ -17,6 +17,7 @@ var (
 	_ sink.Versioner = (*Memory)(nil)
 	_ sink.Expirer   = (*Memory)(nil)
 	_ sink.Clock     = (*Memory)(nil)
+	_ sink.Ranger    = (*Memory)(nil)
 )
 
 // List implements sink.Lister, as one operation: what it yields is what the store held when the iteration began. A Fault that persisted

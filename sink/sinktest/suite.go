@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,8 @@ type Caps struct {
 	// whose server does not say.
 	SetExpiry  func(t *testing.T, s sink.Store, rules []sink.ExpiryRule)
 	CannotTell bool
+	// Client follows the links that the store gives; nil: nobody does.
+	Client *http.Client
 }
 
 // NewObject returns an object with the body and, where mode is not None, a lock until the whole second after now + retain.
@@ -87,6 +90,9 @@ func Run(t *testing.T, open func(t *testing.T) sink.Store, caps Caps) {
 	t.Run("ListVersions", s.listVersions)
 	t.Run("ListCancelled", s.listCancelled)
 	t.Run("Expiry", s.expiry)
+	t.Run("Range", s.ranges)
+	t.Run("Link", s.links)
+	t.Run("Frost", s.frost)
 }
 
 func (s *suite) object(key, body string) sink.Object {

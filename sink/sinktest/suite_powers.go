@@ -3,8 +3,11 @@ package sinktest
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"maps"
+	"mime"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -261,5 +264,148 @@ func (s *suite) expiry(t *testing.T) {
 	cancel()
 	if _, err := expirer.Expiry(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Expiry, cancelled = %v", err)
+	}
+}
+
+// ranges reads an object from offsets on, also where another version stands in front of it.
+func (s *suite) ranges(t *testing.T) {
+	store := s.open(t)
+	ranger, ok := store.(sink.Ranger)
+	if !ok {
+		t.Skip("the store gives whole objects only")
+	}
+	const body = "0123456789"
+	info := s.put(t, store, s.object("a/b", body), false)
+	from := func(key, version string, offset int64) (string, error) {
+		r, err := ranger.GetFrom(t.Context(), key, version, offset)
+		if err != nil {
+			return "", err
+		}
+		got, err := io.ReadAll(r)
+		return string(got), errors.Join(err, r.Close())
+	}
+	for _, offset := range []int64{0, 1, 9} {
+		for _, version := range []string{"", info.Version} {
+			if got, err := from("a/b", version, offset); err != nil || got != body[offset:] {
+				t.Errorf("GetFrom(%q, %d) = %q, %v; want %q", version, offset, got, err, body[offset:])
+			}
+		}
+	}
+	for _, offset := range []int64{-1, 10, 11, 1 << 40} {
+		if got, err := from("a/b", "", offset); err == nil || errors.Is(err, sink.ErrNotExist) {
+			t.Errorf("GetFrom(%d) of %d bytes = %q, %v; want an error other than ErrNotExist", offset, len(body), got, err)
+		}
+	}
+	s.put(t, store, s.object("empty", ""), false)
+	if got, err := from("empty", "", 0); err != nil || got != "" {
+		t.Errorf("GetFrom(0) of an empty object = %q, %v", got, err)
+	}
+	for _, offset := range []int64{0, 3} {
+		if got, err := from("nothing", "", offset); !errors.Is(err, sink.ErrNotExist) {
+			t.Errorf("GetFrom(%d) of what is not there = %q, %v; want ErrNotExist", offset, got, err)
+		}
+	}
+	if s.caps.Overwrite == nil || s.caps.Hide == nil {
+		return
+	}
+	s.caps.Overwrite(t, store, "a/b", []byte("forged bytes"))
+	if got, err := from("a/b", info.Version, 4); err != nil || got != body[4:] {
+		t.Errorf("GetFrom the version that was put, with another over it = %q, %v", got, err)
+	}
+	s.caps.Hide(t, store, "a/b")
+	if got, err := from("a/b", info.Version, 4); err != nil || got != body[4:] {
+		t.Errorf("GetFrom the version that was put, with a delete marker over it = %q, %v", got, err)
+	}
+	if got, err := from("a/b", "", 4); !errors.Is(err, sink.ErrHidden) {
+		t.Errorf("GetFrom behind a delete marker = %q, %v; want ErrHidden", got, err)
+	}
+}
+
+// links follows links as who has nothing but them.
+func (s *suite) links(t *testing.T) {
+	store := s.open(t)
+	linker, ok := store.(sink.Linker)
+	client := s.caps.Client
+	if !ok || client == nil {
+		t.Skip("the store gives no links, or nobody follows them")
+	}
+	follow := func(link sink.Link) (status int, body, name string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		_, params, _ := mime.ParseMediaType(resp.Header.Get("Content-Disposition"))
+		return resp.StatusCode, string(got), params["filename"]
+	}
+	const key, name = "csv/class=a b/größe%2F.csv", `größe "1".csv`
+	info := s.put(t, store, s.object(key, "what was put"), false)
+	if s.caps.Overwrite != nil && s.caps.Hide != nil {
+		s.caps.Overwrite(t, store, key, []byte("forged"))
+		s.caps.Hide(t, store, key)
+	}
+	link, err := linker.Link(t.Context(), key, info.Version, name, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body, saved := follow(link); status != http.StatusOK || body != "what was put" || saved != name {
+		t.Errorf("%s gives %d, %q, saved as %q", link.URL, status, body, saved)
+	}
+	if d := time.Until(link.Until); d < 50*time.Minute || d > 61*time.Minute {
+		t.Errorf("a link for an hour holds until %v", link.Until)
+	}
+	altered := link
+	altered.URL = strings.Replace(link.URL, "X-Amz-Expires=3600", "X-Amz-Expires=36000", 1)
+	if status, _, _ := follow(altered); status != http.StatusForbidden {
+		t.Errorf("a link that was altered gives %d", status)
+	}
+	nothing, err := linker.Link(t.Context(), "nothing", "", "nothing", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, _ := follow(nothing); status != http.StatusNotFound {
+		t.Errorf("a link to nothing gives %d", status)
+	}
+}
+
+// frost asks about objects that lie in no archive: all that a new store holds.
+func (s *suite) frost(t *testing.T) {
+	store := s.open(t)
+	thawer, ok := store.(sink.Thawer)
+	if !ok {
+		t.Skip("the store has no archives")
+	}
+	info := s.put(t, store, s.object("a", "x"), false)
+	for _, version := range []string{"", info.Version} {
+		if f, err := thawer.Frost(t.Context(), "a", version); err != nil || f.Cold || f.Thawing || !f.Until.IsZero() {
+			t.Errorf("Frost(%q) = %+v, %v", version, f, err)
+		}
+		if f, err := thawer.Thaw(t.Context(), "a", version, 1, sink.TierStandard); err != nil || f.Cold || f.Thawing || !f.Until.IsZero() {
+			t.Errorf("Thaw(%q) = %+v, %v", version, f, err)
+		}
+	}
+	if _, err := thawer.Frost(t.Context(), "nothing", ""); !errors.Is(err, sink.ErrNotExist) {
+		t.Errorf("Frost of what is not there = %v", err)
+	}
+	if _, err := thawer.Thaw(t.Context(), "nothing", "", 1, sink.TierStandard); !errors.Is(err, sink.ErrNotExist) {
+		t.Errorf("Thaw of what is not there = %v", err)
+	}
+	if s.caps.Hide == nil {
+		return
+	}
+	s.caps.Hide(t, store, "a")
+	if _, err := thawer.Frost(t.Context(), "a", ""); !errors.Is(err, sink.ErrHidden) {
+		t.Errorf("Frost behind a delete marker = %v", err)
+	}
+	if f, err := thawer.Frost(t.Context(), "a", info.Version); err != nil || f.Cold {
+		t.Errorf("Frost of the version behind a delete marker = %+v, %v", f, err)
 	}
 }
