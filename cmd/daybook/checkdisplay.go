@@ -4,6 +4,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"daybook/batch/bundle"
+	"daybook/batch/fetch"
 	"daybook/batch/proof"
 	"daybook/batch/verify"
 )
@@ -39,6 +40,7 @@ func (d *checkDisplay) show(what string, read, total int64) {
 func (d *checkDisplay) verified(p verify.Progress) { d.show("verifying", p.Bytes, p.Total) }
 func (d *checkDisplay) searched(p proof.Progress)  { d.show("searching", p.Bytes, p.Total) }
 func (d *checkDisplay) packed(p bundle.Progress)   { d.show("packing", p.Bytes, p.Total) }
+func (d *checkDisplay) fetched(p fetch.Progress)   { d.show("fetching", p.Bytes, p.Total) }
 
 // trying tells the name of a check that is made.
 func (d *checkDisplay) trying(check string) {
@@ -51,4 +53,14 @@ func (d *checkDisplay) trying(check string) {
 		d.begin("trying", -1)
 	}
 	d.bar.Describe("trying " + check)
+}
+
+// aside does what prints lines, with the bar out of their way.
+func (d *checkDisplay) aside(print func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bar != nil {
+		_ = d.bar.Clear() // a bar that can't be drawn is no failure
+	}
+	print()
 }

@@ -1,0 +1,65 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"daybook/sink"
+	"daybook/sink/s3test"
+)
+
+// TestAnalyst lists and fetches with nothing but the right to list and read: as the reader whose policy is printed, and on MinIO as one who has exactly the three actions that the
+// documentation names.
+func TestAnalyst(t *testing.T) {
+	t.Parallel()
+	quickstart := filepath.Join(root(t), "testdata", "quickstart")
+	both(t, func(t *testing.T, server *s3test.Server) {
+		s := newRoleStation(t, server, "writer", "reader")
+		s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(quickstart, "day"))
+		s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(quickstart, "late"))
+		analysts := []string{"reader"}
+		if server.Name() == "minio" {
+			s.users["analyst"] = server.AddUser(t, "analyst")
+			server.Grant(t, s.users["analyst"], "audit", []byte(`{"Version":"2012-10-17","Statement":[
+				{"Effect":"Allow","Action":["s3:ListBucket"],"Resource":["arn:aws:s3:::audit"]},
+				{"Effect":"Allow","Action":["s3:GetObject","s3:GetObjectVersion"],"Resource":["arn:aws:s3:::audit/prod/*"]}]}`))
+			analysts = append(analysts, "analyst")
+		}
+		// What stands in front of a sealed file is not what is fetched.
+		const hidden, over = "csv/class=standard/trail=acme/dt=2026-03-10/acme-2026-03-10.0001.csv.gz", "csv/class=standard/trail=acme/dt=2026-03-09/acme-2026-03-09.0001.csv.gz"
+		server.Overwrite(t, "audit", "prod/"+over, []byte("forged"), sink.Lock{})
+		server.Hide(t, "audit", "prod/"+hidden)
+		key := filepath.Join("keys", "signing.key.pub")
+		for _, as := range analysts {
+			out := s.run(as, 0, "ls", "--config", "daybook.yaml", "--key", key, "--trail", "acme", "--json", "s3://audit/prod")
+			n := 0
+			for line := range strings.Lines(out) {
+				var f struct {
+					Key, SHA256, Version string
+					Seal                 uint64
+				}
+				if err := json.Unmarshal([]byte(line), &f); err != nil || f.Version == "" || f.SHA256 == "" || f.Seal == 0 {
+					t.Fatalf("%q: %v", line, err)
+				}
+				n++
+			}
+			if n != 15 {
+				t.Errorf("%s sees %d files, want 15:\n%s", as, n, out)
+			}
+			out = s.run(as, 0, "get", "--config", "daybook.yaml", "--key", key, "--format", "csv", "--excel", "--flat", "-o", as)
+			if !strings.Contains(out, "3 files: 3 fetched") {
+				t.Errorf("get as %s:\n%s", as, out)
+			}
+			for _, day := range []string{"09", "10"} {
+				data, err := os.ReadFile(filepath.Join(s.dir, as, fmt.Sprintf("standard-acme-2026-03-%s.0001.csv", day)))
+				if err != nil || !strings.HasPrefix(string(data), "\ufeffTimestamp,") {
+					t.Errorf("the CSV of %s as %s: %q, %v", day, as, data, err)
+				}
+			}
+		}
+	})
+}
