@@ -21,6 +21,7 @@ import (
 	"daybook/batch/spool"
 	"daybook/event"
 	"daybook/formats"
+	"daybook/sink"
 )
 
 // sealKeysDir is where the keys of a seal lie. A seal is named by its day and addendum here, since its number is known only at its commit.
@@ -112,7 +113,7 @@ func (r *Roller) rebuildKeys(ctx context.Context, m *seal.Manifest, dir string) 
 		if i > 0 && f.Class != evidence[i-1].Class {
 			class++
 		}
-		if err := r.readEvidence(ctx, f, func(row []byte, e *event.Event, tail []byte) error {
+		if err := readEvidence(ctx, r.Store, f, func(row []byte, e *event.Event, tail []byte) error {
 			return keys.add(class, tail, e.HasFlag(event.FlagTimeSuspect))
 		}); err != nil {
 			keys.abandon()
@@ -123,8 +124,8 @@ func (r *Roller) rebuildKeys(ctx context.Context, m *seal.Manifest, dir string) 
 }
 
 // readEvidence hands on each row of an evidence file. A file that is not the one of the manifest is an error.
-func (r *Roller) readEvidence(ctx context.Context, f seal.File, row func(row []byte, e *event.Event, tail []byte) error) error {
-	body, err := r.Store.Get(ctx, f.Key, f.Version)
+func readEvidence(ctx context.Context, store sink.Store, f seal.File, row func(row []byte, e *event.Event, tail []byte) error) error {
+	body, err := store.Get(ctx, f.Key, f.Version)
 	if err != nil {
 		return err
 	}

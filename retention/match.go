@@ -10,6 +10,11 @@ const Everything = "*"
 
 // Match reports whether s matches pattern, in which * stands for any text and ? for any one byte.
 func Match(pattern, s string) bool {
+	return matches(pattern, s, func(p, c byte) bool { return p == '?' || p == c })
+}
+
+// matches is Match where one says which byte of the pattern, that is no *, takes which byte of s.
+func matches(pattern, s string, takes func(p, c byte) bool) bool {
 	star, mark := -1, 0
 	p, i := 0, 0
 	for i < len(s) {
@@ -17,7 +22,7 @@ func Match(pattern, s string) bool {
 		case p < len(pattern) && pattern[p] == '*':
 			star, mark = p, i
 			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+		case p < len(pattern) && takes(pattern[p], s[i]):
 			p++
 			i++
 		case star >= 0:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"daybook/batch/verify"
+	"daybook/retention"
 	"daybook/sink/s3test"
 )
 
@@ -456,6 +458,37 @@ func fields(value any, into map[string]bool) {
 	case []any:
 		for _, element := range v {
 			fields(element, into)
+		}
+	}
+}
+
+// TestRetentionPage runs what docs/RETENTION.md shows.
+func TestRetentionPage(t *testing.T) {
+	r := newReadme(t)
+	r.prelude = "daybook() { command daybook \"$@\"; }\n"
+	r.page(t, filepath.Join("docs", "RETENTION.md"))
+}
+
+// Every code of lint is on the page, and every preset.
+func TestRetentionIsDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "RETENTION.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range retention.Codes() {
+		if !strings.Contains(string(page), "\n| `"+code+"` |") {
+			t.Errorf("%s is not on the page", code)
+		}
+	}
+	for _, f := range retention.Frameworks() {
+		row := fmt.Sprintf("\n| `%s` | %d days |", f.Name, f.Ages.HotDays)
+		if f.Ages.WarmDays > 0 {
+			row += fmt.Sprintf(" %d days |", f.Ages.WarmDays)
+		} else {
+			row += " |"
+		}
+		if !strings.Contains(string(page), row) {
+			t.Errorf("the page does not say %q", row)
 		}
 	}
 }

@@ -254,6 +254,11 @@ func (a *app) readStore(configFile string, args []string) (sink.Store, error) {
 	if len(args) > 0 {
 		c.Store.URL = args[0]
 	}
+	return a.openToRead(c)
+}
+
+// openToRead opens the configuration's store to read from.
+func (a *app) openToRead(c *config.Config) (sink.Store, error) {
 	log := a.warnings()
 	if !isS3(c.Store.URL) {
 		dir := folderOf(c.Store.URL)
