@@ -6,9 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -35,7 +33,7 @@ func (s *Store) Inspect(ctx context.Context) ([]sink.Setting, error) {
 		{"versioning", "", readVersioning, "versioning"},
 		{"object-lock", "ObjectLockConfigurationNotFoundError", readLocking, "object-lock"},
 		{"default-retention", "ObjectLockConfigurationNotFoundError", readFloor, "object-lock"},
-		{"lifecycle", "NoSuchLifecycleConfiguration", readTree, "lifecycle"},
+		{"lifecycle", "NoSuchLifecycleConfiguration", readRules, "lifecycle"},
 		{"policy", "NoSuchBucketPolicy", readPolicy, "policy"},
 		{"encryption", "ServerSideEncryptionConfigurationNotFoundError", readEncryption, "encryption"},
 	} {
@@ -117,42 +115,16 @@ func readEncryption(answer []byte) (string, error) {
 	return strings.TrimSpace(c.Rules[0].Algorithm + " " + c.Rules[0].Key), err
 }
 
-// readTree writes an XML document so that equal ones are equal text: an element a line, its path and its text, those of each rule together and rules in the order of
-// their text. Namespaces and the time of a change are left out.
-func readTree(answer []byte) (string, error) {
-	var (
-		path  []string
-		rule  []string
-		rules []string
-		text  strings.Builder
-	)
-	d := xml.NewDecoder(bytes.NewReader(answer))
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return "", err
-		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			path = append(path, t.Name.Local)
-			text.Reset()
-		case xml.CharData:
-			text.Write(t)
-		case xml.EndElement:
-			if value := strings.TrimSpace(text.String()); value != "" && len(path) > 2 && t.Name.Local != "UpdatedAt" {
-				rule = append(rule, strings.Join(path[2:], ".")+"="+value)
-			}
-			text.Reset()
-			if len(path) == 2 && len(rule) > 0 {
-				rules = append(rules, strings.Join(rule, " "))
-				rule = nil
-			}
-			path = path[:len(path)-1]
-		}
+// readRules writes the rules of a lifecycle so that equal ones are equal text: a rule a line, in the order of their text.
+func readRules(answer []byte) (string, error) {
+	rules, err := splitRules(answer)
+	if err != nil {
+		return "", err
 	}
-	slices.Sort(rules)
-	return cmp.Or(strings.Join(rules, "\n"), none), nil
+	var lines []string
+	for _, r := range rules {
+		lines = append(lines, "ID="+r.id+" "+r.text)
+	}
+	slices.Sort(lines)
+	return cmp.Or(strings.Join(lines, "\n"), none), nil
 }

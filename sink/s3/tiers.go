@@ -1,0 +1,93 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"daybook/sink"
+)
+
+// keepsLock are the storage classes of AWS, in which an object keeps its lock. Any other name is that of a tier of MinIO, which is a bucket of its own, with locks of its own.
+var keepsLock = []string{"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"}
+
+// TierState is whether a storage holds what locked files are moved there.
+type TierState struct {
+	Name string `json:"name"`
+	// Days is for how long it must hold files, with a lock of Mode.
+	Mode sink.Mode `json:"mode,omitempty"`
+	Days int       `json:"days,omitempty"`
+	// Holds says that it does, or that somebody vouches for it. Else Why says why not, or why that is not known, and Hint what to do.
+	Holds bool   `json:"holds"`
+	Why   string `json:"why,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// CheckTiers asks the bucket of each tier that ages name whether it holds what moves there for as long as it is locked: the server that moves files sets no locks there, and whoever deletes
+// a tier's data makes locked files unreadable. tiers are the buckets that are known, by the tier's name; trusted are those that somebody vouches for.
+func CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*Store, trusted []string) []TierState {
+	need := map[string]*TierState{}
+	list := []TierState{}
+	var names []string
+	for _, a := range ages {
+		for _, move := range []struct {
+			to    string
+			after int
+		}{{a.Warm, a.WarmAfter}, {a.Cold, a.ColdAfter}} {
+			if move.to == "" {
+				continue
+			}
+			t := need[move.to]
+			if t == nil {
+				t = &TierState{Name: move.to}
+				need[move.to], names = t, append(names, move.to)
+			}
+			if a.Mode == sink.None {
+				continue
+			}
+			if t.Days = max(t.Days, a.ExpireAfter-move.after); t.Mode != sink.Compliance {
+				t.Mode = a.Mode
+			}
+		}
+	}
+	for _, name := range names {
+		t := need[name]
+		bucket, known := tiers[name]
+		switch {
+		case slices.Contains(keepsLock, name), slices.Contains(trusted, name), t.Mode == sink.None:
+			t.Holds = true
+		case !known:
+			t.Why = "whether the bucket behind this tier is locked is not known"
+			t.Hint = "name it in store.tiers of the configuration, or vouch for it with --trust-tier " + name
+		default:
+			err := bucket.tierHolds(ctx, t.Mode, t.Days)
+			if t.Holds = err == nil; !t.Holds {
+				var h *sink.HintError
+				if t.Why = err.Error(); errors.As(err, &h) {
+					t.Hint = h.Hint
+				}
+			}
+		}
+		list = append(list, *t)
+	}
+	return list
+}
+
+// tierHolds says why the bucket would not hold objects that others put there; nil if it does.
+func (s *Store) tierHolds(ctx context.Context, mode sink.Mode, days int) error {
+	locked, has, err := s.lockConfig(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !locked:
+		return &sink.HintError{Err: fmt.Errorf("%s: %w: Object Lock is not enabled", s.url(""), sink.ErrUnfit), Hint: s.createHint()}
+	case !has.covers(floor{mode, uint(days)}):
+		return &sink.HintError{
+			Err:  fmt.Errorf("%s: %w: its default retention is %q, %d days, and %s for %d days is needed", s.url(""), sink.ErrUnfit, has.mode, has.days, mode, days),
+			Hint: fmt.Sprintf("`daybook bucket create --mode %s --days %d %s` makes it so", strings.ToLower(string(mode)), days, s.url(s.prefix)),
+		}
+	}
+	return nil
+}
