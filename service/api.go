@@ -39,6 +39,7 @@ import (
 //	POST   /v1/roll                         seal what is due now; ?all=true what is closed  admin of *
 //	                                        ?take_over=true, and go on from another's log
 //	POST   /v1/reconcile                    count all events anew                         admin of *
+//	POST   /v1/bucket/accept                take for right how the bucket is set up now   admin of *
 //	POST   /v1/import                       take a file of events in                      on this machine only
 //	GET    /v1/backup                       a backup of the data folder                   on this machine only
 //	GET    /healthz, /readyz                no credential
@@ -60,6 +61,7 @@ func (s *Service) routes() http.Handler {
 		"DELETE /v1/admins/{name}":        s.revokeAdmin,
 		"POST /v1/roll":                   s.postRoll,
 		"POST /v1/reconcile":              s.postReconcile,
+		"POST /v1/bucket/accept":          s.postAcceptBucket,
 	} {
 		mux.HandleFunc(pattern, s.administer(h, maxRequest))
 	}

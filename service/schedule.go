@@ -68,11 +68,14 @@ func (s *Service) keepSchedule(ctx context.Context) error {
 		_ = verifier.Wait() // it has no errors of its own
 	}()
 	verifier.Go(func() error {
+		// The first look says what is compared from then on; later ones whether something was changed while we were down.
+		s.lookAtBucket(inner)
 		for {
 			select {
 			case <-inner.Done():
 				return nil
 			case <-verifying:
+				s.lookAtBucket(inner)
 				if _, err := s.Verify(inner); err != nil && inner.Err() == nil {
 					s.log.Error("the store can't be verified", "error", err)
 				}
@@ -91,6 +94,12 @@ func (s *Service) keepSchedule(ctx context.Context) error {
 		if now := s.config.Load(); now.Schedule != c.Schedule || now.VerifySchedule != c.VerifySchedule || now.Zone.String() != c.Zone.String() {
 			return errReloaded
 		}
+	}
+}
+
+func (s *Service) lookAtBucket(ctx context.Context) {
+	if _, err := s.Inspect(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("how the bucket is set up can't be compared", "error", err)
 	}
 }
 

@@ -42,12 +42,13 @@ type Service struct {
 	// certificate is what is served; nil: plain HTTP.
 	certificate atomic.Pointer[keypair]
 
-	look      chan struct{} // wakes the scheduler
-	looks     atomic.Pointer[cron.Schedule]
-	rolls     atomic.Int64 // how many rolls have begun or ended
-	recording sync.Mutex   // guards cursor
-	cursor    int64        // the newest record of the journal that is an event
-	seen      uint64       // version of the journal that trails were made from; under recording
+	look       chan struct{} // wakes the scheduler
+	looks      atomic.Pointer[cron.Schedule]
+	rolls      atomic.Int64 // how many rolls have begun or ended
+	recording  sync.Mutex   // guards cursor
+	inspecting sync.Mutex   // one look at the bucket at a time
+	cursor     int64        // the newest record of the journal that is an event
+	seen       uint64       // version of the journal that trails were made from; under recording
 
 	mu       sync.Mutex
 	sealing  sealingState      // guarded by mu

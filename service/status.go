@@ -34,9 +34,11 @@ type Status struct {
 	Quarantined int64 `json:"quarantined"`
 	NotTracked  int64 `json:"not_tracked"`
 	// Verified is what came of the last time that the store was read back.
-	Verified *Verified           `json:"verified,omitempty"`
-	Head     *batch.Head         `json:"head,omitempty"`
-	Anchors  []batch.AnchorState `json:"anchors"`
+	Verified *Verified `json:"verified,omitempty"`
+	// Bucket is how the store's bucket is set up, and what of that was changed; absent where the store is none, or was not looked at yet.
+	Bucket  *Drift              `json:"bucket,omitempty"`
+	Head    *batch.Head         `json:"head,omitempty"`
+	Anchors []batch.AnchorState `json:"anchors"`
 }
 
 // Problem is one thing that is wrong.
@@ -161,6 +163,10 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 		return nil, err
 	}
 	st.tellVerified()
+	if st.Bucket, err = s.drift(); err != nil {
+		return nil, err
+	}
+	st.tellDrift()
 	if err := s.statusOfWhole(st); err != nil {
 		return nil, err
 	}
@@ -218,7 +224,7 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 // narrow takes out what only those may see who see every org: what is told of the whole may name any of them.
 func (st *Status) narrow() {
 	const text, hint = "who runs the service is told what it is", "ask them: `daybook status` on its machine tells it"
-	st.Data = ""
+	st.Data, st.Bucket = "", nil
 	for i := range st.Problems {
 		if p := &st.Problems[i]; p.Trail == "" && p.Code != "no-trail" {
 			p.Text, p.Hint = text, hint

@@ -210,7 +210,13 @@ func (r *record) event(id, org string) (*event.Event, error) {
 	if err := setJSON(e, event.Info, in); err != nil {
 		return nil, err
 	}
-	if r.Action != ActionConfigChange {
+	switch r.Action {
+	case ActionStoreChange, ActionStoreAccept:
+		return e, setJSON(e, event.Changes, struct {
+			Diff []string `json:"diff"`
+		}{r.Diff})
+	case ActionConfigChange:
+	default:
 		return e, nil
 	}
 	return e, setJSON(e, event.Changes, struct {
@@ -240,6 +246,8 @@ func (r *record) object(e *event.Event) {
 		kind, id, name = "token", r.ID, r.Source
 	case r.Action == ActionConfigChange:
 		kind, id, name = "config", r.Config.String(), ""
+	case r.Action == ActionStoreChange || r.Action == ActionStoreAccept:
+		kind, id, name = "store", r.Name, r.Name
 	case r.Trail != "":
 		kind, id, name = "trail", r.Trail, r.Trail
 	}

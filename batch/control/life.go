@@ -98,6 +98,23 @@ func (c *Control) configChanged(by Actor, now time.Time, config seal.Hash, diff 
 	return c.append(now, &record{Action: ActionConfigChange, By: by, Org: AllOrgs, Config: config, Was: c.state.config, Diff: cutDiff(diff)})
 }
 
+// StoreChanged records that a store is set up otherwise than it was, by whomever.
+func (c *Control) StoreChanged(store string, diff []string) error {
+	return c.change(func(now time.Time) error {
+		return c.append(now, &record{Action: ActionStoreChange, By: System, Org: AllOrgs, Name: strings.ToValidUTF8(store, "\ufffd"), Diff: cutDiff(diff)})
+	})
+}
+
+// StoreAccepted records that somebody takes for right how a store is set up now.
+func (c *Control) StoreAccepted(by Actor, store string, diff []string) error {
+	return c.change(func(now time.Time) error {
+		if err := by.may(AllOrgs); err != nil {
+			return err
+		}
+		return c.append(now, &record{Action: ActionStoreAccept, By: by, Org: AllOrgs, Name: strings.ToValidUTF8(store, "\ufffd"), Diff: cutDiff(diff)})
+	})
+}
+
 // maxDiff is how many bytes of a diff are kept.
 const maxDiff = 64 << 10
 

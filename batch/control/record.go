@@ -23,6 +23,8 @@ const (
 	ActionAdminCreate    = "daybook.admin.create"
 	ActionAdminRevoke    = "daybook.admin.revoke"
 	ActionConfigChange   = "daybook.config.change"
+	ActionStoreChange    = "daybook.store.change"
+	ActionStoreAccept    = "daybook.store.accept"
 	ActionServiceStart   = "daybook.service.start"
 	ActionServiceStop    = "daybook.service.stop"
 	ActionGap            = "daybook.gap"

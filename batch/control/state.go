@@ -61,6 +61,7 @@ func (s *state) apply(r *record) error {
 		s.config = r.Config
 		s.run = run{seq: r.Seq, start: r.Time}
 		s.declare(r)
+	case ActionStoreChange, ActionStoreAccept: // they are told, and change nothing here
 	case ActionServiceStop:
 		s.run.stop, s.run.reason = r.Time, r.Reason
 	case ActionGap:

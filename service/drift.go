@@ -1,0 +1,209 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"daybook/batch"
+	"daybook/batch/control"
+	"daybook/sink"
+)
+
+// Drift is how the store's bucket is set up, beside how it was when that was accepted: at the first look, and whenever an admin says so.
+type Drift struct {
+	// Store is whose it is; another store begins anew.
+	Store string    `json:"store"`
+	At    time.Time `json:"at"`
+	// Error says why nothing could be asked at the last look.
+	Error    string         `json:"error,omitempty"`
+	Settings []sink.Setting `json:"settings"`
+	// Accepted are the settings that others are compared with.
+	Accepted []sink.Setting `json:"accepted"`
+	// Changes are those that were not accepted yet.
+	Changes []Change `json:"changes,omitempty"`
+}
+
+// Change is a setting that is not what was accepted.
+type Change struct {
+	Setting string `json:"setting"`
+	Before  string `json:"before"`
+	After   string `json:"after"`
+	// Unknown says why the setting, which could be read before, can't be read any more; After is blank then.
+	Unknown string `json:"unknown,omitempty"`
+}
+
+// String is a line of a difference.
+func (c Change) String() string {
+	if c.Unknown != "" {
+		return fmt.Sprintf("%s: was %.300s, can't be read any more: %s", c.Setting, c.Before, c.Unknown)
+	}
+	return fmt.Sprintf("%s: was %.300s, is %.300s", c.Setting, c.Before, c.After)
+}
+
+func (s *Service) driftPath() string {
+	return filepath.Join(s.config.Load().Batch.Data, "bucket.json")
+}
+
+// drift returns what came of the last look; nil if there was none.
+func (s *Service) drift() (*Drift, error) {
+	data, err := os.ReadFile(s.driftPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	d := &Drift{}
+	if err == nil {
+		err = json.Unmarshal(data, d)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.driftPath(), err)
+	}
+	return d, nil
+}
+
+// Inspect looks how the store's bucket is set up, and compares that with what was accepted. A change that was not there at the last look is recorded, and is an event of every trail.
+// It does nothing for a store that can't tell.
+func (s *Service) Inspect(ctx context.Context) (*Drift, error) {
+	s.inspecting.Lock()
+	defer s.inspecting.Unlock()
+	return s.inspect(ctx)
+}
+
+func (s *Service) inspect(ctx context.Context) (*Drift, error) {
+	c := s.config.Load()
+	inspector, ok := c.Batch.Store.(sink.Inspector)
+	if !ok {
+		return nil, nil
+	}
+	before, err := s.drift()
+	if err != nil {
+		return nil, err
+	}
+	if before == nil || before.Store != c.Where {
+		before = &Drift{Store: c.Where}
+	}
+	d := &Drift{Store: c.Where, At: s.now().UTC()}
+	if d.Settings, err = inspector.Inspect(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		// What it was is not forgotten because the store is away.
+		d.Error, d.Settings, d.Accepted, d.Changes = err.Error(), before.Settings, before.Accepted, before.Changes
+		s.log.Warn("how the bucket is set up can't be asked", "error", err)
+		return d, s.keepDrift(d)
+	}
+	d.Accepted, d.Changes = compare(before.Accepted, d.Settings)
+	var lines []string
+	for _, change := range d.Changes {
+		if !contains(before.Changes, change) {
+			lines = append(lines, change.String())
+		}
+	}
+	if len(lines) > 0 {
+		s.log.Error("the bucket is set up otherwise than it was", "changes", lines)
+		if err := s.control.StoreChanged(c.Where, lines); err != nil {
+			return nil, err
+		}
+	}
+	return d, s.keepDrift(d)
+}
+
+func contains(list []Change, c Change) bool {
+	for _, other := range list {
+		if other == c {
+			return true
+		}
+	}
+	return false
+}
+
+// compare returns what is accepted from now on, and what differs from it. What could not be read before is accepted once it can be.
+func compare(accepted, now []sink.Setting) (all []sink.Setting, changes []Change) {
+	known := map[string]sink.Setting{}
+	for _, a := range accepted {
+		known[a.Name] = a
+	}
+	for _, n := range now {
+		a, ok := known[n.Name]
+		switch {
+		case !ok || a.Unknown != "":
+			a = n
+		case n.Unknown != "":
+			changes = append(changes, Change{Setting: n.Name, Before: a.Value, Unknown: n.Unknown})
+		case n.Value != a.Value:
+			changes = append(changes, Change{Setting: n.Name, Before: a.Value, After: n.Value})
+		}
+		all = append(all, a)
+	}
+	return all, changes
+}
+
+func (s *Service) keepDrift(d *Drift) error {
+	data, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return batch.WriteFile(s.driftPath(), data)
+}
+
+// AcceptBucket looks at the bucket, and accepts how it is set up now.
+func (s *Service) AcceptBucket(ctx context.Context, by control.Actor) (*Drift, error) {
+	s.inspecting.Lock()
+	defer s.inspecting.Unlock()
+	if s.config.Load().Batch.Store == nil {
+		return nil, &sink.HintError{Err: fmt.Errorf("%w: nothing is at work here that knows the store", errRequest), Hint: "start daybook serve, and accept then"}
+	}
+	d, err := s.inspect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		return nil, &sink.HintError{Err: fmt.Errorf("%w: the store is no bucket", errRequest), Hint: "there is nothing to accept: a folder has no settings"}
+	}
+	if d.Error != "" {
+		return nil, fmt.Errorf("the bucket can't be asked: %s", d.Error)
+	}
+	var lines []string
+	for _, change := range d.Changes {
+		lines = append(lines, change.String())
+	}
+	if len(lines) > 0 {
+		if err := s.control.StoreAccepted(by, d.Store, lines); err != nil {
+			return nil, err
+		}
+	}
+	d.Accepted, d.Changes = d.Settings, nil
+	if err := s.keepDrift(d); err != nil {
+		return nil, err
+	}
+	return d, s.refresh()
+}
+
+func (s *Service) postAcceptBucket(r *http.Request, by control.Actor) (any, error) {
+	if err := whole(by); err != nil {
+		return nil, err
+	}
+	return s.AcceptBucket(r.Context(), by)
+}
+
+// tellDrift tells what was changed in the bucket.
+func (st *Status) tellDrift() {
+	d := st.Bucket
+	if d == nil {
+		return
+	}
+	const hint = "find out who changed it, and why; `daybook bucket accept` takes it for right, `daybook doctor` tries what the bucket keeps now"
+	for _, c := range d.Changes {
+		if c.Unknown != "" {
+			st.problem(LevelWarning, "bucket-unread", "", "give the writer the policy that `daybook bucket policy` prints; "+hint, "the bucket's %s", c)
+			continue
+		}
+		st.problem(LevelAlert, "bucket-changed", "", hint, "the bucket's %s", c)
+	}
+}

@@ -1,0 +1,138 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"daybook/service"
+	"daybook/sink"
+	"daybook/sink/sinktest"
+)
+
+// bucket is a store that tells how it is set up.
+type bucket struct {
+	*sinktest.Memory
+	mu       sync.Mutex
+	settings map[string]sink.Setting
+	away     error
+}
+
+func (b *bucket) Inspect(context.Context) ([]sink.Setting, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []sink.Setting
+	for _, name := range []string{"versioning", "lifecycle", "policy"} {
+		s := b.settings[name]
+		s.Name = name
+		list = append(list, s)
+	}
+	return list, b.away
+}
+
+func (b *bucket) set(name, value, unknown string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settings[name] = sink.Setting{Value: value, Unknown: unknown}
+}
+
+func (w *world) problemsOf(codes ...string) (found []service.Problem) {
+	w.t.Helper()
+	for _, p := range w.status().Problems {
+		for _, code := range codes {
+			if p.Code == code {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
+}
+
+// What others change in the bucket is an alert until it is taken back, or accepted; and an event of the trail, once.
+func TestBucketDrift(t *testing.T) {
+	t.Parallel()
+	b := &bucket{settings: map[string]sink.Setting{}}
+	w := newWorld(t, func(c *service.Config) {
+		b.Memory = c.Batch.Store.(*sinktest.Memory)
+		c.Batch.Store = b
+	})
+	w.people()
+	look := func() *service.Drift {
+		t.Helper()
+		d, err := w.Inspect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	b.set("versioning", "Enabled", "")
+	b.set("lifecycle", "none", "")
+	b.set("policy", "", "403 AccessDenied")
+	look()
+	b.set("policy", "none", "") // the right to read it came later, and is no change
+	if d := look(); len(d.Changes) != 0 || len(w.problemsOf("bucket-changed", "bucket-unread")) != 0 {
+		t.Fatalf("without a change: %+v", d)
+	}
+
+	b.set("lifecycle", "ID=evil Expiration.Days=1", "")
+	look()
+	look()
+	if p := w.problemsOf("bucket-changed"); len(p) != 1 || p[0].Level != service.LevelAlert || !strings.Contains(p[0].Text, "was none, is ID=evil") || !strings.Contains(p[0].Hint, "bucket accept") {
+		t.Fatalf("problems %+v", p)
+	}
+	if !strings.Contains(w.scrape(), "\ndaybook_bucket_changes 1\n") {
+		t.Error("no metric tells of it")
+	}
+	b.away = errors.New("nothing answers")
+	if d := look(); d.Error == "" || len(d.Changes) != 1 {
+		t.Errorf("while the store is away: %+v", d)
+	}
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", nil, http.StatusInternalServerError, nil)
+	b.away = nil
+	b.set("lifecycle", "none", "")
+	if d := look(); len(d.Changes) != 0 {
+		t.Errorf("once it is taken back: %+v", d)
+	}
+
+	b.set("policy", "", "403 AccessDenied")
+	look()
+	if p := w.problemsOf("bucket-unread"); len(p) != 1 || p[0].Level != service.LevelWarning {
+		t.Errorf("problems %+v", p)
+	}
+	var d service.Drift
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", nil, http.StatusOK, &d)
+	if len(d.Changes) != 0 || len(w.problemsOf("bucket-unread", "bucket-changed")) != 0 {
+		t.Errorf("once it is accepted: %+v", d)
+	}
+	w.shut()
+	w.open() // what was accepted outlives the process
+	if d := look(); len(d.Changes) != 0 {
+		t.Errorf("after a restart: %+v", d)
+	}
+
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	rows := w.evidence(w.manifests("audit")[0])
+	if n := strings.Count(rows, `"action":"daybook.store.change"`); n != 2 || !strings.Contains(rows, "ID=evil") {
+		t.Errorf("%d changes in the trail:\n%s", n, rows)
+	}
+	if n := strings.Count(rows, `"action":"daybook.store.accept"`); n != 1 {
+		t.Errorf("%d acceptings in the trail", n)
+	}
+}
+
+// A store that can't tell how it is set up is not looked at, and there is nothing to accept.
+func TestNoBucket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	if d, err := w.Inspect(t.Context()); d != nil || err != nil {
+		t.Errorf("%+v, %v", d, err)
+	}
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", nil, http.StatusBadRequest, nil)
+}
