@@ -323,6 +323,11 @@ store:
 	{"the other half", "store: {access_key_file: a}\n", []string{"f.yaml:1:26: store.access_key_file: an access key is named without its secret key"}},
 	{"token alone", "store: {session_token_env: A}\n", []string{"f.yaml:1:28: store.session_token_env: a session token is named without its keys"}},
 	{"another encryption", "store: {encryption: rot13}\n", []string{`f.yaml:1:21: store.encryption: "rot13" is not known`}},
+	{"tiers", "store: {tiers: [{name: W, url: s3://warm}, {name: W, url: ./folder}, {url: s3://cold}]}\n", []string{
+		`f.yaml:1:51: store.tiers[1].name: "W" is the name of store.tiers[0], too`,
+		`f.yaml:1:59: store.tiers[1].url: "./folder" is a folder, and no tier`,
+		"f.yaml:1:70: store.tiers[2].name: must be written",
+	}},
 	{"a key of nothing", "store: {encryption: sse-s3, kms_key_id: k}\n", []string{"f.yaml:1:41: store.kms_key_id: has no effect: store.encryption is not sse-kms"}},
 	{"two places", "store: {access_key_env: A, access_key_file: a, secret_key_env: B, profile: p}\n", []string{
 		"f.yaml:1:45: store.access_key_file: store.access_key_env is written, too",

@@ -274,6 +274,17 @@ func (v *validator) store(s *Store) {
 	if s.KMSKeyID != "" && s.Encryption != "sse-kms" {
 		v.fault("store.kms_key_id", "write encryption: sse-kms, or remove the key", "has no effect: store.encryption is not sse-kms")
 	}
+	named := map[string]int{}
+	for i, t := range s.Tiers {
+		at := element("store.tiers", i)
+		if first, ok := named[t.Name]; ok && t.Name != "" {
+			v.fault(at+".name", "a tier has one bucket", "%q is the name of store.tiers[%d], too", t.Name, first)
+		}
+		named[t.Name] = i
+		if v.urlAt(at+".url", t.URL) == folder {
+			v.fault(at+".url", "write s3://bucket", "%q is a folder, and no tier", t.URL)
+		}
+	}
 	if v.urlPending {
 		return
 	}

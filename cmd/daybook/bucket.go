@@ -3,12 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"daybook/config"
+	"daybook/service"
 	"daybook/sink"
 	"daybook/sink/s3"
 )
@@ -37,7 +40,7 @@ Exit codes: 0 done, 1 failed, 2 usage.`,
 	create.Flags().StringVar(&mode, "mode", "", "the default retention's `MODE`: governance or compliance")
 	create.Flags().IntVar(&days, "days", 0, "the default retention's `DAYS`")
 	create.MarkFlagsRequiredTogether("mode", "days")
-	return group("bucket", "Make and look after a bucket that holds sealed files", create, a.bucketPolicyCommand())
+	return group("bucket", "Make and look after a bucket that holds sealed files", create, a.bucketPolicyCommand(), a.bucketAcceptCommand(), a.bucketPlanCommand(), a.bucketApplyCommand())
 }
 
 func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days int) error {
@@ -172,4 +175,38 @@ func policyOptions(cmd *cobra.Command, c *config.Config, server, mode string, op
 		opts.MaxDays = days + 1 // a server counts days that have begun
 	}
 	return nil
+}
+
+func (a *app) bucketAcceptCommand() *cobra.Command {
+	cmd := a.administers(&cobra.Command{
+		Use:   "accept [flags]",
+		Short: "Take for right how the bucket is set up now",
+		Long: `Accept tells the service that the bucket's settings are right as they are now: versioning, lock,
+default retention, lifecycle, policy and encryption. The service looks at them daily, and at its
+start; what differs from what was accepted is an alert of daybook status, and an event of every
+trail. So is the accepting.
+
+Exit codes: 0 done, 1 failed, 2 usage or not allowed.`,
+		Example: "  daybook bucket accept --config daybook.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var d service.Drift
+			if err := a.call(cmd, http.MethodPost, "/v1/bucket/accept", nil, &d); err != nil {
+				return err
+			}
+			if a.flags.json {
+				return a.printJSON(d)
+			}
+			t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+			for _, s := range d.Accepted {
+				value := s.Value
+				if s.Unknown != "" {
+					value = "can't be read: " + s.Unknown
+				}
+				_, _ = fmt.Fprintf(t, "%s\t%.120q\n", s.Name, value) // Flush tells the first error
+			}
+			return t.Flush()
+		},
+	})
+	return cmd
 }

@@ -18,6 +18,7 @@ type roleStation struct {
 	server *s3test.Server
 	dir    string
 	users  map[string]s3test.User
+	env    []string // beside what every command has
 }
 
 const rolesConfig = `
@@ -66,6 +67,7 @@ func (s *roleStation) run(as string, code int, args ...string) string {
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "AWS_EC2_METADATA_DISABLED=true",
 		"TEST_ACCESS_KEY="+s.users[as].AccessKey, "TEST_SECRET_KEY="+s.users[as].SecretKey)
+	cmd.Env = append(cmd.Env, s.env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
