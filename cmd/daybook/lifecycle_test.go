@@ -34,6 +34,7 @@ func TestLifecycle(t *testing.T) {
 	server, second := s3test.MinIO(t), s3test.MinIO(t)
 	s := newRoleStation(t, server, "writer")
 	s.configure(strings.ReplaceAll(lifecycleConfig, "TIER", second.URL))
+	s.grant("writer") // which may lock for longer now
 	if err := os.Mkdir(filepath.Join(s.dir, ".aws"), 0o700); err != nil {
 		t.Fatal(err)
 	}

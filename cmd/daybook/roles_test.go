@@ -45,13 +45,19 @@ func newRoleStation(t *testing.T, server *s3test.Server, roles ...string) *roleS
 	s.run("root", 0, "bucket", "create", "--config", "daybook.yaml")
 	for _, role := range roles {
 		s.users[role] = server.AddUser(t, role)
-		args := []string{"bucket", "policy", "--role", role, "--config", "daybook.yaml", "--server", server.Name()}
-		if server.Name() == "versitygw" {
-			args = append(args, "--principal", role)
-		}
-		server.Grant(t, s.users[role], "audit", []byte(s.run("root", 0, args...)))
+		s.grant(role)
 	}
 	return s
+}
+
+// grant gives a role the policy that is printed for it under the configuration as it is.
+func (s *roleStation) grant(role string) {
+	s.t.Helper()
+	args := []string{"bucket", "policy", "--role", role, "--config", "daybook.yaml", "--server", s.server.Name()}
+	if s.server.Name() == "versitygw" {
+		args = append(args, "--principal", role)
+	}
+	s.server.Grant(s.t, s.users[role], "audit", []byte(s.run("root", 0, args...)))
 }
 
 func (s *roleStation) configure(text string) {
