@@ -27,7 +27,7 @@ servers = minio=$$(tools/build minio); versitygw=$$(tools/build versitygw); toxi
 	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_TOXIPROXY=$$toxiproxy DAYBOOK_TEST_CYCLONEDX=$$cyclonedx DAYBOOK_TEST_THOROUGH=1
 
 # Runs a module's tests under the race detector, and reports results, failures and skips. $(1) is the module, $(2) more flags.
-gotest = report=$$PWD/dist/testreport; CGO_ENABLED=1 go test -C $(1) -race -timeout 30m $(2) -json ./... 2>&1 | "$$report"
+gotest = report=$$PWD/dist/testreport; CGO_ENABLED=1 go test -C $(1) -race -timeout 30m $(2) -json ./... 2>&1 | "$$report" -slow 20s
 
 .PHONY: help
 help: ## List the targets

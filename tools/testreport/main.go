@@ -2,23 +2,28 @@
 // the output of each test that failed, and at the end the tests that were skipped, each with its reason, and the counts.
 //
 // It exits with 1 when anything failed, or when no test ran. Nothing that explains a failure is lost: the output of a build, of a
-// panic, and of whatever is no test event at all is printed as it came.
+// panic, and of whatever is no test event at all is printed as it came. With -slow it lists the tests that took so long, the slowest first.
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 func main() {
 	r := report{out: os.Stdout, running: make(map[test][]string)}
+	flag.DurationVar(&r.slow, "slow", 0, "list the tests that took so long; 0 lists none")
+	flag.Parse()
 	if err := r.read(os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, "testreport: error:", err)
 		os.Exit(1)
@@ -35,6 +40,7 @@ type event struct {
 	Package string
 	Test    string
 	Output  string
+	Elapsed float64 // seconds
 }
 
 // A test is one test or subtest of a package; with a blank name it is the package itself.
@@ -45,8 +51,16 @@ type skip struct {
 	reason string
 }
 
+// took is how long a test took that is no subtest.
+type took struct {
+	test
+	time.Duration
+}
+
 type report struct {
 	out     io.Writer
+	slow    time.Duration
+	times   []took            // of tests that took as long as slow
 	running map[test][]string // the output so far of each test that has not ended
 	skips   []skip
 	passed  int
@@ -76,6 +90,10 @@ func (r *report) read(in io.Reader) error {
 
 func (r *report) add(e event) {
 	t := test{e.Package, e.Test}
+	elapsed := time.Duration(e.Elapsed * float64(time.Second))
+	if r.slow > 0 && elapsed >= r.slow && t.name != "" && !strings.Contains(t.name, "/") {
+		r.times = append(r.times, took{t, elapsed})
+	}
 	switch e.Action {
 	case "build-output":
 		fmt.Fprint(r.out, e.Output)
@@ -137,6 +155,10 @@ func reason(output []string) string {
 }
 
 func (r *report) summarise() {
+	slices.SortStableFunc(r.times, func(a, b took) int { return cmp.Compare(b.Duration, a.Duration) })
+	for _, t := range r.times {
+		fmt.Fprintf(r.out, "SLOW: %s %s: %v\n", t.pkg, t.name, t.Round(time.Second/10))
+	}
 	for _, s := range r.skips {
 		fmt.Fprintf(r.out, "SKIPPED: %s %s: %s\n", s.pkg, s.name, s.reason)
 	}

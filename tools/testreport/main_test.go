@@ -107,6 +107,20 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestSlow(t *testing.T) {
+	report := exec.Command("go", "run", ".", "-slow", "1s")
+	report.Stdin = strings.NewReader(`{"Action":"pass","Package":"p","Test":"TestQuick","Elapsed":0.99}
+{"Action":"pass","Package":"p","Test":"TestSlow/inner","Elapsed":1.5}
+{"Action":"pass","Package":"p","Test":"TestSlow","Elapsed":1.5}
+{"Action":"pass","Package":"q","Test":"TestSlower","Elapsed":61.04}
+{"Action":"pass","Package":"q","Elapsed":63}
+`)
+	out, err := report.CombinedOutput()
+	if want := "SLOW: q TestSlower: 1m1s\nSLOW: p TestSlow: 1.5s\n4 passed, 0 failed, 0 skipped\n"; err != nil || string(out) != want {
+		t.Errorf("%v, it says %q, want %q", err, out, want)
+	}
+}
+
 func write(t *testing.T, name, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
