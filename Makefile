@@ -22,12 +22,12 @@ MODULES := $(CODE) $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
 in = for module in $(1); do (cd "$$module" && $(2)) || { echo "failed in $$module" >&2; exit 1; }; done
 
 # Tests find the servers, the proxy that disturbs the way to them, and what lists a binary's modules, through these variables; without them
-# they skip what needs one. THOROUGH has them try every way there is, where plain go test tries some.
+# they skip what needs one.
 servers = minio=$$(tools/build minio); versitygw=$$(tools/build versitygw); toxiproxy=$$(tools/build toxiproxy); cyclonedx=$$(tools/build cyclonedx-gomod); \
-	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_TOXIPROXY=$$toxiproxy DAYBOOK_TEST_CYCLONEDX=$$cyclonedx DAYBOOK_TEST_THOROUGH=1
+	export DAYBOOK_TEST_MINIO=$$minio DAYBOOK_TEST_VERSITYGW=$$versitygw DAYBOOK_TEST_TOXIPROXY=$$toxiproxy DAYBOOK_TEST_CYCLONEDX=$$cyclonedx
 
-# Runs a module's tests under the race detector, and reports results, failures and skips. $(1) is the module, $(2) more flags.
-gotest = report=$$PWD/dist/testreport; CGO_ENABLED=1 go test -C $(1) -race -timeout 30m $(2) -json ./... 2>&1 | "$$report" -slow 20s
+# Runs a module's tests, and reports results, failures, skips and what takes long. $(1) is the module, $(2) more flags.
+gotest = report=$$PWD/dist/testreport; CGO_ENABLED=1 go test -C $(1) -timeout 30m $(2) -json ./... 2>&1 | "$$report" -slow 20s
 
 .PHONY: help
 help: ## List the targets
@@ -42,7 +42,7 @@ release: ## Build what is released, each binary twice, into dist/release (VERSIO
 	@tools/release '$(VERSION)'
 
 .PHONY: test
-test: deps fmt vet tidy tools lint unit interop ## Check format, vet, lint and modules, and run every test
+test: deps fmt vet tidy tools lint unit thorough interop ## Check format, vet, lint and modules, and run every test
 	@echo 'make test: all passed'
 
 .PHONY: deps
@@ -80,14 +80,20 @@ dist/testreport: tools/testreport/main.go
 
 .PHONY: unit
 unit: dist/testreport ## Run the unit, golden, script and integration tests under the race detector
-	@echo '== go test'
-	@$(call gotest,tools,-count=1)
-	@$(servers); $(call gotest,.)
+	@echo '== go test -race'
+	@$(call gotest,tools,-race -count=1)
+	@$(servers); $(call gotest,.,-race)
+
+# The race detector makes them ten times as slow, and nothing more happens at once in a thousand cases than in ten.
+.PHONY: thorough
+thorough: dist/testreport ## Run the tests again that try every way there is, where they try some otherwise, without the race detector
+	@echo '== go test, thoroughly'
+	@$(servers); export DAYBOOK_TEST_THOROUGH=1; $(call gotest,.)
 
 .PHONY: interop
 interop: dist/testreport ## Run the tests that read our files with other people's programs
 	@echo '== go test (interop)'
-	@if [ -e interop/go.mod ]; then $(servers); $(call gotest,interop); else echo 'SKIPPED: no interop module'; fi
+	@if [ -e interop/go.mod ]; then $(servers); $(call gotest,interop,-race); else echo 'SKIPPED: no interop module'; fi
 
 .PHONY: soak
 soak: ## Run the service through random faults for MINUTES, 5 unless told (SEED=… repeats them, RACE=1 looks for races)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -32,11 +33,24 @@ func build(t *testing.T) string {
 	return path
 }
 
+// thorough reports whether all is to be tried that make thorough tries.
+func thorough() bool { return os.Getenv("DAYBOOK_TEST_THOROUGH") != "" }
+
+// delivered returns the path of the command as it is delivered, for tests that have it work with servers for long. The race detector sees nothing of it,
+// and so they are left out where that runs, and make thorough runs them.
+func delivered(t *testing.T) string {
+	t.Helper()
+	if !thorough() {
+		t.Skip("make thorough tries the command as it is delivered")
+	}
+	return build(t)
+}
+
 // command returns the path of the command: as it is delivered in make test, while plain go test spares the time to link it and takes the test's own
 // binary, which is the command where it is called so (TestMain). TestBinaryIsStatic builds it all the same.
 func command(t *testing.T) string {
 	t.Helper()
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") != "" {
+	if thorough() || raced() {
 		return build(t)
 	}
 	t.Log("the test's own binary stands for the command: make test builds it")
@@ -47,15 +61,21 @@ func command(t *testing.T) string {
 	return path
 }
 
+// raced reports whether the tests are built with the race detector. What it sees costs more memory than tests allow the command.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
 // kills is how often an export is killed.
 const kills = 200
 
 // TestKilledExportsConverge kills an export at random moments, starts it again until it gets through, with its data folder or without it, and looks at
 // what then is in the bucket.
 func TestKilledExportsConverge(t *testing.T) {
+	binary, dir := delivered(t), t.TempDir()
 	server := s3test.MinIO(t)
 	server.CreateBucket(t, "audit", true)
-	binary, dir := build(t), t.TempDir()
 	input := filepath.Join(dir, "events.jsonl")
 	want := map[string]bool{}
 	var lines []string

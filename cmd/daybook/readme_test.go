@@ -242,7 +242,7 @@ func newReadme(t *testing.T) *readme {
 	var siem string
 	siem, r.received = listen(t)
 	var run string
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") != "" {
+	if thorough() {
 		// What go run does, but built where the tests are built, and so mostly from the cache.
 		binary := filepath.Join(temp, "bin", "daybook")
 		run = "go build -C " + root(t) + " -o " + binary + " ./cmd/daybook && " + binary

@@ -301,7 +301,7 @@ func TestServiceOverTLS(t *testing.T) {
 	server := s3test.MinIOTLS(t)
 	server.CreateBucket(t, "audit", true)
 	ours, others := newAuthority(t), newAuthority(t)
-	i := newInstallation(t, build(t), server, `
+	i := newInstallation(t, delivered(t), server, `
 service:
   listen: 127.0.0.1:0
   schedule: "@yearly"
@@ -405,7 +405,7 @@ func TestServiceFollowsBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := newInstallation(t, build(t), server, fmt.Sprintf(`
+	i := newInstallation(t, delivered(t), server, fmt.Sprintf(`
 max_wait: 0s
 service:
   listen: 127.0.0.1:0
@@ -446,7 +446,7 @@ service:
 
 // TestServiceNeedsObjectLock starts with a bucket that can lock nothing: it refuses, and says what to do.
 func TestServiceNeedsObjectLock(t *testing.T) {
-	binary := build(t)
+	binary := delivered(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"MinIO": s3test.MinIO, "versitygw": s3test.VersityGWTLS} {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
@@ -462,7 +462,7 @@ func TestServiceNeedsObjectLock(t *testing.T) {
 
 // TestServiceStartsWithoutStore starts while the bucket is away: events are taken in, and sealed once it is back.
 func TestServiceStartsWithoutStore(t *testing.T) {
-	binary := build(t)
+	binary := delivered(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"MinIO": s3test.MinIO, "versitygw": s3test.VersityGWTLS} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting for the next attempt

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ var steps = []struct {
 func TestKilledServiceConverges(t *testing.T) {
 	needStrace(t)
 	kills := 1
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") != "" {
+	if thorough() {
 		kills = 40
 	}
 	seed := uint64(time.Now().UnixNano())
@@ -87,7 +86,7 @@ func (s *station) work(p *serving, batches int) {
 // where it can, and the next start has everything.
 func TestServiceOnAFailingDisk(t *testing.T) {
 	needStrace(t)
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !thorough() {
 		t.Skip("it starts many services: make test runs it")
 	}
 	const (

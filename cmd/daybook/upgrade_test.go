@@ -16,7 +16,7 @@ import (
 
 // TestUpgrade has this build take over the data folder of an earlier one: of the commit before, and of the last one that had no service.
 func TestUpgrade(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !thorough() {
 		t.Skip("skipped: it builds earlier commits; make test does")
 	}
 	binary := build(t)
