@@ -296,6 +296,7 @@ func (m *machine) mustStayIn(t *testing.T) {
 }
 
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	binary := command(t)
 	t.Run("record", func(t *testing.T) {
 		for _, test := range badRecords {
@@ -642,6 +643,7 @@ func testBadBuckets(t *testing.T, m *machine) {
 
 // TestNoSecretReachesAFile looks for every secret of real input in every byte that an export of it writes.
 func TestNoSecretReachesAFile(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(root(t), "..", "shared", "data", "cloudtrail", "invictus-20230710")
 	if _, err := os.Stat(data); err != nil {
 		t.Skipf("no real input here: %v", err)

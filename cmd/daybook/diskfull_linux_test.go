@@ -33,6 +33,7 @@ func smallDisk(t *testing.T, dir string) (grow func()) {
 }
 
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	binary := command(t)
 	var lines []string
 	for i := range 6000 {

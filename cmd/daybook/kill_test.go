@@ -73,6 +73,7 @@ const kills = 200
 // TestKilledExportsConverge kills an export at random moments, starts it again until it gets through, with its data folder or without it, and looks at
 // what then is in the bucket.
 func TestKilledExportsConverge(t *testing.T) {
+	t.Parallel()
 	binary, dir := delivered(t), t.TempDir()
 	server := s3test.MinIO(t)
 	server.CreateBucket(t, "audit", true)

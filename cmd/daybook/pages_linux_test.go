@@ -45,6 +45,7 @@ func needTools(t *testing.T, tools ...string) {
 
 // TestOperationsPage runs the commands of the operator's page, from the installation to the upgrade.
 func TestOperationsPage(t *testing.T) {
+	t.Parallel()
 	needTools(t, "bash", "curl", "sed", "install")
 	r := newReadme(t)
 	r.one = true
@@ -83,6 +84,7 @@ func TestOperationsPage(t *testing.T) {
 
 // TestIntakePage runs the commands of the senders' page against a service.
 func TestIntakePage(t *testing.T) {
+	t.Parallel()
 	needTools(t, "bash", "curl", "jq")
 	r := newReadme(t)
 	r.one = true

@@ -166,6 +166,7 @@ type readme struct {
 
 // TestReadme runs every command of the README, and compares what it prints with what the README says that it prints.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it builds the command")
 	}
@@ -183,6 +184,7 @@ func TestReadme(t *testing.T) {
 
 // TestVerifyPage runs the checks with tools that are not ours.
 func TestVerifyPage(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"bash", "sha256sum", "openssl", "jq", "zstd", "base64", "od"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s to run the page's commands with: make test installs it", tool)

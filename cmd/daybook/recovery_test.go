@@ -27,7 +27,6 @@ type site struct {
 // newSite makes an installation, with a trail and a sender.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	t.Parallel()
 	s := &site{t: t, dir: t.TempDir(), first: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -4)}
 	serviceFile(t, s.dir, "")
 	s.serve()
@@ -142,6 +141,7 @@ func (s *site) check(sealed ...string) {
 // A backup is taken while the service is at work, and restored where the data folder was lost: what was sealed since is learnt from the store once a person has said so, and
 // what was not sealed is sent again.
 func TestRestoreABackup(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	one, two, three := s.event(0, 1), s.event(0, 2), s.event(1, 1)
 	s.mustSend(2, 0, one, two)
@@ -186,6 +186,7 @@ func TestRestoreABackup(t *testing.T) {
 
 // The service moves to another machine: it is stopped, backed up, and goes on there, with the keys. Nobody has to say anything, since nothing was sealed meanwhile.
 func TestMoveToAnotherMachine(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	one, two := s.event(0, 1), s.event(4, 1)
 	s.mustSend(2, 0, one, two)
@@ -222,6 +223,7 @@ func TestMoveToAnotherMachine(t *testing.T) {
 
 // The data folder is lost, and there is no backup: the service begins anew and says so; what was sealed is known, whatever is sent again.
 func TestDataFolderLost(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	one, two, lost := s.event(0, 1), s.event(1, 1), s.event(4, 1)
 	s.mustSend(3, 0, one, two, lost)
@@ -250,6 +252,7 @@ func TestDataFolderLost(t *testing.T) {
 
 // A backup is of one moment, whatever comes in meanwhile, and one that breaks off is none.
 func TestBackupBesideIntake(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	var events []string
 	for n := range 200 {

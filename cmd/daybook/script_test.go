@@ -82,6 +82,7 @@ func TestScript(t *testing.T) {
 
 // TestInterrupt stops an export that waits for its input, as a person does at the keyboard.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cmd := exec.Command("daybook", "export", "-")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=")
@@ -117,6 +118,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestHelpIsNarrow looks at the help of every command: its lines fit a terminal.
 func TestHelpIsNarrow(t *testing.T) {
+	t.Parallel()
 	var look func(path ...string)
 	look = func(path ...string) {
 		out, err := exec.Command("daybook", append(path, "--help")...).Output()

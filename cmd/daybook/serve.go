@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -64,6 +65,7 @@ func (a *app) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	overcommit()
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
 	hangups := make(chan os.Signal, 1)
@@ -94,6 +96,17 @@ func (a *app) serve(cmd *cobra.Command) error {
 	<-reloads
 	return errors.Join(err, s.Close())
 }
+
+// overcommit has twice as many threads run Go code as there are processors, unless GOMAXPROCS says how many. While a day is sealed every processor has work for long, and
+// the runtime has whoever comes back from a system call or the network wait until it looks into its global queue: the system's scheduler lets them go first.
+func overcommit() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * processors)
+	}
+}
+
+// processors is how many threads run Go code unless told otherwise.
+var processors = runtime.GOMAXPROCS(0)
 
 // notify tells systemd, where that has started us.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) } // nobody to tell it to is no fault

@@ -26,6 +26,7 @@ func realDay(t *testing.T) string {
 
 // TestExportIntoLockedBuckets makes a bucket with the command and exports a day into it, on both servers.
 func TestExportIntoLockedBuckets(t *testing.T) {
+	t.Parallel()
 	day := realDay(t)
 	binary := delivered(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"MinIO": s3test.MinIO, "versitygw": s3test.VersityGWTLS} {

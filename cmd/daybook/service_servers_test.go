@@ -298,6 +298,7 @@ func (a *authority) client(certFile, keyFile string) *http.Client {
 
 // TestServiceOverTLS has senders and admins come with certificates and with tokens, and the server's certificate replaced under a connection that stays.
 func TestServiceOverTLS(t *testing.T) {
+	t.Parallel()
 	server := s3test.MinIOTLS(t)
 	server.CreateBucket(t, "audit", true)
 	ours, others := newAuthority(t), newAuthority(t)
@@ -378,6 +379,7 @@ func serial(t *testing.T, a *authority, address string) int64 {
 
 // TestServiceFollowsBucket follows a bucket of real CloudTrail files: each file is taken once, also after a restart; one that was replaced is read again.
 func TestServiceFollowsBucket(t *testing.T) {
+	t.Parallel()
 	day := realDay(t)
 	server := s3test.MinIO(t)
 	server.CreateBucket(t, "audit", true)
@@ -446,6 +448,7 @@ service:
 
 // TestServiceNeedsObjectLock starts with a bucket that can lock nothing: it refuses, and says what to do.
 func TestServiceNeedsObjectLock(t *testing.T) {
+	t.Parallel()
 	binary := delivered(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"MinIO": s3test.MinIO, "versitygw": s3test.VersityGWTLS} {
 		t.Run(name, func(t *testing.T) {
@@ -462,6 +465,7 @@ func TestServiceNeedsObjectLock(t *testing.T) {
 
 // TestServiceStartsWithoutStore starts while the bucket is away: events are taken in, and sealed once it is back.
 func TestServiceStartsWithoutStore(t *testing.T) {
+	t.Parallel()
 	binary := delivered(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"MinIO": s3test.MinIO, "versitygw": s3test.VersityGWTLS} {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -111,7 +110,7 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 // settings makes of a configuration what package batch works with.
 func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch.Settings, intake.Settings, error) {
 	s := batch.Settings{
-		CloseAfter: c.CloseAfter.Std(), IncludeOpen: c.IncludeOpen, Now: time.Now, AsOf: c.AsOf.Time, DedupeWindow: c.Spool.DedupeWindow.Std(), Build: "daybook " + version, Workers: runtime.GOMAXPROCS(0),
+		CloseAfter: c.CloseAfter.Std(), IncludeOpen: c.IncludeOpen, Now: time.Now, AsOf: c.AsOf.Time, DedupeWindow: c.Spool.DedupeWindow.Std(), Build: "daybook " + version, Workers: processors,
 		Progress: ui.progress, Log: a.warnings(),
 	}
 	if s.AsOf.IsZero() {

@@ -20,6 +20,7 @@ var steps = []struct {
 // TestKilledServiceConverges kills the service in front of its k-th call of some kind that changes a disk, again and again, while it takes events in and seals days. Each time it
 // is started again, and what was not acknowledged is sent again.
 func TestKilledServiceConverges(t *testing.T) {
+	t.Parallel()
 	needStrace(t)
 	kills := 1
 	if thorough() {
@@ -85,6 +86,7 @@ func (s *station) work(p *serving, batches int) {
 // TestServiceOnAFailingDisk has system calls of the running service fail. It acknowledges nothing that is not durable, stops where it can't know what is on the disk, goes on
 // where it can, and the next start has everything.
 func TestServiceOnAFailingDisk(t *testing.T) {
+	t.Parallel()
 	needStrace(t)
 	if !thorough() {
 		t.Skip("it starts many services: make test runs it")

@@ -45,6 +45,7 @@ func unit(t *testing.T) map[string][]string {
 
 // TestUnit holds what we promise of the systemd service.
 func TestUnit(t *testing.T) {
+	t.Parallel()
 	u := unit(t)
 	for name, want := range map[string][]string{
 		"Service.Type":                     {"notify"},
@@ -108,6 +109,7 @@ func TestUnit(t *testing.T) {
 
 // TestUnitIsSound has systemd read the unit, and say how much it confines.
 func TestUnitIsSound(t *testing.T) {
+	t.Parallel()
 	analyze := systemdAnalyze(t)
 	data, err := os.ReadFile(filepath.Join(root(t), "deploy", unitName))
 	if err != nil {
@@ -137,6 +139,7 @@ func systemdAnalyze(t *testing.T) string {
 // TestUnitAllowsItsSystemCalls runs a service under strace, from its start over a seal to its end, and compares the system calls that it made with those that the unit lets
 // through.
 func TestUnitAllowsItsSystemCalls(t *testing.T) {
+	t.Parallel()
 	analyze := systemdAnalyze(t)
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -204,6 +207,7 @@ func systemCalls(t *testing.T, analyze, set string) map[string]bool {
 
 // TestCredentialsFolder starts the service with keys in a folder that nothing is added to, as systemd's is.
 func TestCredentialsFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "keys")
 	cmd := exec.Command("daybook", "init", "--key", filepath.Join(keys, "signing.key"), "--config", filepath.Join(dir, "sample.yaml"))
@@ -230,6 +234,7 @@ func TestCredentialsFolder(t *testing.T) {
 
 // TestWrongConfigurationEndsWithTwo is what keeps systemd from starting it again.
 func TestWrongConfigurationEndsWithTwo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "daybook.yaml"), "service: {schedule: never}\n")
 	cmd := exec.Command("daybook", "serve", "--config", "daybook.yaml")

@@ -16,6 +16,7 @@ import (
 
 // TestUpgrade has this build take over the data folder of an earlier one: of the commit before, and of the last one that had no service.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	if !thorough() {
 		t.Skip("skipped: it builds earlier commits; make test does")
 	}

@@ -64,6 +64,7 @@ func (w *witnessProcess) stop(t *testing.T) {
 
 // TestWitness runs a witness beside an export, stops it and starts it again, and has verify ask for its signature.
 func TestWitness(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	daybook := func(code int, args ...string) string {

@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string) error {
 			return duckChild(args[1:])
 		case "child-jetstream":
 			return jetStreamChild(ctx, args[1])
+		case "child-probe":
+			return probeChild(ctx, args[1], args[2])
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -127,24 +126,21 @@ func (o *options) measureSealing(ctx context.Context, d *daybookServer, l *load,
 			return float64(came.Load()-from) / time.Since(began).Seconds()
 		}
 		p.Before = alone()
-		asking, stop := context.WithCancel(ctx)
-		defer stop()
-		var status, metrics []float64
-		var askers sync.WaitGroup
-		var failed [2]error
-		for i, of := range []struct {
-			path  string
-			times *[]float64
-		}{{"/v1/status", &status}, {"/metrics", &metrics}} {
-			askers.Go(func() { failed[i] = d.askOften(asking, of.path, of.times) })
+		status, err := d.probe(ctx, "/v1/status")
+		if err != nil {
+			return err
+		}
+		metrics, err := d.probe(ctx, "/metrics")
+		if err != nil {
+			return err
 		}
 		began, from := time.Now(), came.Load()
 		answer, err := d.ask(ctx, http.MethodPost, "/v1/roll?all=true", d.admin, nil)
 		p.Sealing = time.Since(began).Seconds()
 		p.During = float64(came.Load()-from) / p.Sealing
-		stop()
-		askers.Wait()
-		p.Status, p.Metrics = percentile(status, 99), percentile(metrics, 99)
+		var failed [2]error
+		p.Status, failed[0] = status.stop()
+		p.Metrics, failed[1] = metrics.stop()
 		p.After = alone()
 		o.log("sealed %d events in %.1f s: intake %.0f events/s before, %.0f meanwhile, %.0f after\n", p.Sealed, p.Sealing, p.Before, p.During, p.After)
 		return firstError(err, failed[0], failed[1], isSealed(answer, p.Sealed))
@@ -174,26 +170,6 @@ func isSealed(status []byte, events int64) error {
 		return fmt.Errorf("%d events were to be sealed: %s", events, status)
 	}
 	return nil
-}
-
-// askOften asks for something twenty times a second, and notes how long each answer took.
-func (d *daybookServer) askOften(ctx context.Context, path string, times *[]float64) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		began := time.Now()
-		if _, err := d.ask(ctx, http.MethodGet, path, d.admin, nil); ctx.Err() != nil {
-			return nil // it was broken off
-		} else if err != nil {
-			return err
-		}
-		*times = append(*times, time.Since(began).Seconds())
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 func (p *pendingReport) text() string {
