@@ -54,7 +54,7 @@ func engineOptions(fs *guardedFS, memTable uint64) *pebble.Options {
 			},
 		},
 	}
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits) // nearly all that is asked for is not there
 	}
