@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// pace has sealing give way to intake: while events come in, it rests for two thirds of the time, and a day takes three times as long to seal at most. It works
-// for a while at a time, and not a little: what encoders and compressors have at hand they go on with while no more comes.
+// pace has sealing give way to intake: while events come in, it rests for four fifths of the time, and a day takes five times as long to seal at most. It works
+// for a while at a time, and not a little: what encoders and compressors have at hand they go on with while no more comes, so that they work for longer than a fifth.
 type pace struct {
 	ctx   context.Context
 	taken func() int64 // how many events were taken in until now
@@ -17,9 +17,10 @@ type pace struct {
 const (
 	// paceEvery is after how many events of a day it may rest.
 	paceEvery = 1000
-	// workFor is how long it works before it rests for twice as long as it worked, and no longer than maxRest.
+	// workFor is how long it works before it rests for restFor times as long as it worked, and no longer than maxRest.
 	workFor = 500 * time.Millisecond
-	maxRest = 2 * time.Second
+	restFor = 4
+	maxRest = 4 * time.Second
 )
 
 // rest is called every now and then by who works.
@@ -34,7 +35,7 @@ func (p *pace) rest() {
 		return
 	}
 	if taken != p.seen {
-		t := time.NewTimer(min(2*worked, maxRest))
+		t := time.NewTimer(min(restFor*worked, maxRest))
 		defer t.Stop()
 		select {
 		case <-t.C:

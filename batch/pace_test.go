@@ -9,7 +9,7 @@ import (
 	"daybook/batch"
 )
 
-// Sealing rests twice as long as it worked while events come in, and not at all while none do.
+// Sealing rests four times as long as it worked while events come in, and not at all while none do.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -30,10 +30,10 @@ func TestPace(t *testing.T) {
 			{time.Minute, 5, 0}, // it begins
 			{600 * time.Millisecond, 0, 0},
 			{300 * time.Millisecond, 1, 0},
-			{300 * time.Millisecond, 0, 1200 * time.Millisecond}, // for both
+			{300 * time.Millisecond, 0, 2400 * time.Millisecond}, // for both
 			{400 * time.Millisecond, 0, 0},
 			{400 * time.Millisecond, 0, 0},
-			{time.Minute, 1, 2 * time.Second},
+			{time.Minute, 1, 4 * time.Second},
 		} {
 			if got := took(c.worked, c.came); got != c.want {
 				t.Errorf("step %d: it rests for %v, want %v", n, got, c.want)

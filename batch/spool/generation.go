@@ -96,38 +96,65 @@ func (s *Store) scan(k dayKey, yield func(Item) bool) (err error) {
 		return err
 	}
 	prefix := k.appendPrefix(nil, g.number)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: k.appendPrefix(nil, g.number+1)})
+	events := int64(0)
+	for from := prefix; from != nil; {
+		ended := false
+		from, err = s.scanSome(from, k.appendPrefix(nil, g.number+1), func(key, value []byte) error {
+			item, ok := itemOf(k, prefix, key, value)
+			if !ok {
+				return fmt.Errorf("%w: record %x is no event", ErrCorrupt, key)
+			}
+			events++
+			if ended = !yield(item); ended {
+				return errEnded
+			}
+			return nil
+		})
+		if ended {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if events != g.events {
+		return fmt.Errorf("%w: %d events were spooled for %v in generation %d, and %d are there", ErrCorrupt, g.events, k.day, g.number, events)
+	}
+	return nil
+}
+
+// errEnded says that no more is asked for.
+var errEnded = errors.New("ended")
+
+// scanSize is how many records are read by one iterator. One that stays open keeps the memtables that it has found, which count against the engine's cache: with
+// hardly any cache left, to look for a key costs reads from the disk, and who appends waits.
+const scanSize = 20_000
+
+// scanSome hands out records from one key on and before another, and returns where to go on; nil if that was all.
+func (s *Store) scanSome(from, to []byte, yield func(key, value []byte) error) (next []byte, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if closeErr := it.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	events := int64(0)
+	n := 0
 	for valid := it.First(); valid; valid = it.Next() {
+		if n++; n > scanSize {
+			return slices.Clone(it.Key()), nil
+		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		key := it.Key()
-		item, ok := itemOf(k, prefix, key, value)
-		if !ok {
-			return fmt.Errorf("%w: record %x is no event", ErrCorrupt, key)
-		}
-		events++
-		if !yield(item) {
-			return nil
+		if err := yield(it.Key(), value); err != nil {
+			return nil, err
 		}
 	}
-	if err := it.Error(); err != nil {
-		return err
-	}
-	if events != g.events {
-		return fmt.Errorf("%w: %d events were spooled for %v in generation %d, and %d are there", ErrCorrupt, g.events, k.day, g.number, events)
-	}
-	return nil
+	return nil, it.Error()
 }
 
 // Drop removes a sealed generation, and forgets which events it had. It returns once that is on stable storage. A generation that was dropped already is no
