@@ -30,6 +30,7 @@ import (
 //	POST   /v1/trails/{trail}/enable        EnableRequest                                 admin
 //	POST   /v1/trails/{trail}/disable       DisableRequest                                admin
 //	POST   /v1/trails/{trail}/approve       the disabling that another admin requested    admin
+//	POST   /v1/trails/{trail}/reads         control.Reading, before it is read            viewer
 //	GET    /v1/tokens                       the tokens of senders                         admin
 //	POST   /v1/tokens                       TokenRequest                                  admin
 //	DELETE /v1/tokens/{id}                  ?reason=                                      admin
@@ -53,6 +54,7 @@ func (s *Service) routes() http.Handler {
 		"POST /v1/trails/{trail}/enable":  s.enableTrail,
 		"POST /v1/trails/{trail}/disable": s.disableTrail,
 		"POST /v1/trails/{trail}/approve": s.approveTrail,
+		"POST /v1/trails/{trail}/reads":   s.postRead,
 		"GET /v1/tokens":                  s.getTokens,
 		"POST /v1/tokens":                 s.createToken,
 		"DELETE /v1/tokens/{id}":          s.revokeToken,
@@ -322,6 +324,18 @@ func (s *Service) approveTrail(r *http.Request, by control.Actor) (any, error) {
 		return nil, err
 	}
 	return s.afterChange(r.PathValue("trail"))
+}
+
+// postRead records that files of a trail are about to be read. It answers once that is on stable storage.
+func (s *Service) postRead(r *http.Request, by control.Actor) (any, error) {
+	var in control.Reading
+	if err := readRequest(r, &in); err != nil {
+		return nil, err
+	}
+	if err := s.control.Read(by, r.PathValue("trail"), in); err != nil {
+		return nil, err
+	}
+	return struct{}{}, s.refresh()
 }
 
 // TokenRequest makes a sender's token.

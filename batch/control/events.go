@@ -146,8 +146,11 @@ func handOut(r *record, own OwnEvent, id, org string, yield func(OwnEvent, error
 	return yield(own, nil)
 }
 
-// EventType is that of Daybook's own events.
-const EventType = "daybook.control"
+// Types of Daybook's own events: EventTypeRead is that of reading sealed files, EventType that of all others.
+const (
+	EventType     = "daybook.control"
+	EventTypeRead = "daybook.read"
+)
 
 // input is the info of an event: what was asked for, and never a secret.
 type input struct {
@@ -172,6 +175,7 @@ type input struct {
 	To          string   `json:"to,omitempty"`
 	RequestedBy string   `json:"requested_by,omitempty"`
 	ApprovedBy  string   `json:"approved_by,omitempty"`
+	Read        *Reading `json:"read,omitempty"`
 }
 
 // event returns the record as an event.
@@ -185,6 +189,9 @@ func (r *record) event(id, org string) (*event.Event, error) {
 	e.Set(event.Source, OwnSource)
 	e.Set(event.Org, org)
 	e.Set(event.Type, EventType)
+	if r.Read != nil {
+		e.Set(event.Type, EventTypeRead)
+	}
 	e.Set(event.Action, r.Action)
 	e.Set(event.Outcome, event.Success)
 	e.SetNonEmpty(event.Reason, r.Reason)
@@ -193,7 +200,7 @@ func (r *record) event(id, org string) (*event.Event, error) {
 	in := input{
 		Trail: r.Trail, Backfill: r.Backfill, ID: r.ID, Name: r.Name, Role: r.Role, Org: r.Org, Source: r.Source, Expires: timeText(r.Expires),
 		Effective: timeText(r.Effective), Until: timeText(r.Until), Build: r.Build,
-		RequestedBy: r.RequestedBy, ApprovedBy: r.ApprovedBy,
+		RequestedBy: r.RequestedBy, ApprovedBy: r.ApprovedBy, Read: r.Read,
 	}
 	if r.Spec != nil {
 		in.Projects, in.Formats, in.Split, in.MaxSplit = r.Spec.Projects, r.Spec.Formats, r.Spec.Split, r.Spec.MaxSplit

@@ -28,6 +28,10 @@ const (
 	ActionServiceStart   = "daybook.service.start"
 	ActionServiceStop    = "daybook.service.stop"
 	ActionGap            = "daybook.gap"
+	ActionReadList       = "daybook.read.ls"
+	ActionReadGet        = "daybook.read.get"
+	ActionReadLink       = "daybook.read.link"
+	ActionReadThaw       = "daybook.read.thaw"
 )
 
 // record is a line of the journal. Frozen, additions only at the end and only such as are left out where they are blank:
@@ -47,6 +51,7 @@ const (
 //	build, config, was, diff           of the process and its configuration; was is the digest before
 //	gap        when nothing was taken in; of a start, the time before it
 //	requested_by, approved_by          names, of what became of a disabling
+//	read       what is read of a trail's sealed files
 type record struct {
 	Seq         int64      `json:"seq"`
 	Previous    seal.Hash  `json:"previous"`
@@ -74,6 +79,7 @@ type record struct {
 	Gap         *seal.Gap  `json:"gap,omitempty"`
 	RequestedBy string     `json:"requested_by,omitempty"`
 	ApprovedBy  string     `json:"approved_by,omitempty"`
+	Read        *Reading   `json:"read,omitempty"`
 }
 
 // marshal returns v as a line.
