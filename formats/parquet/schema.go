@@ -161,3 +161,34 @@ func columnOrders() thrift.Slice[format.ColumnOrder] {
 	}
 	return orders
 }
+
+// Type is the type of a column, as readers see it.
+type Type string
+
+// The types of columns.
+const (
+	String    Type = "STRING"
+	Boolean   Type = "BOOLEAN"
+	Int64     Type = "INT64"
+	Date      Type = "DATE"
+	Timestamp Type = "TIMESTAMP(MICROS, UTC)"
+	Strings   Type = "LIST of STRING"
+)
+
+// Column is a column, as readers see it.
+type Column struct {
+	Name string
+	Type Type
+	// Required says that it is null in no row.
+	Required bool
+}
+
+// Columns returns the columns of every file, in their order.
+func Columns() []Column {
+	types := map[kind]Type{text: String, time: Timestamp, received: Timestamp, date: Date, success: Boolean, sequence: Int64, list: Strings}
+	all := make([]Column, len(columns))
+	for i := range columns {
+		all[i] = Column{columns[i].name, types[columns[i].kind], columns[i].required}
+	}
+	return all
+}

@@ -1,0 +1,50 @@
+-- Spark SQL: the last statement again after each roll, so that new days are found. (On EMR write s3:// for s3a://.)
+CREATE TABLE IF NOT EXISTS `audit` (
+  `event_time` TIMESTAMP,
+  `event_date` DATE,
+  `event_id` STRING,
+  `org` STRING,
+  `source` STRING,
+  `ip_address` STRING,
+  `user_agent` STRING,
+  `actor_id` STRING,
+  `action` STRING,
+  `object_id` STRING,
+  `object_name` STRING,
+  `project_id` STRING,
+  `project_name` STRING,
+  `success` BOOLEAN,
+  `info` STRING,
+  `token_label` STRING,
+  `token_last4` STRING,
+  `event_type` STRING,
+  `severity` STRING,
+  `error_code` STRING,
+  `error_message` STRING,
+  `reason` STRING,
+  `actor_type` STRING,
+  `actor_name` STRING,
+  `actor_email` STRING,
+  `actor_role` STRING,
+  `session_id` STRING,
+  `request_id` STRING,
+  `credential_id` STRING,
+  `object_type` STRING,
+  `provider` STRING,
+  `region` STRING,
+  `tags` ARRAY<STRING>,
+  `changes` STRING,
+  `corrects` STRING,
+  `source_seq` BIGINT,
+  `received_time` TIMESTAMP,
+  `flags` ARRAY<STRING>,
+  `raw` STRING,
+  `class` STRING,
+  `trail` STRING,
+  `dt` DATE
+)
+USING PARQUET
+PARTITIONED BY (`class`, `trail`, `dt`)
+LOCATION 's3a://audit-logs/prod/parquet';
+
+MSCK REPAIR TABLE `audit`;

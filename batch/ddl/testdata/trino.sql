@@ -1,0 +1,52 @@
+-- Trino, by its Hive connector: the last statement again after each roll, so that new days are found.
+CREATE TABLE IF NOT EXISTS "hive"."default"."audit" (
+  "event_time" timestamp(3),
+  "event_date" date,
+  "event_id" varchar,
+  "org" varchar,
+  "source" varchar,
+  "ip_address" varchar,
+  "user_agent" varchar,
+  "actor_id" varchar,
+  "action" varchar,
+  "object_id" varchar,
+  "object_name" varchar,
+  "project_id" varchar,
+  "project_name" varchar,
+  "success" boolean,
+  "info" varchar,
+  "token_label" varchar,
+  "token_last4" varchar,
+  "event_type" varchar,
+  "severity" varchar,
+  "error_code" varchar,
+  "error_message" varchar,
+  "reason" varchar,
+  "actor_type" varchar,
+  "actor_name" varchar,
+  "actor_email" varchar,
+  "actor_role" varchar,
+  "session_id" varchar,
+  "request_id" varchar,
+  "credential_id" varchar,
+  "object_type" varchar,
+  "provider" varchar,
+  "region" varchar,
+  "tags" array(varchar),
+  "changes" varchar,
+  "corrects" varchar,
+  "source_seq" bigint,
+  "received_time" timestamp(3),
+  "flags" array(varchar),
+  "raw" varchar,
+  "class" varchar,
+  "trail" varchar,
+  "dt" date
+)
+WITH (
+  format = 'PARQUET',
+  partitioned_by = ARRAY['class', 'trail', 'dt'],
+  external_location = 's3://audit-logs/prod/parquet/'
+);
+
+CALL "hive".system.sync_partition_metadata(schema_name => 'default', table_name => 'audit', mode => 'FULL');
