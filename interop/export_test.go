@@ -29,7 +29,7 @@ type summary struct {
 
 // export builds the command and exports input with it, as a newcomer does, but into a folder of the test. It returns that folder, in which everything
 // is that the command wrote, and the store below it.
-func export(t *testing.T, input string) (work, store string, s summary) {
+func export(t *testing.T, input string, later ...string) (work, store string, s summary) {
 	t.Helper()
 	work = t.TempDir()
 	bin := filepath.Join(t.TempDir(), "daybook")
@@ -40,17 +40,20 @@ func export(t *testing.T, input string) (work, store string, s summary) {
 		t.Fatalf("go build ./cmd/daybook: %v\n%s", err, out)
 	}
 	store = filepath.Join(work, "audit")
-	cmd := exec.Command(bin, "export", "--json", input)
-	cmd.Dir = work
-	cmd.Env = append(os.Environ(), "HOME="+work, "XDG_STATE_HOME="+filepath.Join(work, "state"), "XDG_CONFIG_HOME="+filepath.Join(work, "config"))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("daybook export: %v\n%s", err, stderr.String())
-	}
-	if err := json.Unmarshal(out, &s); err != nil {
-		t.Fatalf("%v in %s", err, out)
+	for _, input := range append([]string{input}, later...) {
+		cmd := exec.Command(bin, "export", "--json", input)
+		cmd.Dir = work
+		cmd.Env = append(os.Environ(), "HOME="+work, "XDG_STATE_HOME="+filepath.Join(work, "state"), "XDG_CONFIG_HOME="+filepath.Join(work, "config"))
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("daybook export: %v\n%s", err, stderr.String())
+		}
+		s = summary{}
+		if err := json.Unmarshal(out, &s); err != nil {
+			t.Fatalf("%v in %s", err, out)
+		}
 	}
 	return work, store, s
 }

@@ -1,8 +1,11 @@
 package main_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +56,24 @@ func TestAnalyst(t *testing.T) {
 			out = s.run(as, 0, "get", "--config", "daybook.yaml", "--key", key, "--format", "csv", "--excel", "--flat", "-o", as)
 			if !strings.Contains(out, "3 files: 3 fetched") {
 				t.Errorf("get as %s:\n%s", as, out)
+			}
+			// A link is followed by who has nothing else; nothing lies in an archive here.
+			var link struct{ URL, SHA256 string }
+			out = s.run(as, 0, "link", "--config", "daybook.yaml", "--key", key, "--json", "s3://audit/prod", hidden)
+			if err := json.Unmarshal([]byte(out), &link); err != nil {
+				t.Fatalf("%s: %v", out, err)
+			}
+			resp, err := server.HTTPClient(t).Get(link.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			if err := errors.Join(err, resp.Body.Close()); err != nil || fmt.Sprintf("%x", sha256.Sum256(body)) != link.SHA256 ||
+				!strings.Contains(resp.Header.Get("Content-Disposition"), "acme-2026-03-10.0001.csv.gz") {
+				t.Errorf("the link as %s: %s, %v, %v", as, resp.Status, resp.Header, err)
+			}
+			if out := s.run(as, 0, "thaw", "--config", "daybook.yaml", "--key", key); !strings.Contains(out, "15 files: 15 can be read now; none lies in an archive") {
+				t.Errorf("thaw as %s:\n%s", as, out)
 			}
 			for _, day := range []string{"09", "10"} {
 				data, err := os.ReadFile(filepath.Join(s.dir, as, fmt.Sprintf("standard-acme-2026-03-%s.0001.csv", day)))

@@ -57,13 +57,9 @@ func (a *app) dial(cmd *cobra.Command) (*remote, error) {
 // dialAs is dial, where configure says what the data folder is opened with.
 func (a *app) dialAs(cmd *cobra.Command, configure func(*cobra.Command, *config.Config, *slog.Logger) (*service.Config, error)) (*remote, error) {
 	f := &a.server
-	r := &remote{base: localBase, token: strings.TrimSpace(os.Getenv("DAYBOOK_TOKEN")), close: func() error { return nil }}
-	if f.tokenFile != "" {
-		data, err := os.ReadFile(f.tokenFile)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		r.token = strings.TrimSpace(string(data))
+	r, err := f.remote()
+	if err != nil {
+		return nil, err
 	}
 	if f.server != "" {
 		return r, f.reach(r)
@@ -92,6 +88,19 @@ func (a *app) dialAs(cmd *cobra.Command, configure func(*cobra.Command, *config.
 		return nil, err
 	}
 	r.client, r.close = s.InProcess(), s.Close
+	return r, nil
+}
+
+// remote is a service that is not found yet.
+func (f *serverFlags) remote() (*remote, error) {
+	r := &remote{base: localBase, token: strings.TrimSpace(os.Getenv("DAYBOOK_TOKEN")), close: func() error { return nil }}
+	if f.tokenFile != "" {
+		data, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		r.token = strings.TrimSpace(string(data))
+	}
 	return r, nil
 }
 

@@ -10,9 +10,11 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"daybook/batch/control"
 	"daybook/batch/fetch"
 	"daybook/batch/seal"
 	"daybook/event"
@@ -126,6 +128,7 @@ const fetchCodes = "Exit codes: 0 done, 1 failed, 2 usage, 3 the store could not
 
 func (a *app) lsCommand() *cobra.Command {
 	var f queryFlags
+	var rec recordFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ls [flags] [URL|DIR]",
@@ -149,10 +152,14 @@ With --json it prints one JSON object a line.
 			if err != nil {
 				return err
 			}
+			if err := a.record(cmd, w, &rec, control.ReadList, f.configFile, args, time.Time{}); err != nil {
+				return err
+			}
 			return a.list(cmd.Context(), w, asJSON)
 		},
 	}
 	f.addTo(cmd)
+	rec.addTo(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "list as JSON, one object a line")
 	return cmd
 }
@@ -194,6 +201,7 @@ func (a *app) tellNone(w *wanted, n int) {
 
 func (a *app) getCommand() *cobra.Command {
 	var f queryFlags
+	var rec recordFlags
 	var o fetch.Options
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -224,10 +232,14 @@ them; with --flat all lie side by side, and their names begin with the class.
 			if err != nil {
 				return err
 			}
+			if err := a.record(cmd, w, &rec, control.ReadGet, f.configFile, args, time.Time{}); err != nil {
+				return err
+			}
 			return a.get(cmd.Context(), w, &o, asJSON)
 		},
 	}
 	f.addTo(cmd)
+	rec.addTo(cmd)
 	set := cmd.Flags()
 	set.StringVarP(&o.Dir, "out", "o", ".", "the `FOLDER` that the files go to, which is made")
 	set.BoolVar(&o.Flat, "flat", false, "put the files side by side, instead of in the store's folders")
@@ -335,8 +347,5 @@ func (a *app) conclude(w *wanted, r *fetched, asJSON bool) error {
 	} else if r.Files > 0 {
 		_, _ = fmt.Fprintf(a.stderr, "daybook: %d files: %d fetched (%d bytes), %d there already, %d failed\n", r.Files, r.Fetched, r.Bytes, r.Kept, r.Failed)
 	}
-	if r.Failed > 0 {
-		return verdict{exitFailed}
-	}
-	return nil
+	return failedIf(r.Failed > 0)
 }

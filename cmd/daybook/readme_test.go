@@ -195,6 +195,20 @@ func TestVerifyPage(t *testing.T) {
 	r.page(t, filepath.Join("docs", "VERIFY.md"))
 }
 
+// TestConsumePage runs the commands of the page for those who load the files.
+func TestConsumePage(t *testing.T) {
+	for _, tool := range []string{"bash", "jq", "zcat", "sed"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no %s to run the page's commands with: make test installs it", tool)
+		}
+	}
+	r := newReadme(t)
+	r.page(t, filepath.Join("docs", "CONSUME.md"))
+	if got := strings.Count(r.received(), " daybook CEF:0|"); got != 29 {
+		t.Errorf("the SIEM received %d messages, want the 29 of the day", got)
+	}
+}
+
 // page runs the commands of a page, and compares what they print with what the page says that they print.
 func (r *readme) page(t *testing.T, name string) {
 	markdown, err := os.ReadFile(filepath.Join(root(t), name))
