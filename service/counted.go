@@ -69,3 +69,30 @@ func (c countedStore) Offset() (time.Duration, bool) {
 	}
 	return 0, false
 }
+
+// countedLocker is a countedStore that is a sink.Locker.
+type countedLocker struct {
+	countedStore
+	locker sink.Locker
+}
+
+// counted counts the operations of a store, and takes from it no power to lock.
+func counted(store sink.Store, count func(operation string)) sink.Store {
+	c := countedStore{store, count}
+	if locker, ok := store.(sink.Locker); ok {
+		return countedLocker{c, locker}
+	}
+	return c
+}
+
+// Lengthen is a sink.Locker's, and so is Hold.
+func (c countedLocker) Lengthen(ctx context.Context, key, version string, want sink.Lock) (sink.Info, error) {
+	info, err := c.locker.Lengthen(ctx, key, version, want)
+	return info, c.failed("lengthen", err)
+}
+
+// Hold is a sink.Locker's.
+func (c countedLocker) Hold(ctx context.Context, key, version string, on bool) (sink.Info, error) {
+	info, err := c.locker.Hold(ctx, key, version, on)
+	return info, c.failed("hold", err)
+}

@@ -126,3 +126,13 @@ type Thawer interface {
 	// away before its days are over is kept longer.
 	Thaw(ctx context.Context, key, version string, days int, tier string) (Frost, error)
 }
+
+// Locker is a store that can keep objects for longer. Its methods never shorten a lock, never weaken its mode and never bypass it. What they return was read
+// back; Existed says that nothing had to be sent. A blank version means the newest. ErrNotExist, ErrHidden; ErrUnfit where the store is one without locks.
+type Locker interface {
+	// Lengthen makes the lock of a version cover want: what is longer or stricter about it stays as it is, and one that reads back weaker is
+	// ErrLock. So is a stricter mode over one that is in force, where the server takes that only from who may bypass it, as MinIO and versitygw do.
+	Lengthen(ctx context.Context, key, version string, want Lock) (Info, error)
+	// Hold puts a legal hold on a version, or lifts it. If it does not read back so, the error is ErrHold.
+	Hold(ctx context.Context, key, version string, on bool) (Info, error)
+}

@@ -6,7 +6,7 @@
 //
 // A Store does not list, delete, or shorten a lock: a writer needs none of these, and a credential without them is safer. What an auditor needs, and a
 // store may be able to tell, are powers of their own: Lister, Versioner, Expirer, Inspector and Clock; so is what a reader may want beyond Get: Ranger, Linker and Thawer. None of them
-// changes an object.
+// changes an object. Locker, the power to lengthen locks and to put and lift legal holds, changes nothing of an object but for how long it stays.
 package sink
 
 import (
@@ -30,6 +30,8 @@ var (
 	ErrLock = errors.New("lock is weaker than asked for")
 	// ErrCold says that an object lies in an archive, and must be brought back before it can be read.
 	ErrCold = errors.New("lies in an archive")
+	// ErrHold says that an object's legal hold, read back, is not as asked for.
+	ErrHold = errors.New("legal hold is not as asked for")
 	// ErrUnfit says that the store cannot give what the configuration demands of it (no bucket, no Object Lock, no versioning, no permission).
 	ErrUnfit = errors.New("store is not fit for sealed files")
 )
@@ -94,6 +96,8 @@ type Object struct {
 	Size        int64
 	SHA256      [32]byte
 	Lock        Lock
+	// Hold asks for a legal hold, which needs a store that is a Locker.
+	Hold bool
 	// Body holds the Size bytes; it is read from offset 0 for each attempt.
 	Body io.ReaderAt
 	// Final says that Body is an *os.File that nobody will write to any more: a store on the same file system may take the file itself, instead
@@ -111,6 +115,8 @@ type Info struct {
 	// ContentType is blank in a store that keeps none.
 	ContentType string
 	Lock        Lock
+	// Held says that a legal hold is on the object: nobody can delete it, whatever its lock. A store shows it only to who may see holds.
+	Held bool
 	// Existed says, after a Put, that the same bytes were there before, be it from an earlier attempt of this Put whose answer was lost.
 	Existed bool
 }
@@ -122,8 +128,9 @@ type Info struct {
 type Store interface {
 	// Preflight checks that the store is there and fit (ErrUnfit with a hint). It writes nothing.
 	Preflight(ctx context.Context) error
-	// Put stores o under o.Key unless it is there: the same bytes succeed with Existed set (a shorter lock is lengthened), other bytes are
-	// ErrConflict, a delete marker is ErrHidden, a lock that reads back weaker is ErrLock, one that the store cannot give is ErrUnfit.
+	// Put stores o under o.Key unless it is there: the same bytes succeed with Existed set (a shorter lock is lengthened, a hold is put), other bytes are
+	// ErrConflict, a delete marker is ErrHidden, a lock that reads back weaker is ErrLock, a hold that does not read back is ErrHold, and what of the two
+	// the store cannot give is ErrUnfit.
 	Put(ctx context.Context, o Object) (Info, error)
 	// Head describes an object. A blank version means the newest. ErrNotExist, ErrHidden.
 	Head(ctx context.Context, key, version string) (Info, error)

@@ -167,6 +167,11 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 			Hint: "use an s3:// destination for retention, or set the lock mode to none",
 		}
 	}
+	if o.Hold {
+		return sink.Info{}, &sink.HintError{
+			Err: fmt.Errorf("%s: %w: a folder cannot keep a legal hold", o.Key, sink.ErrUnfit), Hint: "use an s3:// destination for holds",
+		}
+	}
 	if o.Size < 0 {
 		return sink.Info{}, fmt.Errorf("%s: size %d", o.Key, o.Size)
 	}

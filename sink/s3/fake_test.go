@@ -42,6 +42,7 @@ type fakeBucket struct {
 	floorDays     int
 	mayNotList    bool
 	mayNotReadLoc bool // the lock of objects
+	mayNotSeeHold bool
 	showsNoSum    bool
 	oldLockByCall bool // as versitygw: the lock of an older version is not in its HEAD, and the call for it has a root of its own
 	ignoresLock   bool // takes lock headers and does not keep them
@@ -69,6 +70,7 @@ type fakeVersion struct {
 	encoding    string
 	mode        string
 	until       string
+	hold        string // ON, OFF or, where none was ever put, blank
 	modified    time.Time
 	class       string // of storage
 	archived    string // by Intelligent-Tiering
@@ -287,6 +289,8 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 409, "BucketAlreadyOwnedByYou", "")
 	case r.Method == http.MethodPut && q.Has("retention"):
 		b.putRetention(w, key, q.Get("versionId"), body)
+	case r.Method == http.MethodPut && q.Has("legal-hold"):
+		b.putHold(w, key, q.Get("versionId"), body)
 	case r.Method == http.MethodPut:
 		b.put(w, r, key, body)
 	case r.Method == http.MethodPost && q.Has("restore"):
@@ -319,6 +323,7 @@ func (b *fakeBucket) put(w http.ResponseWriter, r *http.Request, key string, bod
 	v := b.add(key, &fakeVersion{body: body, contentType: h.Get("Content-Type"), sum: h.Get("X-Amz-Checksum-Sha256")})
 	if !b.ignoresLock {
 		v.mode, v.until = h.Get("X-Amz-Object-Lock-Mode"), h.Get("X-Amz-Object-Lock-Retain-Until-Date")
+		v.hold = h.Get("X-Amz-Object-Lock-Legal-Hold")
 		if b.cutsLock > 0 {
 			until, _ := time.Parse(time.RFC3339, v.until)
 			v.until = until.Add(-b.cutsLock).Format(time.RFC3339)
@@ -364,6 +369,18 @@ func (b *fakeBucket) putRetention(w http.ResponseWriter, key, id string, body []
 	v.mode, v.until = want.Mode, want.RetainUntilDate
 }
 
+func (b *fakeBucket) putHold(w http.ResponseWriter, key, id string, body []byte) {
+	var want struct{ Status string }
+	v := b.find(key, id)
+	if err := xml.Unmarshal(body, &want); err != nil || v == nil {
+		refuse(w, 400, "MalformedXML", "")
+		return
+	}
+	if !b.ignoresLock {
+		v.hold = want.Status
+	}
+}
+
 func (b *fakeBucket) get(w http.ResponseWriter, r *http.Request, key string) {
 	id := r.URL.Query().Get("versionId")
 	v := b.find(key, id)
@@ -406,6 +423,17 @@ func (b *fakeBucket) get(w http.ResponseWriter, r *http.Request, key string) {
 		refuse(w, 403, "InvalidObjectState", "")
 		return
 	}
+	if r.URL.Query().Has("legal-hold") {
+		switch {
+		case b.mayNotSeeHold:
+			refuse(w, 403, "AccessDenied", "")
+		case v.hold == "":
+			refuse(w, 400, "NoSuchObjectLockConfiguration", "")
+		default:
+			fmt.Fprintf(w, "<LegalHold><Status>%s</Status></LegalHold>", v.hold)
+		}
+		return
+	}
 	h := w.Header()
 	for name, value := range map[string]string{"X-Amz-Storage-Class": v.class, "X-Amz-Archive-Status": v.archived, "X-Amz-Restore": v.restored} {
 		if value != "" {
@@ -434,6 +462,9 @@ func (b *fakeBucket) get(w http.ResponseWriter, r *http.Request, key string) {
 	if v.mode != "" && !b.mayNotReadLoc && (!b.oldLockByCall || v == b.find(key, "")) {
 		h.Set("X-Amz-Object-Lock-Mode", v.mode)
 		h.Set("X-Amz-Object-Lock-Retain-Until-Date", v.until)
+	}
+	if v.hold != "" && !b.mayNotSeeHold && (!b.oldLockByCall || v == b.find(key, "")) {
+		h.Set("X-Amz-Object-Lock-Legal-Hold", v.hold)
 	}
 	http.ServeContent(w, r, "", time.Date(2026, 3, 11, 1, 0, 0, 0, time.UTC), bytes.NewReader(v.body))
 }

@@ -28,13 +28,15 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	if err := s.checkLock(o.Lock); err != nil {
 		return sink.Info{}, wrap(s.url(name), err)
 	}
+	if o.Hold {
+		if _, err := s.lockable(o.Key); err != nil {
+			return sink.Info{}, err
+		}
+	}
 	if o.Size < 0 || o.Size > MaxSize {
 		return sink.Info{}, fmt.Errorf("%s: %d bytes: an object may have %d at most", s.url(name), o.Size, int64(MaxSize))
 	}
-	// S3 keeps whole seconds, and cuts off the rest.
-	if cut := o.Lock.RetainUntil.Truncate(time.Second); cut.Before(o.Lock.RetainUntil) {
-		o.Lock.RetainUntil = cut.Add(time.Second)
-	}
+	o.Lock.RetainUntil = wholeSeconds(o.Lock.RetainUntil)
 	// A condition alone does not do: on some servers it holds over a delete marker, and the PUT would bury what was hidden.
 	info, err := s.head(ctx, name, "")
 	if err == nil {
@@ -73,7 +75,13 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	if err := s.checkEncryption(name, header); err != nil {
 		return sink.Info{}, err
 	}
-	return info, s.checkReadBack(name, o.Lock, info)
+	if err := s.checkReadBack(name, o.Lock, info); err != nil || !o.Hold {
+		return info, err
+	}
+	if err := s.learnHold(ctx, name, &info); err != nil {
+		return sink.Info{}, err
+	}
+	return info, s.checkHold(name, true, info)
 }
 
 // upload sends o in one PUT that never overwrites, and returns the version that it made. After a failure the object may be there.
@@ -90,6 +98,9 @@ func (s *Store) upload(ctx context.Context, name string, o sink.Object) (version
 	if o.Lock.Mode != sink.None {
 		opts.RetainUntilDate = o.Lock.RetainUntil
 	}
+	if o.Hold {
+		opts.LegalHold = minio.LegalHoldEnabled
+	}
 	opts.SetMatchETagExcept("*")
 	err = s.retry(ctx, "PUT "+s.url(name), func(ctx context.Context, w *watch) error {
 		b := &body{from: o, watch: w, progress: s.progress}
@@ -103,7 +114,11 @@ func (s *Store) upload(ctx context.Context, name string, o sink.Object) (version
 	if r, ok := response(err); ok && r.StatusCode == http.StatusPreconditionFailed {
 		return "", errExists
 	}
-	return version, s.explain(err, "s3:PutObject and s3:PutObjectRetention", name)
+	permission := "s3:PutObject and s3:PutObjectRetention"
+	if o.Hold {
+		permission = "s3:PutObject, s3:PutObjectRetention and s3:PutObjectLegalHold"
+	}
+	return version, s.explain(err, permission, name)
 }
 
 // settle answers a Put over an object that is there: the same bytes are as good as put, and get the longer lock.
@@ -122,7 +137,20 @@ func (s *Store) settle(ctx context.Context, name string, o sink.Object, info sin
 		}
 	}
 	info.Key, info.Existed = o.Key, true
-	return info, s.checkReadBack(name, o.Lock, info)
+	if err := s.checkReadBack(name, o.Lock, info); err != nil || !o.Hold {
+		return info, err
+	}
+	if err := s.learnHold(ctx, name, &info); err != nil {
+		return sink.Info{}, err
+	}
+	if !info.Held {
+		var err error
+		if info, err = s.setHold(ctx, name, info, true); err != nil {
+			return sink.Info{}, err
+		}
+		info.Key, info.Existed = o.Key, true
+	}
+	return info, nil
 }
 
 // extend lengthens the lock of a version, and never shortens or bypasses it.

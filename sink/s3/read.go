@@ -47,6 +47,7 @@ func (s *Store) look(ctx context.Context, name, version string) (sink.Info, http
 	if info.Version == "" {
 		info.Version = version
 	}
+	info.Held = heldOf(stat.Metadata)
 	if info.Lock, err = lockOf(stat.Metadata); err != nil {
 		return sink.Info{}, nil, fmt.Errorf("%s: %w", s.url(name), err)
 	}

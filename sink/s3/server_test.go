@@ -101,6 +101,9 @@ func TestConformance(t *testing.T) {
 					Overwrite: func(t *testing.T, s sink.Store, key string, body []byte) {
 						server.Overwrite(t, bucketOf[s], "audit/logs/"+key, body, sink.Lock{})
 					},
+					Delete: func(t *testing.T, s sink.Store, key, version string) error {
+						return server.DeleteVersion(t, bucketOf[s], "audit/logs/"+key, version)
+					},
 					Lists:      true,
 					Client:     server.HTTPClient(t),
 					CannotTell: server.Name() == "versitygw",

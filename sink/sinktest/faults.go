@@ -91,6 +91,7 @@ func (m *Memory) History(key string) []Version {
 			Size:   int64(len(v.body)),
 			SHA256: sha256.Sum256(v.body),
 			Lock:   v.lock,
+			Held:   v.held,
 		})
 	}
 	return all
@@ -121,7 +122,7 @@ func (m *Memory) Overwrite(key string, body []byte, lock sink.Lock) {
 	m.add(key, version{body: bytes.Clone(body), lock: lock})
 }
 
-// DeleteVersion deletes one version of key. A lock that holds is ErrLocked: not even an administrator gets past Compliance.
+// DeleteVersion deletes one version of key. A lock that holds is ErrLocked, and so is a legal hold: not even an administrator gets past Compliance.
 func (m *Memory) DeleteVersion(key, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -131,6 +132,9 @@ func (m *Memory) DeleteVersion(key, id string) error {
 	}
 	if lock := m.objects[key][i].lock; lock.Mode != sink.None && m.opts.Now().Before(lock.RetainUntil) {
 		return fmt.Errorf("%s: version %s: %w until %s", key, id, ErrLocked, lock.RetainUntil)
+	}
+	if m.objects[key][i].held {
+		return fmt.Errorf("%s: version %s: %w by a legal hold", key, id, ErrLocked)
 	}
 	m.objects[key] = slices.Delete(m.objects[key], i, i+1)
 	if len(m.objects[key]) == 0 {
@@ -178,6 +182,17 @@ func (m *Memory) FlipBit(key string, bit int) {
 	}
 	v.body = bytes.Clone(v.body)
 	v.body[bit/8] ^= 1 << (bit % 8)
+}
+
+// SetHeld puts a legal hold on the newest version of key behind the store's back, or lifts it.
+func (m *Memory) SetHeld(key string, on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, err := m.find(key, "")
+	if err != nil {
+		m.t.Fatalf("set hold of %s: %v", key, err)
+	}
+	v.held = on
 }
 
 // SetLock changes the lock of the newest version of key behind the store's back, as a user with the bypass right does to Governance.

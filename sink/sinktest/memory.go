@@ -54,6 +54,7 @@ type version struct {
 	body        []byte
 	contentType string
 	lock        sink.Lock
+	held        bool
 	modified    time.Time
 }
 
@@ -64,11 +65,12 @@ type Version struct {
 	Size   int64
 	SHA256 [sha256.Size]byte
 	Lock   sink.Lock
+	Held   bool
 }
 
 // Op is one call of the store.
 type Op struct {
-	Name string // preflight, put, head, get (from an offset too), list, versions or expiry
+	Name string // preflight, put, head, get (from an offset too), list, versions, expiry, lengthen, hold or release
 	Key  string // of list and versions: the prefix
 	Err  error  // what the call returned
 }
@@ -113,6 +115,9 @@ func (m *Memory) Put(ctx context.Context, o sink.Object) (info sink.Info, err er
 		if weaker(o.Lock.Mode, m.opts.Mode) || m.opts.Mode == sink.None && o.Lock.Mode != sink.None {
 			return fmt.Errorf("%s: lock mode %q: %w", o.Key, o.Lock.Mode, sink.ErrUnfit)
 		}
+		if o.Hold && m.opts.Mode == sink.None {
+			return fmt.Errorf("%s: a legal hold: %w", o.Key, sink.ErrUnfit)
+		}
 		newest, err := m.find(o.Key, "")
 		switch {
 		case err == nil && sha256.Sum256(newest.body) != o.SHA256:
@@ -121,13 +126,14 @@ func (m *Memory) Put(ctx context.Context, o sink.Object) (info sink.Info, err er
 			if !newest.lock.Covers(o.Lock) {
 				newest.lock = stronger(newest.lock, o.Lock)
 			}
+			newest.held = newest.held || o.Hold
 			info = describe(o.Key, newest)
 			info.Existed = true
 			return nil
 		case len(m.objects[o.Key]) > 0: // a delete marker is the newest
 			return err
 		}
-		info = describe(o.Key, m.add(o.Key, version{body: body, contentType: o.ContentType, lock: o.Lock}))
+		info = describe(o.Key, m.add(o.Key, version{body: body, contentType: o.ContentType, lock: o.Lock, held: o.Hold}))
 		return nil
 	})
 	if err != nil {
@@ -305,6 +311,7 @@ func describe(key string, v *version) sink.Info {
 		SHA256:      sha256.Sum256(v.body),
 		ContentType: v.contentType,
 		Lock:        v.lock,
+		Held:        v.held,
 	}
 }
 

@@ -39,6 +39,13 @@ func TestMemory(t *testing.T) {
 				Overwrite: func(_ *testing.T, s sink.Store, key string, body []byte) {
 					s.(*sinktest.Memory).Overwrite(key, body, sink.Lock{})
 				},
+				Delete: func(_ *testing.T, s sink.Store, key, version string) error {
+					m := s.(*sinktest.Memory)
+					if mode == sink.Governance {
+						m.SetLock(key, sink.Lock{}) // by the right to bypass it
+					}
+					return m.DeleteVersion(key, version)
+				},
 				Lists:     true,
 				SetExpiry: func(_ *testing.T, s sink.Store, rules []sink.ExpiryRule) { s.(*sinktest.Memory).SetExpiry(rules...) },
 			})

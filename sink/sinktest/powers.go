@@ -2,6 +2,7 @@ package sinktest
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -18,6 +19,7 @@ var (
 	_ sink.Expirer   = (*Memory)(nil)
 	_ sink.Clock     = (*Memory)(nil)
 	_ sink.Ranger    = (*Memory)(nil)
+	_ sink.Locker    = (*Memory)(nil)
 )
 
 // List implements sink.Lister, as one operation: what it yields is what the store held when the iteration began. A Fault that persisted
@@ -107,6 +109,57 @@ func (m *Memory) SetOffset(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.offset = &d
+}
+
+// Lengthen implements sink.Locker. A lock that is to end in the past fails the test: nobody means that.
+func (m *Memory) Lengthen(ctx context.Context, key, id string, want sink.Lock) (info sink.Info, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.policeKey(key)
+	if !m.lenient && (want.Mode != sink.None && !want.RetainUntil.After(m.opts.Now()) || want.RetainUntil.Nanosecond() != 0) {
+		m.t.Errorf("lengthen %q: retain-until %s is past, or has a fraction of a second", key, want.RetainUntil.Format(time.RFC3339Nano))
+	}
+	err = m.run(ctx, "lengthen", key, func() error {
+		v, err := m.lockable(key, id)
+		if err == nil {
+			covered := v.lock.Covers(want)
+			v.lock = stronger(v.lock, want)
+			info = describe(key, v)
+			info.Existed = covered
+		}
+		return err
+	})
+	return info, err
+}
+
+// Hold implements sink.Locker.
+func (m *Memory) Hold(ctx context.Context, key, id string, on bool) (info sink.Info, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.policeKey(key)
+	name := "release"
+	if on {
+		name = "hold"
+	}
+	err = m.run(ctx, name, key, func() error {
+		v, err := m.lockable(key, id)
+		if err == nil {
+			was := v.held
+			v.held = on
+			info = describe(key, v)
+			info.Existed = was == on
+		}
+		return err
+	})
+	return info, err
+}
+
+// lockable finds a version in a store that locks.
+func (m *Memory) lockable(key, id string) (*version, error) {
+	if m.opts.Mode == sink.None {
+		return nil, fmt.Errorf("%s: the store has no locks: %w", key, sink.ErrUnfit)
+	}
+	return m.find(key, id)
 }
 
 // Clone returns a copy of the store, versions, locks and rules included, that has nothing to do with it any more. The copy is for damage: it fails no

@@ -30,6 +30,9 @@ type Caps struct {
 	Overwrite func(t *testing.T, s sink.Store, key string, body []byte)
 	// Now is the store's clock. Default: time.Now.
 	Now func() time.Time
+	// Delete deletes a version behind the store's back, as the administrator does who gets past a Governance lock. Nil where nothing
+	// does.
+	Delete func(t *testing.T, s sink.Store, key, version string) error
 	// Lists says that the store is a sink.Lister and a sink.Versioner.
 	Lists bool
 	// SetExpiry sets lifecycle rules behind the store's back: their prefix is relative to its root. CannotTell says that the store is a sink.Expirer
@@ -84,6 +87,8 @@ func Run(t *testing.T, open func(t *testing.T) sink.Store, caps Caps) {
 	t.Run("Cancelled", s.cancelled)
 	t.Run("Race", s.race)
 	t.Run("Lock", s.lock)
+	t.Run("Lengthen", s.lengthen)
+	t.Run("Hold", s.hold)
 	t.Run("Hidden", s.hidden)
 	t.Run("Overwritten", s.overwritten)
 	t.Run("List", s.list)
