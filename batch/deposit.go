@@ -14,6 +14,7 @@ import (
 
 	"daybook/batch/seal"
 	"daybook/batch/spool"
+	"daybook/batch/tlog"
 	"daybook/event"
 	"daybook/sink"
 )
@@ -95,8 +96,10 @@ const uploads = 4
 // after it the seal is complete.
 func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Manifest, error) {
 	trail := j.Draft.Trail
-	if j.Manifest == nil {
-		if err := r.putFiles(ctx, j); err != nil {
+	holds := r.holdsOn(trail, j.Draft.Day.Day)
+	resumed := j.Manifest != nil
+	if !resumed {
+		if err := r.putFiles(ctx, j, holds); err != nil {
 			return nil, err
 		}
 		// The manifest's number and link are those of now: another machine may have sealed since the files were staged, which do not depend on it.
@@ -114,6 +117,11 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 	if err != nil {
 		return nil, err
 	}
+	if resumed { // when its files were put there may have been no hold
+		if err := r.holdSealed(ctx, m, nil, nil); err != nil {
+			return nil, err
+		}
+	}
 	note, err := signNote(j.Manifest, r.Key)
 	if err != nil {
 		return nil, err
@@ -121,7 +129,7 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 	lock := r.controlLock()
 	if r.Key != nil {
 		public := r.Key.Public()
-		if err := putSmall(ctx, r.Store, seal.KeyKey(public.ID()), "application/x-pem-file", public.PEM(), lock); err != nil {
+		if err := putSmall(ctx, r.Store, seal.KeyKey(public.ID()), "application/x-pem-file", public.PEM(), lock, false); err != nil {
 			return nil, err
 		}
 	}
@@ -132,7 +140,7 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 		{seal.ManifestKey(trail, m.Seal), "application/json", j.Manifest},
 		{seal.NoteKey(trail, m.Seal), "text/plain; charset=utf-8", note},
 	} {
-		if err := putSmall(ctx, r.Store, o.key, o.contentType, o.data, lock); err != nil {
+		if err := putSmall(ctx, r.Store, o.key, o.contentType, o.data, lock, len(holds) > 0); err != nil {
 			return nil, err
 		}
 	}
@@ -205,17 +213,17 @@ func (r *Roller) stamp(m *seal.Manifest) {
 }
 
 // putFiles puts the staged files and notes in the draft what the store says of them.
-func (r *Roller) putFiles(ctx context.Context, j *journal) error {
+func (r *Roller) putFiles(ctx context.Context, j *journal, holds []tlog.Hold) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
 	for i := range j.Draft.Files {
 		f := &j.Draft.Files[i]
-		group.Go(func() error { return r.putFile(ctx, j.Draft.Trail, f) })
+		group.Go(func() error { return r.putFile(ctx, j.Draft.Trail, f, covered(holds, f)) })
 	}
 	return group.Wait()
 }
 
-func (r *Roller) putFile(ctx context.Context, trail string, f *seal.File) error {
+func (r *Roller) putFile(ctx context.Context, trail string, f *seal.File, hold bool) error {
 	body, err := os.Open(filepath.Join(r.state.stagingDir(trail), filepath.FromSlash(f.Key)))
 	if err != nil {
 		return fmt.Errorf("staging: %w", err)
@@ -223,22 +231,23 @@ func (r *Roller) putFile(ctx context.Context, trail string, f *seal.File) error 
 	defer body.Close()
 	want := sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}
 	info, err := r.Store.Put(ctx, sink.Object{
-		Key: f.Key, ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Lock: want, Body: body, Final: true,
+		Key: f.Key, ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Lock: want, Hold: hold, Body: body, Final: true,
 	})
 	if err != nil {
 		return err // it names the key
 	}
-	if info.Size != f.Size || info.SHA256 != f.SHA256 || !info.Lock.Covers(want) {
-		return fmt.Errorf("%s: the store has %d bytes with SHA-256 %x and lock %v, but %d bytes with %x and %v were put", f.Key, info.Size, info.SHA256, info.Lock, f.Size, f.SHA256, want)
+	if info.Size != f.Size || info.SHA256 != f.SHA256 || !info.Lock.Covers(want) || hold && !info.Held {
+		return fmt.Errorf("%s: the store has %d bytes with SHA-256 %x, lock %v and hold %v, but %d bytes with %x, %v and %v were put",
+			f.Key, info.Size, info.SHA256, info.Lock, info.Held, f.Size, f.SHA256, want, hold)
 	}
 	f.Version, f.LockMode, f.RetainUntil = info.Version, info.Lock.Mode, info.Lock.RetainUntil.UTC()
 	r.progress(Progress{Deposited: f.Size})
 	return nil
 }
 
-func putSmall(ctx context.Context, store sink.Store, key, contentType string, data []byte, lock sink.Lock) error {
+func putSmall(ctx context.Context, store sink.Store, key, contentType string, data []byte, lock sink.Lock, hold bool) error {
 	_, err := store.Put(ctx, sink.Object{
-		Key: key, ContentType: contentType, Size: int64(len(data)), SHA256: seal.Sum(data), Lock: lock, Body: bytes.NewReader(data),
+		Key: key, ContentType: contentType, Size: int64(len(data)), SHA256: seal.Sum(data), Lock: lock, Hold: hold, Body: bytes.NewReader(data),
 	})
 	return err // it names the key
 }

@@ -182,6 +182,14 @@ func (l *ledger) manifestBytes(n uint64) ([]byte, error) {
 	return data, nil
 }
 
+func (l *ledger) noteBytes(n uint64) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(l.sealDir(n), noteName))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	return data, nil
+}
+
 // checkStore checks that the store is the one that the ledger is of, by its newest seal. In another one nothing of what is known here would be sealed.
 func (l *ledger) checkStore(ctx context.Context, store sink.Store) error {
 	if l.next == 1 {
@@ -235,6 +243,8 @@ type adopter struct {
 	any bool
 	// fits reports why the log, in which every seal must be, cannot take that one.
 	fits func(*seal.Manifest) error
+	// hold puts on a seal whatever holds stand on its day.
+	hold func(ctx context.Context, m *seal.Manifest, data, note []byte) error
 	log  *slog.Logger
 }
 
@@ -265,6 +275,9 @@ func (l *ledger) refresh(ctx context.Context, store sink.Store, a adopter) error
 		}
 		if err == nil { // what is once in the ledger stays there
 			err = a.fits(m)
+		}
+		if err == nil { // who made it may not have known of them
+			err = a.hold(ctx, m, data, note)
 		}
 		if err != nil {
 			return fmt.Errorf("seal %d of %s: %w", l.next, l.trail, err)
@@ -350,7 +363,7 @@ func (l *ledger) adopt(ctx context.Context, store sink.Store, m *seal.Manifest, 
 	if err != nil {
 		return nil, err
 	}
-	return note, putSmall(ctx, store, seal.NoteKey(l.trail, m.Seal), "text/plain; charset=utf-8", note, a.lock)
+	return note, putSmall(ctx, store, seal.NoteKey(l.trail, m.Seal), "text/plain; charset=utf-8", note, a.lock, false)
 }
 
 func fetch(ctx context.Context, store sink.Store, key string) ([]byte, error) {

@@ -243,7 +243,7 @@ func (r *Roller) submit(ctx context.Context, a anchor.Anchor, head tlog.Head, s 
 	receipt, err := a.Submit(ctx, anchor.Submission{Origin: head.Origin, Size: head.Size, Checkpoint: head.Signed, Prove: r.log.Prove})
 	if err == nil && receipt.Ext != "" {
 		key := tlog.AnchorKey(head.Size, a.Name(), receipt.Ext)
-		err = putSmall(ctx, r.Store, key, "application/octet-stream", receipt.Data, r.controlLock())
+		err = putSmall(ctx, r.Store, key, "application/octet-stream", receipt.Data, r.controlLock(), false)
 		if errors.Is(err, sink.ErrConflict) {
 			err = nil // an earlier run had its receipt put and was stopped then; two differ by their time
 		}

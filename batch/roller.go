@@ -208,7 +208,7 @@ func (r *Roller) catchUp(ctx context.Context, l *ledger) error {
 
 // adopter says which manifests without a note are signed: any, where nothing is remembered here (design, D12) or --take-over was given.
 func (r *Roller) adopter() adopter {
-	return adopter{signer: r.Key, lock: r.controlLock(), any: r.lost || r.TakeOver, fits: r.fits, log: r.Log}
+	return adopter{signer: r.Key, lock: r.controlLock(), any: r.lost || r.TakeOver, fits: r.fits, hold: r.holdSealed, log: r.Log}
 }
 
 // fits reports why the log cannot take a seal that was found in the store: it is signed by a key that is not in force, or not at all.

@@ -195,11 +195,12 @@ func (k *Keyring) Clone() *Keyring {
 type state struct {
 	keys   *Keyring
 	logged map[string]uint64
+	holds  *Holds
 }
 
-func newState() *state { return &state{&Keyring{}, map[string]uint64{}} }
+func newState() *state { return &state{&Keyring{}, map[string]uint64{}, &Holds{}} }
 
-func (s *state) clone() *state { return &state{s.keys.Clone(), maps.Clone(s.logged)} }
+func (s *state) clone() *state { return &state{s.keys.Clone(), maps.Clone(s.logged), s.holds.clone()} }
 
 // apply takes the next leaf. A trail's seals come in order, without a hole.
 func (s *state) apply(entry []byte) error {
@@ -214,6 +215,9 @@ func (s *state) apply(entry []byte) error {
 			return fmt.Errorf("leaf %d: %w: seal %d of %s, but %d is due", index, ErrLeaf, l.Seal.Seal, l.Seal.Trail, due)
 		}
 		s.logged[l.Seal.Trail] = l.Seal.Seal
+	}
+	if l.Type == TypeHold {
+		s.holds.apply(index, l.Time, l.Hold)
 	}
 	s.keys = next
 	return nil

@@ -26,6 +26,7 @@ type fileTask struct {
 	at    located
 	// want is the lock that it must have: the manifest's, or a later extension's.
 	want sink.Lock
+	held bool
 	gone func(Finding) // says that it is not there
 }
 
@@ -34,7 +35,6 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 	v := w.v
 	wanted := v.wanted(m.Trail, m.Day.Day)
 	v.asked = v.asked || wanted
-	held := v.log.held(m)
 	var extended time.Time
 	if own := w.leaf(m.Seal); own != nil && own.extended != 0 && m.Trail == w.name {
 		extended = time.Unix(own.extended, 0).UTC()
@@ -59,7 +59,11 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 		} else {
 			e = nil
 		}
-		t.gone = func(about Finding) { v.gone(about, t.file, t.want, e, held) }
+		since, held := v.log.heldSince(m, f)
+		t.held = held
+		// What had gone by right before somebody put a hold on its day was not there to be held.
+		kept := held && since <= t.want.RetainUntil.Unix()
+		t.gone = func(about Finding) { v.gone(about, t.file, t.want, e, kept) }
 		if !v.locateFile(&t) {
 			continue
 		}
@@ -189,8 +193,8 @@ func (v *verifier) scratch() *scratch {
 
 // checkFile reads a file and compares it with its manifest.
 func (v *verifier) checkFile(ctx context.Context, t *fileTask) {
-	if v.inv.versions && t.want.Mode != sink.None {
-		v.checkLock(ctx, t.at, t.want, codeLockWeak, t.about)
+	if v.inv.versions && (t.want.Mode != sink.None || t.held) {
+		v.checkLock(ctx, t.at, t.want, t.held, codeLockWeak, t.about)
 	}
 	body, err := v.store.Get(ctx, t.at.key, t.at.version)
 	if errors.Is(err, sink.ErrNotExist) {

@@ -181,8 +181,17 @@ func damages() []damage {
 			day := seal.Date{Day: verifytest.Day(1)}
 			b.Leaf(&logs.Leaf{Type: logs.TypeHold, Hold: &logs.HoldLeaf{Action: logs.HoldPut, Trail: verifytest.Acme, From: day, To: day, Reason: "case 7", By: "counsel"}})
 			b.Publish()
+			holdAll(s)
 			s.Erase(firstCSV)
 			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 2, 0) }
+		}},
+		{name: "a hold was lifted", want: []string{"hold-missing"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, _ *verify.Options) {
+			b.Seal(oneDay(1))
+			day := seal.Date{Day: verifytest.Day(1)}
+			b.Leaf(&logs.Leaf{Type: logs.TypeHold, Hold: &logs.HoldLeaf{Action: logs.HoldPut, Trail: verifytest.Acme, From: day, To: day, Reason: "case 7", By: "counsel"}})
+			b.Publish()
+			holdAll(s)
+			s.SetHeld(firstCSV, false)
 		}},
 		{name: "a file is gone after its time when a hold was released", want: []string{"file-expired"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
 			b.Seal(oneDay(1))
@@ -621,6 +630,13 @@ func has(r *verify.Report, code string) bool {
 
 // elsewhere are the codes that have tests of their own.
 var elsewhere = []string{"not-a-file", "locks-not-checked", "unsigned", "unsigned-key-given", "key-not-given", "checkpoint-unchecked"}
+
+// holdAll puts a legal hold on all that a store has.
+func holdAll(s *sinktest.Memory) {
+	for _, key := range s.Keys() {
+		s.SetHeld(key, true)
+	}
+}
 
 func TestEveryCodeHasATest(t *testing.T) {
 	tested := map[string]bool{}

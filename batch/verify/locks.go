@@ -2,6 +2,7 @@ package verify
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"fmt"
 	"slices"
@@ -81,45 +82,104 @@ type hold struct {
 	project  string
 }
 
-// span is days, both included.
-type span struct{ from, to event.Day }
-
-// hold takes a leaf about a hold: a release lets go of what was put with just its range.
-func (l *logState) hold(h *logs.HoldLeaf) {
+// hold takes a leaf about a hold: a release lets go of what was put first with just its range.
+func (l *logState) hold(h *logs.HoldLeaf, at int64) {
 	key := hold{h.Trail, h.From.Day, h.To.Day, h.Project}
-	switch {
+	switch list := l.holds[key]; {
 	case h.Action == logs.HoldPut:
-		l.holds[key]++
-	case l.holds[key] == 1:
+		l.holds[key] = append(list, at)
+	case len(list) <= 1:
 		delete(l.holds, key)
-	case l.holds[key] > 1:
-		l.holds[key]--
+	default:
+		l.holds[key] = list[1:]
 	}
 }
 
-// held reports whether a hold is on files of the seal's day.
-func (l *logState) held(m *seal.Manifest) bool {
+// holdScope is what some holds of a trail are on: all files, those that may have events of a project, or, with any set, those that may have events of every project.
+type holdScope struct {
+	trail, project string
+	any            bool
+}
+
+// span is days, both included, that are held since a time, in seconds.
+type span struct {
+	from, to event.Day
+	since    int64
+}
+
+// heldSince tells since when a hold is on a file of a seal, or on its manifest and note where file is nil; false if none is.
+func (l *logState) heldSince(m *seal.Manifest, file *seal.File) (since int64, held bool) {
 	if l.heldDays == nil {
-		l.heldDays = map[string][]span{}
-		for h := range l.holds {
-			l.heldDays[h.trail] = append(l.heldDays[h.trail], span{h.from, h.to})
-		}
-		for trail, spans := range l.heldDays {
-			slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-			merged := spans[:1]
-			for _, s := range spans[1:] {
-				if last := &merged[len(merged)-1]; s.from <= last.to {
-					last.to = max(last.to, s.to)
-				} else {
-					merged = append(merged, s)
-				}
+		l.heldDays = map[holdScope][]span{}
+		for h, at := range l.holds {
+			s := span{h.from, h.to, at[0]}
+			for _, scope := range []holdScope{{h.trail, h.project, false}, {h.trail, "", true}} {
+				l.heldDays[scope] = append(l.heldDays[scope], s)
 			}
-			l.heldDays[trail] = merged
+		}
+		for scope, spans := range l.heldDays {
+			l.heldDays[scope] = flatten(spans)
 		}
 	}
-	spans := l.heldDays[m.Trail]
-	i, found := slices.BinarySearchFunc(spans, m.Day.Day, func(s span, day event.Day) int { return cmp.Compare(s.from, day) })
-	return found || i > 0 && m.Day.Day <= spans[i-1].to
+	scopes := []holdScope{{m.Trail, "", true}}
+	if file != nil && file.Split == seal.ByProject {
+		scopes = []holdScope{{m.Trail, "", false}, {m.Trail, file.Project, false}}
+	}
+	for _, scope := range scopes {
+		spans := l.heldDays[scope]
+		i, found := slices.BinarySearchFunc(spans, m.Day.Day, func(s span, day event.Day) int { return cmp.Compare(s.from, day) })
+		if !found {
+			i--
+		}
+		if i >= 0 && m.Day.Day <= spans[i].to && (!held || spans[i].since < since) {
+			since, held = spans[i].since, true
+		}
+	}
+	return since, held
+}
+
+// flatten makes of spans that overlap some that do not, in order; each day is held since the earliest of its spans.
+func flatten(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var flat []span
+	var open sinceHeap // the spans that have begun; those that have ended are left in it until they come up
+	next := 0
+	for day := event.Day(0); next < len(spans) || len(open) > 0; {
+		if len(open) == 0 {
+			day = spans[next].from
+		}
+		for ; next < len(spans) && spans[next].from <= day; next++ {
+			heap.Push(&open, spans[next])
+		}
+		if open[0].to < day {
+			heap.Pop(&open)
+			continue
+		}
+		end := open[0].to
+		if next < len(spans) && spans[next].from <= end {
+			end = spans[next].from - 1
+		}
+		if n := len(flat) - 1; n >= 0 && flat[n].to == day-1 && flat[n].since == open[0].since {
+			flat[n].to = end
+		} else {
+			flat = append(flat, span{day, end, open[0].since})
+		}
+		day = end + 1
+	}
+	return flat
+}
+
+// sinceHeap has the span on top that is held for longest.
+type sinceHeap []span
+
+func (h sinceHeap) Len() int           { return len(h) }
+func (h sinceHeap) Less(i, j int) bool { return h[i].since < h[j].since }
+func (h sinceHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *sinceHeap) Push(x any)        { *h = append(*h, x.(span)) }
+func (h *sinceHeap) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
 }
 
 // lockedAsLongAs says that the manifest, note and key of a seal must be locked as long as its files.
@@ -127,13 +187,14 @@ func (v *verifier) lockedAsLongAs(m *seal.Manifest, control []located) {
 	if !v.inv.versions {
 		return
 	}
+	_, held := v.log.heldSince(m, nil)
 	var want sink.Lock
 	for _, f := range m.Files {
 		if f.LockMode != sink.None {
 			want = stronger(want, sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil})
 		}
 	}
-	if want.Mode == sink.None {
+	if want.Mode == sink.None && !held {
 		return
 	}
 	about := Finding{Trail: m.Trail, Seal: m.Seal, Day: &m.Day}
@@ -144,7 +205,7 @@ func (v *verifier) lockedAsLongAs(m *seal.Manifest, control []located) {
 		v.tasks <- func(ctx context.Context) {
 			about := about
 			about.Key = at.key
-			v.checkLock(ctx, at, want, codeControlLock, about)
+			v.checkLock(ctx, at, want, held, codeControlLock, about)
 		}
 	}
 	v.keyLocks[m.Key] = stronger(v.keyLocks[m.Key], want)
@@ -201,7 +262,7 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	for range v.o.Workers {
 		workers.Go(func() {
 			for c := range queue {
-				v.checkLock(ctx, c.at, c.want, codeControlLock, Finding{Key: c.at.key})
+				v.checkLock(ctx, c.at, c.want, false, codeControlLock, Finding{Key: c.at.key})
 			}
 		})
 	}
@@ -240,14 +301,19 @@ func (l *logState) locks() []sink.Lock {
 	return list
 }
 
-// checkLock reads back an object's lock.
-func (v *verifier) checkLock(ctx context.Context, at located, want sink.Lock, code string, about Finding) {
+// checkLock reads back an object's lock, and its legal hold.
+func (v *verifier) checkLock(ctx context.Context, at located, want sink.Lock, held bool, code string, about Finding) {
 	info, err := v.store.Head(ctx, at.key, at.version)
 	if err != nil {
 		if ctx.Err() == nil {
 			v.fault(err, about, codeFileMissing, code)
 		}
 		return
+	}
+	if held && !info.Held {
+		missing := about
+		missing.Code, missing.Expected, missing.Found = codeHoldMissing, "a legal hold", "none"
+		v.add(missing)
 	}
 	if info.Lock.Covers(want) {
 		return

@@ -39,8 +39,8 @@ type logState struct {
 	// anchored are the files, by size, of checkpoints that are in the store and fit.
 	anchored map[int64][]byte
 
-	holds      map[hold]int // how often each was put and not released
-	heldDays   map[string][]span
+	holds      map[hold][]int64 // when each was put that was not released, in seconds
+	heldDays   map[holdScope][]span
 	extensions []extension
 	erasures   map[string]*erasure // by the file's key
 	reviews    []reference
@@ -93,7 +93,7 @@ func (l *logState) key(id string) (seal.PublicKey, bool) {
 }
 
 func newLogState() *logState {
-	return &logState{keyring: &logs.Keyring{}, trails: map[string]*loggedTrail{}, holds: map[hold]int{}, erasures: map[string]*erasure{}, anchored: map[int64][]byte{}}
+	return &logState{keyring: &logs.Keyring{}, trails: map[string]*loggedTrail{}, holds: map[hold][]int64{}, erasures: map[string]*erasure{}, anchored: map[int64][]byte{}}
 }
 
 // maxHeads is how many checkpoints are tried until one is found that the entries lie under.
@@ -377,7 +377,7 @@ func (v *verifier) take(l *logState, index int64, leaf *logs.Leaf, about Finding
 		}
 		t.seals = append(t.seals, loggedSeal{index: index, manifest: s.Manifest, key: s.Key, at: leaf.Time.Unix(), day: s.Day.Day, addendum: s.Addendum})
 	case logs.TypeHold:
-		l.hold(leaf.Hold)
+		l.hold(leaf.Hold, leaf.Time.Unix())
 	case logs.TypeExtension:
 		e := leaf.Extension
 		l.extensions = append(l.extensions, extension{index, e.Trail, e.FirstSeal, e.LastSeal, e.RetainUntil})

@@ -121,6 +121,13 @@ func storeCases() []testCase {
 					Trail: acme, FirstSeal: 2, LastSeal: 2, RetainUntil: f.w.now.AddDate(0, 3, 0).UTC().Truncate(time.Second), Reason: "case 7", By: "counsel",
 				}})
 			}},
+			{does: "A file that a leaf of the log holds, by lifting its legal hold.", says: []string{"hold-missing"}, exit: 1, names: csvOf, do: func(f *forger) {
+				day := seal.Date{Day: f.w.day(2)}
+				f.further(&tlog.Leaf{Type: tlog.TypeHold, Hold: &tlog.HoldLeaf{Action: tlog.HoldPut, Trail: acme, From: day, To: day, Reason: "case 7", By: "counsel"}})
+				for _, key := range f.Keys() {
+					f.SetHeld(key, key != csvOf(f.w))
+				}
+			}},
 		}},
 		{36, "Set a rule by which the store removes objects", []variant{
 			{does: "Data files of a class a day before their retention ends.", says: []string{"expiry-rule"}, exit: 1, both: rules(sink.ExpiryRule{ID: "early", Prefix: "csv/class=standard/", Days: 29})},
@@ -135,6 +142,9 @@ func storeCases() []testCase {
 			{does: "After, but under a legal hold.", says: []string{"file-missing"}, exit: 1, names: evidenceOf, do: after(60, func(f *forger) {
 				day := seal.Date{Day: f.w.day(2)}
 				f.further(&tlog.Leaf{Type: tlog.TypeHold, Hold: &tlog.HoldLeaf{Action: tlog.HoldPut, Trail: acme, From: day, To: day, Reason: "case 7", By: "counsel"}})
+				for _, key := range f.Keys() {
+					f.SetHeld(key, true)
+				}
 				eraseEvidence(f)
 			})},
 			{does: "Before, with an erasure in the log that names the file and the reason.", notes: []string{"file-erased"}, names: evidenceOf, do: func(f *forger) { f.erased(2) }},
