@@ -31,6 +31,8 @@ import (
 //	POST   /v1/trails/{trail}/disable       DisableRequest                                admin
 //	POST   /v1/trails/{trail}/approve       the disabling that another admin requested    admin
 //	POST   /v1/trails/{trail}/reads         control.Reading, before it is read            viewer
+//	POST   /v1/trails/{trail}/hold          HoldRequest: a legal hold on days             admin
+//	POST   /v1/trails/{trail}/release       HoldRequest: the end of one                   admin
 //	GET    /v1/tokens                       the tokens of senders                         admin
 //	POST   /v1/tokens                       TokenRequest                                  admin
 //	DELETE /v1/tokens/{id}                  ?reason=                                      admin
@@ -55,6 +57,8 @@ func (s *Service) routes() http.Handler {
 		"POST /v1/trails/{trail}/disable": s.disableTrail,
 		"POST /v1/trails/{trail}/approve": s.approveTrail,
 		"POST /v1/trails/{trail}/reads":   s.postRead,
+		"POST /v1/trails/{trail}/hold":    s.putHold,
+		"POST /v1/trails/{trail}/release": s.releaseHold,
 		"GET /v1/tokens":                  s.getTokens,
 		"POST /v1/tokens":                 s.createToken,
 		"DELETE /v1/tokens/{id}":          s.revokeToken,
@@ -154,13 +158,13 @@ func statusOf(err error) int {
 	case errors.Is(err, control.ErrDenied), errors.Is(err, control.ErrSelfApproval), errors.Is(err, control.ErrExpired), errors.Is(err, control.ErrRevoked),
 		errors.Is(err, control.ErrWrongKind):
 		return http.StatusForbidden
-	case errors.Is(err, control.ErrNotFound):
+	case errors.Is(err, control.ErrNotFound), errors.Is(err, batch.ErrNoHold), errors.Is(err, batch.ErrNoTrail):
 		return http.StatusNotFound
 	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrUnchanged), errors.Is(err, sink.ErrConflict),
 		errors.Is(err, tlog.ErrAhead), errors.Is(err, tlog.ErrForked), errors.Is(err, tlog.ErrUnknownKey), errors.Is(err, tlog.ErrKeyRange),
 		errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead):
 		return http.StatusConflict
-	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest):
+	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest), errors.Is(err, tlog.ErrLeaf):
 		return http.StatusBadRequest
 	case errors.Is(err, spool.ErrFull):
 		return http.StatusInsufficientStorage

@@ -176,6 +176,8 @@ type input struct {
 	RequestedBy string   `json:"requested_by,omitempty"`
 	ApprovedBy  string   `json:"approved_by,omitempty"`
 	Read        *Reading `json:"read,omitempty"`
+	Seals       []uint64 `json:"seals,omitempty"`
+	Leaf        int64    `json:"leaf,omitempty"`
 }
 
 // event returns the record as an event.
@@ -213,6 +215,15 @@ func (r *record) event(id, org string) (*event.Event, error) {
 	}
 	if r.Gap != nil {
 		in.From, in.To = timeText(r.Gap.From), timeText(r.Gap.To)
+	}
+	if k := r.Kept; k != nil {
+		in.From, in.To, in.Until, in.Leaf = k.From.String(), k.To.String(), timeText(k.Until), k.Leaf
+		if k.Project != "" {
+			in.Projects = []string{k.Project}
+		}
+		if k.FirstSeal > 0 {
+			in.Seals = []uint64{k.FirstSeal, k.LastSeal}
+		}
 	}
 	if err := setJSON(e, event.Info, in); err != nil {
 		return nil, err

@@ -32,6 +32,9 @@ const (
 	ActionReadGet        = "daybook.read.get"
 	ActionReadLink       = "daybook.read.link"
 	ActionReadThaw       = "daybook.read.thaw"
+	ActionHoldPut        = "daybook.hold.put"
+	ActionHoldRelease    = "daybook.hold.release"
+	ActionExtend         = "daybook.retention.extend"
 )
 
 // record is a line of the journal. Frozen, additions only at the end and only such as are left out where they are blank:
@@ -50,8 +53,9 @@ const (
 //	id, name, role, source, sha256, expires   of an admin or a token
 //	build, config, was, diff           of the process and its configuration; was is the digest before
 //	gap        when nothing was taken in; of a start, the time before it
-//	requested_by, approved_by          names, of what became of a disabling
 //	read       what is read of a trail's sealed files
+//	requested_by, approved_by          names, of what became of a disabling; of a hold or an extension, who is said to want it
+//	kept       which files are held, released or locked for longer, and which leaf of the store's log says so
 type record struct {
 	Seq         int64      `json:"seq"`
 	Previous    seal.Hash  `json:"previous"`
@@ -80,6 +84,7 @@ type record struct {
 	RequestedBy string     `json:"requested_by,omitempty"`
 	ApprovedBy  string     `json:"approved_by,omitempty"`
 	Read        *Reading   `json:"read,omitempty"`
+	Kept        *Kept      `json:"kept,omitempty"`
 }
 
 // marshal returns v as a line.

@@ -67,6 +67,7 @@ func (s *state) apply(r *record) error {
 	case ActionGap:
 		s.declare(r)
 	case ActionReadList, ActionReadGet, ActionReadLink, ActionReadThaw: // told, and nothing comes of it
+	case ActionHoldPut, ActionHoldRelease, ActionExtend: // what holds stands in the store's log
 	default:
 		err = fmt.Errorf("the action %q is not known", r.Action)
 	}

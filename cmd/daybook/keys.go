@@ -168,6 +168,11 @@ func (a *app) withRoller(cmd *cobra.Command, do func(*batch.Roller) error) error
 	if err != nil {
 		return err
 	}
+	return a.withRollerOf(cmd, c, do)
+}
+
+// withRollerOf is withRoller, of a configuration that was loaded.
+func (a *app) withRollerOf(cmd *cobra.Command, c *config.Config, do func(*batch.Roller) error) error {
 	if err := requireKey(c); err != nil {
 		return err
 	}

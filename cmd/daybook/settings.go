@@ -38,6 +38,9 @@ type flags struct {
 	gaps                                            []string
 }
 
+// settingFlag marks a flag that lies over the configuration: commands have others of the same names, such as the --from and --to of days.
+const settingFlag = "setting"
+
 // addTo gives a command the flags, of which names says which.
 func (f *flags) addTo(cmd *cobra.Command, names ...string) {
 	set := cmd.Flags()
@@ -73,6 +76,7 @@ func (f *flags) addTo(cmd *cobra.Command, names ...string) {
 		case "take-over":
 			set.BoolVar(&f.takeOver, name, false, "accept what another machine has added to the store's log, after a look at it")
 		}
+		_ = set.SetAnnotation(name, settingFlag, nil) // fails only for a flag that is not there
 	}
 }
 
@@ -86,7 +90,14 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 			return nil, usageError{err}
 		}
 	}
-	given := func(name string) bool { flag := cmd.Flags().Lookup(name); return flag != nil && flag.Changed }
+	given := func(name string) bool {
+		flag := cmd.Flags().Lookup(name)
+		if flag == nil {
+			return false
+		}
+		_, ours := flag.Annotations[settingFlag]
+		return ours && flag.Changed
+	}
 	for name, set := range map[string]func(){
 		"from": func() { c.From = f.from }, "source": func() { c.Source = f.source }, "trail": func() { c.Trails[0].Name = f.trail },
 		"org": func() { c.Trails[0].Org = f.org }, "key": func() { c.Key = f.key }, "data": func() { c.Data = f.data },

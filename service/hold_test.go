@@ -1,0 +1,111 @@
+package service_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"daybook/batch"
+	"daybook/batch/seal"
+	"daybook/retention"
+	"daybook/service"
+	"daybook/sink"
+	"daybook/sink/sinktest"
+)
+
+// lockedWorld is a world whose store locks.
+func lockedWorld(t *testing.T) *world {
+	t.Helper()
+	var store *sinktest.Memory
+	w := newWorld(t, func(c *service.Config) {
+		store = sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Governance, Now: c.Batch.Now})
+		c.Batch.Store, c.Batch.Policies = store, retention.Policies{{Class: "standard", Default: true, Mode: sink.Governance, HotDays: 30}}
+	})
+	w.store = store
+	w.people()
+	return w
+}
+
+func dayOf(t time.Time) seal.Date {
+	var d seal.Date
+	if err := d.UnmarshalText([]byte(t.Format(time.DateOnly))); err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// A hold is an admin's to put, is put while the service works, is an event of the trail, and holds what is sealed later.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	w := lockedWorld(t)
+	w.send(event("e1", w.clock.now()))
+	ask := service.HoldRequest{From: dayOf(begun), To: dayOf(begun.AddDate(0, 0, 7)), Reason: "case 7"}
+	for _, c := range []struct {
+		name, token, path string
+		in                service.HoldRequest
+		code              int
+		says              string
+	}{
+		{"a viewer", w.of("acme", "victor", "viewer"), "audit/hold", ask, http.StatusForbidden, "an admin"},
+		{"another org's admin", w.of("globex", "mallory", "admin"), "audit/hold", ask, http.StatusNotFound, "audit"},
+		{"no such trail", w.alice, "nothere/hold", ask, http.StatusNotFound, "nothere"},
+		{"nobody in particular", "", "audit/hold", ask, http.StatusBadRequest, "--by"},
+		{"by somebody else", w.alice, "audit/hold", service.HoldRequest{From: ask.From, To: ask.To, Reason: "x", By: "bob"}, http.StatusBadRequest, "alice"},
+		{"no reason", w.alice, "audit/hold", service.HoldRequest{From: ask.From, To: ask.To}, http.StatusBadRequest, "reason"},
+		{"no such hold", w.alice, "audit/release", ask, http.StatusNotFound, "daybook hold list"},
+	} {
+		if data, code := w.try(c.token, http.MethodPost, "/v1/trails/"+c.path, c.in); code != c.code || !strings.Contains(string(data), c.says) {
+			t.Errorf("%s: %d %s, want %d with %q", c.name, code, data, c.code, c.says)
+		}
+	}
+	var put batch.HoldReport
+	w.call(w.alice, http.MethodPost, "/v1/trails/audit/hold", ask, http.StatusOK, &put)
+	if put.Already || put.Seals != 0 || put.Head == nil {
+		t.Errorf("put: %+v", put)
+	}
+	w.clock.move(26 * time.Hour)
+	w.roll()
+	m := w.manifests("audit")[0]
+	heldNow := func() (n int) {
+		for _, key := range w.store.Keys() {
+			if all := w.store.History(key); all[len(all)-1].Held {
+				n++
+			}
+		}
+		return n
+	}
+	if n := heldNow(); n != len(m.Files)+2 {
+		t.Errorf("%d objects are held, want %d", n, len(m.Files)+2)
+	}
+	if rows := w.evidence(m); strings.Count(rows, `"daybook.hold.put"`) != 1 || !strings.Contains(rows, `"actor_name":"alice"`) || !strings.Contains(rows, "case 7") {
+		t.Errorf("the trail does not tell of it: %s", rows)
+	}
+	w.restart()
+	w.call(w.alice, http.MethodPost, "/v1/trails/audit/hold", ask, http.StatusOK, &put)
+	if !put.Already || put.Changed != 0 || put.Seals != 1 {
+		t.Errorf("put again: %+v", put)
+	}
+	// Who has the folder in hand says who wants it.
+	ask.By, ask.Reason = "counsel", "case closed"
+	w.call("", http.MethodPost, "/v1/trails/audit/release", ask, http.StatusOK, &put)
+	if put.Changed != len(m.Files)+2 || heldNow() != 0 {
+		t.Errorf("released: %+v, %d are held", put, heldNow())
+	}
+	w.clock.move(24 * time.Hour)
+	w.roll()
+	if rows := w.evidence(w.manifests("audit")[1]); !strings.Contains(rows, `"daybook.hold.release"`) || !strings.Contains(rows, "counsel") {
+		t.Errorf("the trail does not tell of the release: %s", rows)
+	}
+}
+
+// A folder holds nothing, and says so, through the service as well.
+func TestHoldInAFolder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	data, code := w.try(w.alice, http.MethodPost, "/v1/trails/audit/hold", service.HoldRequest{From: dayOf(begun), To: dayOf(begun), Reason: "case 7"})
+	if code < 400 || !strings.Contains(string(data), "Object Lock") {
+		t.Errorf("%d %s", code, data)
+	}
+}
