@@ -127,6 +127,11 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 		return nil, err
 	}
 	lock := r.controlLock()
+	for i := range m.Files { // one that was there before may be locked for longer than its class is
+		if f := &m.Files[i]; f.LockMode != sink.None && f.RetainUntil.After(lock.RetainUntil) && lock.Mode != sink.None {
+			lock.RetainUntil = f.RetainUntil
+		}
+	}
 	if r.Key != nil {
 		public := r.Key.Public()
 		if err := putSmall(ctx, r.Store, seal.KeyKey(public.ID()), "application/x-pem-file", public.PEM(), lock, false); err != nil {

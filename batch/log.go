@@ -27,7 +27,7 @@ func (r *Roller) openLog(ctx context.Context) error {
 		return r.refuseUnsigned(ctx)
 	}
 	l, err := tlog.Open(ctx, tlog.Options{
-		Store: r.Store, Dir: r.state.logDir(), Signer: r.Key, Origin: r.Origin, Lock: r.controlLock, Now: r.Now, Log: r.Log, TakeOver: r.TakeOver,
+		Store: r.Store, Dir: r.state.logDir(), Signer: r.Key, Origin: r.Origin, Lock: r.logLock, Now: r.Now, Log: r.Log, TakeOver: r.TakeOver,
 	})
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (r *Roller) publish(ctx context.Context, report *Report) error {
 	report.Head = &Head{Origin: head.Origin, Size: head.Size, Root: head.Root, Checkpoint: tlog.CheckpointKey(head.Size)}
 	var err error
 	report.Anchors, err = r.anchorHead(ctx)
-	return err
+	return errors.Join(err, r.lengthenLog(ctx))
 }
 
 // Head is the newest checkpoint of the store's log.

@@ -27,6 +27,7 @@ var ErrBusy = errors.New("another daybook is at work with this data folder")
 //	carry.json                counts that no seal has told yet
 //	log/                      the store's log as far as it is known here
 //	anchors.json              which anchor has which head of it
+//	locks.json                until when objects of it are locked that all later seals need
 //	runs/                     the sorter's, removed at each start
 //	quarantine/
 //	spool/                    events taken in by `import` that are not sealed yet

@@ -196,11 +196,15 @@ type state struct {
 	keys   *Keyring
 	logged map[string]uint64
 	holds  *Holds
+	// extensions are in the order of their leaves.
+	extensions []Extension
 }
 
-func newState() *state { return &state{&Keyring{}, map[string]uint64{}, &Holds{}} }
+func newState() *state { return &state{keys: &Keyring{}, logged: map[string]uint64{}, holds: &Holds{}} }
 
-func (s *state) clone() *state { return &state{s.keys.Clone(), maps.Clone(s.logged), s.holds.clone()} }
+func (s *state) clone() *state {
+	return &state{s.keys.Clone(), maps.Clone(s.logged), s.holds.clone(), slices.Clone(s.extensions)}
+}
 
 // apply takes the next leaf. A trail's seals come in order, without a hole.
 func (s *state) apply(entry []byte) error {
@@ -218,6 +222,9 @@ func (s *state) apply(entry []byte) error {
 	}
 	if l.Type == TypeHold {
 		s.holds.apply(index, l.Time, l.Hold)
+	}
+	if l.Type == TypeExtension {
+		s.extensions = append(s.extensions, Extension{*l.Extension, index})
 	}
 	s.keys = next
 	return nil

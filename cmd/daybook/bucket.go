@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"daybook/batch"
 	"daybook/config"
 	"daybook/service"
 	"daybook/sink"
@@ -172,7 +173,7 @@ func policyOptions(cmd *cobra.Command, c *config.Config, server, mode string, op
 		opts.Modes = list.Modes()
 	}
 	if days := list.LongestDays(); days > 0 && !cmd.Flags().Changed("max-days") {
-		opts.MaxDays = days + 1 // a server counts days that have begun
+		opts.MaxDays = days + batch.Ahead(days) + 1 // a server counts days that have begun
 	}
 	return nil
 }

@@ -1,0 +1,83 @@
+package batch_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"daybook/batch/tlog"
+	"daybook/formats"
+	"daybook/sink"
+	"daybook/sink/sinktest"
+)
+
+// The log's full tiles are needed by all that comes after them: rolls lengthen their locks, and ask for few of them each time.
+func TestLocksOfTheLogAreLengthened(t *testing.T) {
+	i := newInstallation(t)
+	clock := now
+	store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock }})
+	s := i.settings(store)
+	s.Now = func() time.Time { return clock }
+	s.Trails[0].Formats = []formats.Format{formats.JSONL}
+	var lines []string
+	for d := range 260 {
+		lines = append(lines, record("a"+time.Duration(d).String(), day(1).AddDate(0, 0, -d), ""))
+	}
+	mustExport(t, i, s, writeLines(t, lines...))
+	longest := 24 * time.Hour
+	check := func() (lengthened int) {
+		t.Helper()
+		lasting := 0
+		for _, key := range store.Keys() {
+			all := store.History(key)
+			full := strings.HasPrefix(key, "log/tile/") && (!strings.Contains(key, ".p/") || strings.HasPrefix(key, "log/tile/1/"))
+			if full {
+				lasting++
+				if all[0].Lock.RetainUntil.Before(clock.Add(longest)) || all[0].Lock.RetainUntil.After(clock.Add(longest+longest/8)) {
+					t.Errorf("%s is locked until %v, at %v", key, all[0].Lock.RetainUntil, clock)
+				}
+			}
+		}
+		if lasting != 3 {
+			t.Fatalf("%d full tiles and bundles: %q", lasting, store.Keys())
+		}
+		for _, op := range store.TakeLog() {
+			if op.Name == "lengthen" {
+				lengthened++
+			}
+		}
+		return lengthened
+	}
+	if n := check(); n != 3 {
+		t.Errorf("%d locks were lengthened by the first run", n)
+	}
+	roll := func(after time.Duration) int {
+		t.Helper()
+		clock = clock.Add(after)
+		mustExport(t, i, s, writeLines(t, record("b"+clock.String(), day(2), "")))
+		return check()
+	}
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{time.Minute, 0}, {time.Hour, 0}, {time.Hour, 3}, {time.Minute, 0}, {6 * time.Hour, 3}} {
+		if n := roll(c.after); n != c.want {
+			t.Errorf("after %v: %d locks were lengthened, want %d", c.after, n, c.want)
+		}
+	}
+	i.loseData(t) // then each is looked at
+	if n := roll(time.Minute); n != 3 {
+		t.Errorf("without memory: %d locks were lengthened", n)
+	}
+	// What fails is told, and the next run goes on.
+	store.FailKey("lengthen", "log/tile/0", sinktest.Fault{Err: sinktest.ErrUnavailable})
+	clock = clock.Add(6 * time.Hour)
+	if _, err := i.export(t, s, writeLines(t, record("c", day(2), ""))); err == nil || !strings.Contains(err.Error(), "could not be lengthened") {
+		t.Errorf("a lock could not be lengthened: %v", err)
+	}
+	store.Heal()
+	roll(time.Minute)
+	if _, head, _, err := tlog.ReadHolds(t.Context(), store); err != nil || head.Size < 260 {
+		t.Errorf("%d leaves, %v", head.Size, err)
+	}
+}

@@ -1,0 +1,50 @@
+package tlog
+
+import (
+	"time"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Extension is what a leaf says of locks that were lengthened, and its index.
+type Extension struct {
+	ExtensionLeaf
+	Leaf int64
+}
+
+// Extends returns the leaf, what was added included, by which all of a trail's seals from first to last are locked at least until a time; false if there is none.
+func (l *Log) Extends(trail string, first, last uint64, until time.Time) (leaf int64, ok bool) {
+	for _, e := range l.tip.extensions {
+		if e.Trail == trail && e.FirstSeal <= first && e.LastSeal >= last && !e.RetainUntil.Before(until) {
+			return e.Leaf, true
+		}
+	}
+	return 0, false
+}
+
+// ExtendedTo returns until when the longest extension has files locked, what was added included; zero if there is none.
+func (l *Log) ExtendedTo() (until time.Time) {
+	for _, e := range l.tip.extensions {
+		if e.RetainUntil.After(until) {
+			until = e.RetainUntil
+		}
+	}
+	return until
+}
+
+// Lasting returns the keys of those tiles and bundles under the newest checkpoint which the next checkpoint does not bring anew, so that all later ones need
+// them: the full ones, and the partial ones of higher levels.
+func (l *Log) Lasting() []string {
+	var keys []string
+	for _, t := range tlog.NewTiles(torchwood.TileHeight, 0, l.published.Size) {
+		if t.L == 0 && t.W < torchwood.TileWidth {
+			continue
+		}
+		keys = append(keys, TileKey(t))
+		if t.L == 0 {
+			keys = append(keys, TileKey(entryTile(t)))
+		}
+	}
+	return keys
+}
