@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
@@ -375,4 +376,29 @@ func TestManyTrailsInTheLog(t *testing.T) {
 	}
 	b.Publish()
 	mustFind(t, costs(t, 100<<20, s), 1, "seal-missing") // each name made again for each trail would be 500 MiB
+}
+
+// Holds that overlap are laid side by side; each day is held since the first of them.
+func TestHoldsSideBySide(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var spans [][3]int64
+		var want [32]int64
+		for i := range want {
+			want[i] = -1
+		}
+		for range random.IntN(7) {
+			from := random.Int64N(32)
+			to, since := from+random.Int64N(32-from), random.Int64N(5)
+			spans = append(spans, [3]int64{from, to, since})
+			for d := from; d <= to; d++ {
+				if want[d] < 0 || since < want[d] {
+					want[d] = since
+				}
+			}
+		}
+		if got := verify.FlatDays(spans); got != want {
+			t.Fatalf("%v:\n got %v\nwant %v", spans, got, want)
+		}
+	}
 }

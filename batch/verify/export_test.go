@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"daybook/batch/seal"
+	"daybook/event"
 )
 
 // HashRows hashes rows with a buffer of that size.
@@ -33,3 +34,25 @@ var (
 	Skeleton   = skeleton
 	Printable  = printable
 )
+
+// FlatDays flattens spans of days, and returns since when each of the days 0 to 31 is held; -1 where it is not.
+func FlatDays(spans [][3]int64) (since [32]int64) {
+	var list []span
+	for _, s := range spans {
+		list = append(list, span{event.Day(s[0]), event.Day(s[1]), s[2]})
+	}
+	for i := range since {
+		since[i] = -1
+	}
+	last := event.Day(-1)
+	for _, s := range flatten(list) {
+		if s.from <= last || s.to < s.from {
+			panic("spans overlap, or are out of order")
+		}
+		for last = s.from; last < s.to; last++ {
+			since[last] = s.since
+		}
+		since[s.to] = s.since
+	}
+	return since
+}
