@@ -78,14 +78,18 @@ func (r *Roller) lengthenLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	needed := r.log.Lasting()
+	base := r.controlLock().RetainUntil
+	// The right edge was put with a lock that long, but where an earlier run had signed it and this one only finished it, without the extensions that it tells of.
+	needed := r.log.Lasting(want.RetainUntil.After(base))
 	due := slices.DeleteFunc(slices.Clone(needed), func(key string) bool { return !known[key].Before(want.RetainUntil) })
 	slices.SortStableFunc(due, func(a, b string) int { return cmp.Compare(known[a].Unix(), known[b].Unix()) })
 	due = due[:min(len(due), lengthenMost)]
 	if len(due) == 0 {
 		return nil
 	}
-	want.RetainUntil = want.RetainUntil.Add(want.RetainUntil.Sub(r.Now()) / ahead).UTC().Truncate(time.Second)
+	if longer := base.Add(base.Sub(r.Now()) / ahead).UTC().Truncate(time.Second); longer.After(want.RetainUntil) {
+		want.RetainUntil = longer
+	}
 	var mu sync.Mutex
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(holders)

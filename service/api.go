@@ -33,6 +33,7 @@ import (
 //	POST   /v1/trails/{trail}/reads         control.Reading, before it is read            viewer
 //	POST   /v1/trails/{trail}/hold          HoldRequest: a legal hold on days             admin
 //	POST   /v1/trails/{trail}/release       HoldRequest: the end of one                   admin
+//	POST   /v1/trails/{trail}/extend        ExtendRequest: longer locks                   admin
 //	GET    /v1/tokens                       the tokens of senders                         admin
 //	POST   /v1/tokens                       TokenRequest                                  admin
 //	DELETE /v1/tokens/{id}                  ?reason=                                      admin
@@ -59,6 +60,7 @@ func (s *Service) routes() http.Handler {
 		"POST /v1/trails/{trail}/reads":   s.postRead,
 		"POST /v1/trails/{trail}/hold":    s.putHold,
 		"POST /v1/trails/{trail}/release": s.releaseHold,
+		"POST /v1/trails/{trail}/extend":  s.extend,
 		"GET /v1/tokens":                  s.getTokens,
 		"POST /v1/tokens":                 s.createToken,
 		"DELETE /v1/tokens/{id}":          s.revokeToken,
@@ -164,7 +166,7 @@ func statusOf(err error) int {
 		errors.Is(err, tlog.ErrAhead), errors.Is(err, tlog.ErrForked), errors.Is(err, tlog.ErrUnknownKey), errors.Is(err, tlog.ErrKeyRange),
 		errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead):
 		return http.StatusConflict
-	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest), errors.Is(err, tlog.ErrLeaf):
+	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest), errors.Is(err, tlog.ErrLeaf), errors.Is(err, batch.ErrNotLonger):
 		return http.StatusBadRequest
 	case errors.Is(err, spool.ErrFull):
 		return http.StatusInsufficientStorage

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"daybook/batch"
 	"daybook/batch/control"
@@ -54,6 +55,58 @@ func (s *Service) hold(r *http.Request, by control.Actor, action string, do func
 	kept := control.Kept{From: in.From, To: in.To, Project: in.Project, Leaf: report.Leaf}
 	if err := s.control.Keep(by, action, trail, in.Reason, in.By, kept); err != nil {
 		return nil, err
+	}
+	return report, s.refresh()
+}
+
+// ExtendRequest locks what is sealed of a trail's days, or seals by their numbers, for longer.
+type ExtendRequest struct {
+	// From and To are days, both included; or FirstSeal and LastSeal numbers.
+	From      *seal.Date `json:"from,omitempty"`
+	To        *seal.Date `json:"to,omitempty"`
+	FirstSeal uint64     `json:"first_seal,omitempty"`
+	LastSeal  uint64     `json:"last_seal,omitempty"`
+	Until     time.Time  `json:"until"`
+	Reason    string     `json:"reason"`
+	// By is as in a HoldRequest.
+	By string `json:"by,omitempty"`
+}
+
+func (s *Service) extend(r *http.Request, by control.Actor) (any, error) {
+	var in ExtendRequest
+	if err := readRequest(r, &in); err != nil {
+		return nil, err
+	}
+	trail := r.PathValue("trail")
+	if err := s.control.Keeps(by, trail); err != nil {
+		return nil, err
+	}
+	who, err := wants(by, in.By)
+	if err != nil {
+		return nil, err
+	}
+	order := batch.ExtendOrder{Trail: trail, First: in.FirstSeal, Last: in.LastSeal, Until: in.Until, Reason: in.Reason, By: who}
+	switch {
+	case in.From != nil && in.To != nil && in.FirstSeal == 0 && in.LastSeal == 0:
+		order.From, order.To = in.From.Day, in.To.Day
+	case in.From != nil || in.To != nil || in.FirstSeal == 0 || in.LastSeal < in.FirstSeal:
+		return nil, &sink.HintError{Err: fmt.Errorf("%w: it is about days, or about seals", errRequest), Hint: "give from and to, or first_seal and last_seal"}
+	}
+	if err := s.held(r.Context()); err != nil { // a leaf bears the time
+		return nil, err
+	}
+	report, err := s.standing.Extend(r.Context(), order)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range report.Seals {
+		kept := control.Kept{FirstSeal: x.First, LastSeal: x.Last, Until: report.Until, Leaf: x.Leaf}
+		if in.From != nil {
+			kept.From, kept.To = *in.From, *in.To
+		}
+		if err := s.control.Keep(by, control.ActionExtend, trail, in.Reason, in.By, kept); err != nil {
+			return nil, err
+		}
 	}
 	return report, s.refresh()
 }

@@ -109,3 +109,41 @@ func TestHoldInAFolder(t *testing.T) {
 		t.Errorf("%d %s", code, data)
 	}
 }
+
+// An extension is an admin's as well, and an event of the trail.
+func TestExtend(t *testing.T) {
+	t.Parallel()
+	w := lockedWorld(t)
+	w.send(event("e1", w.clock.now()))
+	w.clock.move(26 * time.Hour)
+	w.roll()
+	from := dayOf(begun)
+	ask := service.ExtendRequest{From: &from, To: &from, Until: w.clock.now().AddDate(1, 0, 0), Reason: "case 7"}
+	for _, c := range []struct {
+		name, token string
+		in          service.ExtendRequest
+		code        int
+	}{
+		{"a viewer", w.of("acme", "victor", "viewer"), ask, http.StatusForbidden},
+		{"another org's admin", w.of("globex", "mallory", "admin"), ask, http.StatusNotFound},
+		{"nobody in particular", "", ask, http.StatusBadRequest},
+		{"neither days nor seals", w.alice, service.ExtendRequest{Until: ask.Until, Reason: "x"}, http.StatusBadRequest},
+		{"both", w.alice, service.ExtendRequest{From: &from, To: &from, FirstSeal: 1, LastSeal: 1, Until: ask.Until, Reason: "x"}, http.StatusBadRequest},
+		{"shorter", w.alice, service.ExtendRequest{FirstSeal: 1, LastSeal: 1, Until: w.clock.now().AddDate(0, 0, 1), Reason: "x"}, http.StatusBadRequest},
+	} {
+		if data, code := w.try(c.token, http.MethodPost, "/v1/trails/audit/extend", c.in); code != c.code {
+			t.Errorf("%s: %d %s, want %d", c.name, code, data, c.code)
+		}
+	}
+	var report batch.ExtendReport
+	w.call(w.alice, http.MethodPost, "/v1/trails/audit/extend", ask, http.StatusOK, &report)
+	if len(report.Seals) != 1 || report.Changed == 0 || report.Changed != report.Objects {
+		t.Errorf("extended: %+v", report)
+	}
+	w.check()
+	w.clock.move(24 * time.Hour)
+	w.roll()
+	if rows := w.evidence(w.manifests("audit")[1]); !strings.Contains(rows, `"daybook.retention.extend"`) || !strings.Contains(rows, "case 7") {
+		t.Errorf("the trail does not tell of it: %s", rows)
+	}
+}

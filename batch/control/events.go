@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"daybook/batch/seal"
 	"daybook/event"
 )
 
@@ -217,7 +218,10 @@ func (r *record) event(id, org string) (*event.Event, error) {
 		in.From, in.To = timeText(r.Gap.From), timeText(r.Gap.To)
 	}
 	if k := r.Kept; k != nil {
-		in.From, in.To, in.Until, in.Leaf = k.From.String(), k.To.String(), timeText(k.Until), k.Leaf
+		in.Until, in.Leaf = timeText(k.Until), k.Leaf
+		if k.From != (seal.Date{}) {
+			in.From, in.To = k.From.String(), k.To.String()
+		}
 		if k.Project != "" {
 			in.Projects = []string{k.Project}
 		}

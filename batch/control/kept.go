@@ -9,9 +9,9 @@ import (
 
 // Kept says which files of a trail an admin has had kept for longer, or let go. The store's log is what holds: the record is for the trail's readers.
 type Kept struct {
-	// From and To are days, both included.
-	From seal.Date `json:"from"`
-	To   seal.Date `json:"to"`
+	// From and To are days, both included; zero for an extension of seals by number.
+	From seal.Date `json:"from,omitzero"`
+	To   seal.Date `json:"to,omitzero"`
 	// Project limits a hold; blank: all.
 	Project string `json:"project,omitempty"`
 	// FirstSeal and LastSeal are of an extension, and Until is until when it locks them.

@@ -34,11 +34,14 @@ func (l *Log) ExtendedTo() (until time.Time) {
 }
 
 // Lasting returns the keys of those tiles and bundles under the newest checkpoint which the next checkpoint does not bring anew, so that all later ones need
-// them: the full ones, and the partial ones of higher levels.
-func (l *Log) Lasting() []string {
+// them: the full ones, and the partial ones of higher levels. With edge the others are among them, and the checkpoint.
+func (l *Log) Lasting(edge bool) []string {
 	var keys []string
+	if edge {
+		keys = append(keys, CheckpointKey(l.published.Size))
+	}
 	for _, t := range tlog.NewTiles(torchwood.TileHeight, 0, l.published.Size) {
-		if t.L == 0 && t.W < torchwood.TileWidth {
+		if t.L == 0 && t.W < torchwood.TileWidth && !edge {
 			continue
 		}
 		keys = append(keys, TileKey(t))

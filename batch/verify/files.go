@@ -43,14 +43,14 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 	for i := range m.Files {
 		f := &m.Files[i]
 		t := fileTask{file: *f, about: Finding{Key: f.Key, Trail: m.Trail, Seal: m.Seal, Day: &m.Day}, want: sink.Lock{Mode: f.LockMode, RetainUntil: f.RetainUntil}}
+		if leaf != nil { // an extension is for the log's newest objects to outlast, which hold what those of then held
+			leaf.lockedTo(t.want)
+		}
 		if t.want.Mode != sink.None {
 			v.locked = true
 			if extended.After(t.want.RetainUntil) {
 				t.want.RetainUntil = extended
 			}
-		}
-		if leaf != nil {
-			leaf.lockedTo(t.want)
 		}
 		v.wouldExpire(f.Key, m.SealedAt, t.want, t.about)
 		e := v.log.erasures[f.Key]

@@ -131,7 +131,7 @@ Exit codes: 0 done, 2 usage.`,
 	set.StringVar(&server, "server", "", "what is to enforce it: aws, minio or versitygw (`KIND`; default: aws, if no other endpoint is configured)")
 	set.StringVar(&opts.Principal, "principal", "", "make it a policy of the bucket, for this user (`ARN`; versitygw: an access key)")
 	set.StringVar(&mode, "mode", "", "the lock `MODE` that a writer must set: compliance, governance or none (default: store.mode, or either)")
-	set.IntVar(&opts.MaxDays, "max-days", 0, "for how many `DAYS` a writer may lock (default: the longest class of the configuration, or no limit)")
+	set.IntVar(&opts.MaxDays, "max-days", 0, "for how many `DAYS` a writer may lock (default: the longest class and a sixteenth, or no limit)")
 	set.BoolVar(&opts.Holds, "holds", false, "let the writer set and release legal holds")
 	set.BoolVar(&opts.Restore, "restore", false, "let the reader have objects brought back from an archive, which costs")
 	set.StringVar(&opts.KMSKey, "kms-key", "", "the `ARN` of the key that objects are encrypted with (aws)")

@@ -85,6 +85,15 @@ func TestHoldOnServers(t *testing.T) {
 		if out := s.run("verifier", 0, "verify", "--config", "daybook.yaml", "--key", key); !strings.Contains(out, "file-expired") {
 			t.Errorf("verify:\n%s", out)
 		}
+		// What is left is locked for longer, which verify asks for from then on.
+		extend := []string{"retention", "extend", "acme", "--seals", "3", "--days", "1", "--reason", "case 8", "--by", "counsel", "--yes", "--config", "daybook.yaml"}
+		s.run("root", 0, extend...)
+		s.run("verifier", 0, "verify", "--config", "daybook.yaml", "--key", key)
+		for _, v := range server.Versions(t, "audit", "prod/seals/acme/00000003/") {
+			if _, until := server.Lock(t, "audit", v); until.Before(time.Now().Add(23 * time.Hour)) {
+				t.Errorf("%s is locked until %v", v.Key, until)
+			}
+		}
 		if out := s.run("reader", 0, "hold", "list", "--config", "daybook.yaml", "--standing"); !strings.Contains(out, "no holds") {
 			t.Errorf("list:\n%s", out)
 		}

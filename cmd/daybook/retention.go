@@ -24,7 +24,7 @@ import (
 )
 
 func (a *app) retentionCommand() *cobra.Command {
-	return group("retention", "Tell, check and project how long what is kept", a.explainCommand(), a.lintCommand(), a.simulateCommand())
+	return group("retention", "Tell, check, project and lengthen how long what is kept", a.explainCommand(), a.lintCommand(), a.simulateCommand(), a.retentionExtendCommand())
 }
 
 func (a *app) explainCommand() *cobra.Command {
