@@ -272,6 +272,16 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestHoleAfterWhatWasLoaded hides the first seal that a loader has not had yet: no manifest tells of it that the loader reads.
+func TestHoleAfterWhatWasLoaded(t *testing.T) {
+	store, _ := good(t)
+	store.Hide(seal.ManifestKey("acme", 4))
+	store.Hide(seal.NoteKey("acme", 4))
+	if list, err := all(t, store, &fetch.Query{Trail: "acme", Since: 3}); !errors.Is(err, fetch.ErrAltered) || len(list) > 0 {
+		t.Errorf("%v, %v", seals(list), err)
+	}
+}
+
 func TestStopping(t *testing.T) {
 	store, _ := good(t)
 	for f, err := range fetch.Files(t.Context(), store, &fetch.Query{}) {
