@@ -38,7 +38,8 @@ func (f *forger) longer() *verifytest.Builder {
 	f.must(err)
 	last, _, err := tlog.ParseLeaf(entries[len(entries)-1])
 	f.must(err)
-	last.Seal, last.Type, last.Hold = nil, tlog.TypeHold, &tlog.HoldLeaf{Action: tlog.HoldPut, Trail: acme, From: l.Seal.Day, To: l.Seal.Day, Reason: "forged", By: "forger"}
+	// Of a trail that the store does not have: what a leaf holds must be held.
+	last.Seal, last.Type, last.Hold = nil, tlog.TypeHold, &tlog.HoldLeaf{Action: tlog.HoldPut, Trail: "another", From: l.Seal.Day, To: l.Seal.Day, Reason: "forged", By: "forger"}
 	more, err := last.Encode()
 	f.must(err)
 	b := f.builder()
