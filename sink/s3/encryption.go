@@ -58,7 +58,7 @@ func (s *Store) checkEncryption(name string, h http.Header) error {
 	return &sink.HintError{
 		Err: fmt.Errorf("%s: %w: %s was asked for, and the store says that the object is %s", s.url(name), sink.ErrUnfit, strings.TrimSpace(s.sse.algorithm+" "+s.sse.key), found),
 		Hint: "`daybook doctor` tells what this server encrypts; take store.encryption out where the disk below it is encrypted, or use another server; " +
-			"the object that was put stays as it is",
+			"the object that was put stays as it is; if it is older than the setting, take that out until its day is sealed",
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,9 +39,9 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	}
 	o.Lock.RetainUntil = wholeSeconds(o.Lock.RetainUntil)
 	// A condition alone does not do: on some servers it holds over a delete marker, and the PUT would bury what was hidden.
-	info, err := s.head(ctx, name, "")
+	info, header, err := s.look(ctx, name, "")
 	if err == nil {
-		return s.settle(ctx, name, o, info)
+		return s.settleEncrypted(ctx, name, o, info, header)
 	}
 	if !errors.Is(err, sink.ErrNotExist) {
 		return sink.Info{}, err
@@ -48,12 +49,8 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	version, err := s.upload(ctx, name, o)
 	if errors.Is(err, errExists) {
 		// It may be ours, of an attempt whose answer was lost.
-		var h http.Header
-		if info, h, err = s.look(ctx, name, ""); err == nil {
-			if info, err = s.settle(ctx, name, o, info); err == nil {
-				err = s.checkEncryption(name, h)
-			}
-			return info, err
+		if info, header, err = s.look(ctx, name, ""); err == nil {
+			return s.settleEncrypted(ctx, name, o, info, header)
 		}
 		if errors.Is(err, sink.ErrNotExist) {
 			err = fmt.Errorf("%s: it was there for the PUT, and gone for the HEAD after it", s.url(name))
@@ -63,8 +60,7 @@ func (s *Store) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 	if err != nil {
 		return sink.Info{}, err
 	}
-	info, header, err := s.look(ctx, name, version)
-	if err != nil {
+	if info, header, err = s.look(ctx, name, version); err != nil {
 		return sink.Info{}, wrap("read back what was put", err)
 	}
 	info.Key = o.Key
@@ -119,6 +115,15 @@ func (s *Store) upload(ctx context.Context, name string, o sink.Object) (version
 		permission = "s3:PutObject, s3:PutObjectRetention and s3:PutObjectLegalHold"
 	}
 	return version, s.explain(err, permission, name)
+}
+
+// settleEncrypted is settle, and holds the object against how it was to be encrypted. Keys and the log are put again and again, and may be older than that wish.
+func (s *Store) settleEncrypted(ctx context.Context, name string, o sink.Object, info sink.Info, h http.Header) (sink.Info, error) {
+	info, err := s.settle(ctx, name, o, info)
+	if err == nil && !strings.HasPrefix(o.Key, "keys/") && !strings.HasPrefix(o.Key, "log/") {
+		err = s.checkEncryption(name, h)
+	}
+	return info, err
 }
 
 // settle answers a Put over an object that is there: the same bytes are as good as put, and get the longer lock.

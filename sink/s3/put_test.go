@@ -171,9 +171,20 @@ func TestEncryptionOnWire(t *testing.T) {
 					t.Errorf("sent %q, want %q", got, c.sent)
 				}
 			}
-			// What was put before the setting was made is as good as put: a run that was stopped must be able to go on.
-			if _, err := s.Put(t.Context(), object("a", "x", sink.Compliance)); err != nil {
+			// What lies there in the clear is no better the second time, or a run that is tried again would end well.
+			_, err = s.Put(t.Context(), object("a", "x", sink.Compliance))
+			if c.err == "" && err != nil {
 				t.Errorf("again: %v", err)
+			}
+			if c.err != "" {
+				wantError(t, err, sink.ErrUnfit, c.err, "older than the setting")
+			}
+			// Keys and the log are put again and again, and may be older than the setting.
+			for _, key := range []string{"keys/0123.pem", "log/tile/0/000"} {
+				_, _ = s.Put(t.Context(), object(key, "x", sink.Compliance))
+				if _, err := s.Put(t.Context(), object(key, "x", sink.Compliance)); err != nil {
+					t.Errorf("%s again: %v", key, err)
+				}
 			}
 		})
 	}
