@@ -263,6 +263,8 @@ type fetched struct {
 	Failed  int           `json:"failed"`
 	Faults  []fetchFault  `json:"faults"`
 	Last    []sealOfTrail `json:"last"`
+
+	reached []reached
 }
 
 type fetchFault struct {
@@ -271,7 +273,7 @@ type fetchFault struct {
 	Hint  string `json:"hint,omitempty"`
 }
 
-// sealOfTrail is the last seal of a trail of which there was a file.
+// sealOfTrail is the last seal of a trail of which all files that were asked for are there.
 type sealOfTrail struct {
 	Trail string `json:"trail"`
 	Seal  uint64 `json:"seal"`
@@ -280,8 +282,45 @@ type sealOfTrail struct {
 // maxFaults is how many faults a report lists; the rest are counted.
 const maxFaults = 1000
 
+// reached is how far the files of a trail got: those of seals up to before are all there.
+type reached struct {
+	trail      string
+	before, at uint64
+	failed     bool
+}
+
+// reach takes note of a file. They come by trail and seal.
+func (r *fetched) reach(g *fetch.Got) {
+	at := slices.IndexFunc(r.reached, func(t reached) bool { return t.trail == g.Trail })
+	if at < 0 {
+		at = len(r.reached)
+		r.reached = append(r.reached, reached{trail: g.Trail})
+	}
+	if t := &r.reached[at]; !t.failed {
+		if g.Seal != t.at {
+			t.before, t.at = t.at, g.Seal
+		}
+		t.failed = g.Err != nil
+	}
+}
+
+// last is what a loader goes on from: of a trail of which a file failed it is the seal before that file's, so that it is asked for again.
+func (r *fetched) last() []sealOfTrail {
+	list := []sealOfTrail{}
+	for _, t := range r.reached {
+		if t.failed {
+			t.at = t.before
+		}
+		if t.at > 0 {
+			list = append(list, sealOfTrail{t.trail, t.at})
+		}
+	}
+	return list
+}
+
 func (r *fetched) add(g *fetch.Got) {
 	r.Files++
+	r.reach(g)
 	switch {
 	case g.Err != nil:
 		r.Failed++
@@ -296,7 +335,7 @@ func (r *fetched) add(g *fetch.Got) {
 }
 
 func (a *app) get(ctx context.Context, w *wanted, o *fetch.Options, asJSON bool) error {
-	report := &fetched{Out: o.Dir, Trusted: []string{}, Faults: []fetchFault{}, Last: []sealOfTrail{}}
+	report := &fetched{Out: o.Dir, Trusted: []string{}, Faults: []fetchFault{}}
 	for _, key := range w.query.Trusted {
 		report.Trusted = append(report.Trusted, key.Fingerprint())
 	}
@@ -308,11 +347,6 @@ func (a *app) get(ctx context.Context, w *wanted, o *fetch.Options, asJSON bool)
 			return err
 		}
 		report.add(&g)
-		if at := slices.IndexFunc(report.Last, func(s sealOfTrail) bool { return s.Trail == g.Trail }); at >= 0 {
-			report.Last[at].Seal = g.Seal
-		} else {
-			report.Last = append(report.Last, sealOfTrail{g.Trail, g.Seal})
-		}
 		ui.aside(func() {
 			switch {
 			case g.Err != nil:
@@ -340,6 +374,7 @@ func (a *app) get(ctx context.Context, w *wanted, o *fetch.Options, asJSON bool)
 
 func (a *app) conclude(w *wanted, r *fetched, asJSON bool) error {
 	a.tellNone(w, r.Files)
+	r.Last = r.last()
 	if asJSON {
 		if err := a.printJSON(r); err != nil {
 			return err
