@@ -160,7 +160,7 @@ func (a *app) planLifecycle(ctx context.Context, args, trust []string) (*lifecyc
 			return nil, err
 		}
 	}
-	l.tiers = s3.CheckTiers(ctx, l.ages, tiers, trust)
+	l.tiers = l.store.CheckTiers(ctx, l.ages, tiers, trust)
 	return l, nil
 }
 

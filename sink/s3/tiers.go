@@ -10,7 +10,7 @@ import (
 	"daybook/sink"
 )
 
-// keepsLock are the storage classes of AWS, in which an object keeps its lock. Any other name is that of a tier of MinIO, which is a bucket of its own, with locks of its own.
+// keepsLock are the storage classes of AWS, in which an object keeps its lock. Any other name, and these at another server, is that of a tier of MinIO, which is a bucket of its own, with locks of its own.
 var keepsLock = []string{"STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"}
 
 // TierState is whether a storage holds what locked files are moved there.
@@ -26,8 +26,9 @@ type TierState struct {
 }
 
 // CheckTiers asks the bucket of each tier that ages name whether it holds what moves there for as long as it is locked: the server that moves files sets no locks there, and whoever deletes
-// a tier's data makes locked files unreadable. tiers are the buckets that are known, by the tier's name; trusted are those that somebody vouches for.
-func CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*Store, trusted []string) []TierState {
+// a tier's data makes locked files unreadable. tiers are the buckets that are known, by the tier's name; trusted are those that somebody vouches for. A storage class of AWS holds at AWS
+// alone: elsewhere a tier may bear its name.
+func (s *Store) CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*Store, trusted []string) []TierState {
 	need := map[string]*TierState{}
 	list := []TierState{}
 	var names []string
@@ -56,7 +57,7 @@ func CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*Store, trust
 		t := need[name]
 		bucket, known := tiers[name]
 		switch {
-		case slices.Contains(keepsLock, name), slices.Contains(trusted, name), t.Mode == sink.None:
+		case slices.Contains(trusted, name), t.Mode == sink.None, !known && s.atAWS() && slices.Contains(keepsLock, name):
 			t.Holds = true
 		case !known:
 			t.Why = "whether the bucket behind this tier is locked is not known"
@@ -73,6 +74,12 @@ func CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*Store, trust
 		list = append(list, *t)
 	}
 	return list
+}
+
+// atAWS reports whether the store's server is AWS itself.
+func (s *Store) atAWS() bool {
+	host := s.client.EndpointURL().Hostname()
+	return strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")
 }
 
 // tierHolds says why the bucket would not hold objects that others put there; nil if it does.
