@@ -33,7 +33,7 @@ func (s *Store) raw(ctx context.Context, method, name string, query url.Values, 
 		what = method + " " + key + " of " + s.url(name)
 	}
 	err = s.retry(ctx, what, func(ctx context.Context, w *watch) error {
-		u, err := s.client.Presign(ctx, method, s.bucket, name, 15*time.Minute, query)
+		u, err := s.client.Presign(ctx, method, s.bucket, name, s.signedFor(), query)
 		if err != nil {
 			return err
 		}
@@ -46,6 +46,11 @@ func (s *Store) raw(ctx context.Context, method, name string, query url.Values, 
 			request.Header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum[:]))
 		}
 		response, err := s.http.Do(request)
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			// Its URL holds our signature and session token, and errors are logged, kept and told.
+			return &url.Error{Op: failed.Op, URL: s.url(name), Err: failed.Err}
+		}
 		if err != nil {
 			return err
 		}
@@ -66,3 +71,12 @@ func (s *Store) raw(ctx context.Context, method, name string, query url.Values, 
 	})
 	return answer, header, err
 }
+
+// signedFor is for how long a request is signed: long enough to arrive, by the server's clock where that is ahead of ours.
+func (s *Store) signedFor() time.Duration {
+	ahead, _ := s.Offset()
+	return time.Minute + min(max(ahead, 0), maxAhead)
+}
+
+// maxAhead is how far ahead of ours a server's clock is followed: beyond that AWS takes no request at all.
+const maxAhead = 15 * time.Minute
