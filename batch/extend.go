@@ -18,13 +18,19 @@ import (
 // ErrNotLonger says that all is locked for as long as was asked for, or longer.
 var ErrNotLonger = errors.New("it would lengthen nothing")
 
+// MaxExtension is for how many days from now locks may be lengthened: a century is a slip of the keyboard that nobody can undo, and the whole log is locked as long.
+const MaxExtension = 36500
+
+// ErrTooLong says that locks are not lengthened for so long.
+var ErrTooLong = errors.New("it would be locked for too long")
+
 // ExtendOrder asks for longer locks on the seals of a trail's days, or on seals by their numbers.
 type ExtendOrder struct {
 	Trail string
 	// From and To are days, both included. First and Last are numbers of seals; where they are not 0, days are not looked at.
 	From, To    event.Day
 	First, Last uint64
-	// Until is when the locks are to end; a fraction of a second is rounded up.
+	// Until is when the locks are to end, MaxExtension days from now at most; a fraction of a second is rounded up.
 	Until time.Time
 	// Reason and By say why, and who wants it. They stand in the log for good.
 	Reason, By string
@@ -135,6 +141,9 @@ func (r *Roller) extensionLeaves(o *ExtendOrder, report *ExtendReport) ([]*tlog.
 	if !o.Until.After(r.Now()) {
 		return nil, fmt.Errorf("%w: %s is past", ErrNotLonger, o.Until.Format(time.RFC3339))
 	}
+	if o.Until.After(r.Now().AddDate(0, 0, MaxExtension+1)) { // a day more, for clocks that differ
+		return nil, &sink.HintError{Err: fmt.Errorf("%w: %s is more than %d days from now", ErrTooLong, o.Until.Format(time.RFC3339), MaxExtension), Hint: "nobody could undo it: give an earlier date"}
+	}
 	if len(report.Seals) == 0 {
 		return nil, &sink.HintError{Err: fmt.Errorf("%w: nothing of %s is sealed there", ErrNotLonger, o.Trail), Hint: "`daybook ls` tells what is sealed"}
 	}
@@ -203,6 +212,12 @@ func (x *sealedObject) lengthen(ctx context.Context, r *Roller, locker sink.Lock
 		info, err = locker.Lengthen(ctx, x.key, version, sink.Lock{Mode: sink.Governance, RetainUntil: until}) // a stricter one stays
 	}
 	return err == nil && !info.Existed, x.explain(err)
+}
+
+// LongestLock is how the longest class would be locked now, and the log with it.
+func (s *Standing) LongestLock() sink.Lock {
+	settings := s.settings.Load()
+	return settings.Policies.ControlLock(settings.Now())
 }
 
 // Extend is Roller.Extend, while the folder is at work.

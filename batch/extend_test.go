@@ -95,6 +95,8 @@ func TestExtend(t *testing.T) {
 		want error
 	}{
 		"shorter":       {extension(8, 10, now.Add(time.Hour)), batch.ErrNotLonger},
+		"for ever":      {extension(8, 10, now.AddDate(0, 0, batch.MaxExtension+2)), batch.ErrTooLong},
+		"year 9999":     {extension(8, 10, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)), batch.ErrTooLong},
 		"past":          {extension(8, 10, now.Add(-time.Hour)), batch.ErrNotLonger},
 		"nothing there": {extension(11, 12, until), batch.ErrNotLonger},
 		"no reason":     {batch.ExtendOrder{Trail: "audit", First: 1, Last: 3, Until: until, By: "x"}, tlog.ErrLeaf},

@@ -166,7 +166,7 @@ func statusOf(err error) int {
 		errors.Is(err, tlog.ErrAhead), errors.Is(err, tlog.ErrForked), errors.Is(err, tlog.ErrUnknownKey), errors.Is(err, tlog.ErrKeyRange),
 		errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead):
 		return http.StatusConflict
-	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest), errors.Is(err, tlog.ErrLeaf), errors.Is(err, batch.ErrNotLonger):
+	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest), errors.Is(err, tlog.ErrLeaf), errors.Is(err, batch.ErrNotLonger), errors.Is(err, batch.ErrTooLong):
 		return http.StatusBadRequest
 	case errors.Is(err, spool.ErrFull):
 		return http.StatusInsufficientStorage

@@ -85,6 +85,13 @@ func (s *Service) extend(r *http.Request, by control.Actor) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The log is locked as long as the longest extension, and is that of every org.
+	if by.Org != control.AllOrgs && in.Until.After(s.standing.LongestLock().RetainUntil) {
+		return nil, &sink.HintError{
+			Err:  fmt.Errorf("locks past those of the longest class lengthen those of the whole store's log: %w", control.ErrDenied),
+			Hint: "an admin of org * may, or give an earlier date",
+		}
+	}
 	order := batch.ExtendOrder{Trail: trail, First: in.FirstSeal, Last: in.LastSeal, Until: in.Until, Reason: in.Reason, By: who}
 	switch {
 	case in.From != nil && in.To != nil && in.FirstSeal == 0 && in.LastSeal == 0:

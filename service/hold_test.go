@@ -129,6 +129,8 @@ func TestExtend(t *testing.T) {
 		{"nobody in particular", "", ask, http.StatusBadRequest},
 		{"neither days nor seals", w.alice, service.ExtendRequest{Until: ask.Until, Reason: "x"}, http.StatusBadRequest},
 		{"both", w.alice, service.ExtendRequest{From: &from, To: &from, FirstSeal: 1, LastSeal: 1, Until: ask.Until, Reason: "x"}, http.StatusBadRequest},
+		{"an org's admin, past the longest class", w.of("acme", "olga", "admin"), ask, http.StatusForbidden},
+		{"for ever", w.alice, service.ExtendRequest{FirstSeal: 1, LastSeal: 1, Until: w.clock.now().AddDate(101, 0, 0), Reason: "x"}, http.StatusBadRequest},
 		{"shorter", w.alice, service.ExtendRequest{FirstSeal: 1, LastSeal: 1, Until: w.clock.now().AddDate(0, 0, 1), Reason: "x"}, http.StatusBadRequest},
 	} {
 		if data, code := w.try(c.token, http.MethodPost, "/v1/trails/audit/extend", c.in); code != c.code {
@@ -136,6 +138,9 @@ func TestExtend(t *testing.T) {
 		}
 	}
 	var report batch.ExtendReport
+	w.clock.move(time.Hour)
+	within := service.ExtendRequest{FirstSeal: 1, LastSeal: 1, Until: w.clock.now().AddDate(0, 0, 30), Reason: "case 6"}
+	w.call(w.of("acme", "oscar", "admin"), http.MethodPost, "/v1/trails/audit/extend", within, http.StatusOK, nil)
 	w.call(w.alice, http.MethodPost, "/v1/trails/audit/extend", ask, http.StatusOK, &report)
 	if len(report.Seals) != 1 || report.Changed == 0 || report.Changed != report.Objects {
 		t.Errorf("extended: %+v", report)

@@ -18,9 +18,6 @@ import (
 	"daybook/service"
 )
 
-// maxExtension is for how many days locks may be lengthened at a time: a century is a slip of the keyboard that nobody can undo.
-const maxExtension = 36500
-
 func (a *app) retentionExtendCommand() *cobra.Command {
 	var f orderFlags
 	var seals string
@@ -52,13 +49,13 @@ store holds.`,
 			switch {
 			case f.reason == "":
 				return usage(errors.New("--reason is missing"), "it stands in the log for those who ask one day")
-			case cmd.Flags().Changed("days") && (days < 1 || days > maxExtension):
-				return usage(fmt.Errorf("--days %d: must be 1 to %d", days, maxExtension), "they count from now")
+			case cmd.Flags().Changed("days") && (days < 1 || days > batch.MaxExtension):
+				return usage(fmt.Errorf("--days %d: must be 1 to %d", days, batch.MaxExtension), "they count from now")
 			case days > 0:
 				in.Until = time.Now().UTC().AddDate(0, 0, days)
 			case in.Until.IsZero():
 				return usage(errors.New("--until or --days is missing"), "say until when it is to be locked")
-			case in.Until.After(time.Now().AddDate(0, 0, maxExtension)):
+			case in.Until.After(time.Now().AddDate(0, 0, batch.MaxExtension)):
 				return usage(fmt.Errorf("--until %s is more than a century from now", in.Until.Format(time.DateOnly)), "nobody could undo it")
 			}
 			order.Until = in.Until

@@ -143,7 +143,7 @@ func (a *app) order(cmd *cobra.Command, path string, in, out any, by string, her
 				return usage(errors.New("--by is missing"), "say who wants it: it stands in the log for good")
 			}
 			err := a.withRollerOf(cmd, c, here)
-			if errors.Is(err, batch.ErrNoHold) || errors.Is(err, batch.ErrNoTrail) || errors.Is(err, tlog.ErrLeaf) || errors.Is(err, batch.ErrNotLonger) {
+			if errors.Is(err, batch.ErrNoHold) || errors.Is(err, batch.ErrNoTrail) || errors.Is(err, tlog.ErrLeaf) || errors.Is(err, batch.ErrNotLonger) || errors.Is(err, batch.ErrTooLong) {
 				return usageOf(err)
 			}
 			return err
