@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"daybook/batch"
@@ -39,12 +41,73 @@ type Change struct {
 	Unknown string `json:"unknown,omitempty"`
 }
 
-// String is a line of a difference.
+const (
+	// shownText is how many bytes of a value, or of a lifecycle rule, are told of a difference; shownLead is what of that may be the same before it.
+	shownText = 600
+	shownLead = 60
+	// shownLines is how many rules a problem tells.
+	shownLines = 10
+)
+
+// String tells the difference in a line, and does not tell more than shownLines rules.
 func (c Change) String() string {
-	if c.Unknown != "" {
-		return fmt.Sprintf("%s: was %.300s, can't be read any more: %s", c.Setting, c.Before, c.Unknown)
+	lines := c.lines()
+	if n := len(lines) - shownLines; n > 0 {
+		lines = append(lines[:shownLines], fmt.Sprintf("and %d more", n))
 	}
-	return fmt.Sprintf("%s: was %.300s, is %.300s", c.Setting, c.Before, c.After)
+	return c.Setting + ": " + strings.Join(lines, "; ")
+}
+
+// lines tell the difference: of a lifecycle, which has a rule a line, each rule that came or went; of another setting what it was and is, from where that differs.
+func (c Change) lines() []string {
+	if c.Unknown != "" {
+		return []string{fmt.Sprintf("was %s, can't be read any more: %s", shown(c.Before, 0), c.Unknown)}
+	}
+	if c.Setting == "lifecycle" {
+		was, is := strings.Split(c.Before, "\n"), strings.Split(c.After, "\n")
+		if lines := append(missing("added", is, was), missing("removed", was, is)...); len(lines) > 0 {
+			return lines
+		}
+	}
+	same := 0
+	for same < len(c.Before) && same < len(c.After) && c.Before[same] == c.After[same] {
+		same++
+	}
+	return []string{fmt.Sprintf("was %s, is %s", shown(c.Before, same), shown(c.After, same))}
+}
+
+// missing returns the rules that others lack.
+func missing(what string, rules, others []string) (lines []string) {
+	for _, r := range rules {
+		if r != "none" && !slices.Contains(others, r) {
+			lines = append(lines, what+" "+shown(r, 0))
+		}
+	}
+	return lines
+}
+
+// shown returns of a text what stands around a place.
+func shown(text string, at int) string {
+	from := max(at-shownLead, 0)
+	to := min(len(text), from+shownText)
+	part := strings.ToValidUTF8(text[from:to], "")
+	if from > 0 {
+		part = "…" + part
+	}
+	if to < len(text) {
+		part += "…"
+	}
+	return part
+}
+
+// told returns the lines of all changes.
+func told(changes []Change) (lines []string) {
+	for _, c := range changes {
+		for _, line := range c.lines() {
+			lines = append(lines, c.Setting+": "+line)
+		}
+	}
+	return lines
 }
 
 func (s *Service) driftPath() string {
@@ -99,28 +162,14 @@ func (s *Service) inspect(ctx context.Context) (*Drift, error) {
 		return d, s.keepDrift(d)
 	}
 	d.Accepted, d.Changes = compare(before.Accepted, d.Settings)
-	var lines []string
-	for _, change := range d.Changes {
-		if !contains(before.Changes, change) {
-			lines = append(lines, change.String())
-		}
-	}
-	if len(lines) > 0 {
+	fresh := slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return slices.Contains(before.Changes, c) })
+	if lines := told(fresh); len(lines) > 0 {
 		s.log.Error("the bucket is set up otherwise than it was", "changes", lines)
 		if err := s.control.StoreChanged(c.Where, lines); err != nil {
 			return nil, err
 		}
 	}
 	return d, s.keepDrift(d)
-}
-
-func contains(list []Change, c Change) bool {
-	for _, other := range list {
-		if other == c {
-			return true
-		}
-	}
-	return false
 }
 
 // compare returns what is accepted from now on, and what differs from it. What could not be read before is accepted once it can be.
@@ -169,11 +218,7 @@ func (s *Service) AcceptBucket(ctx context.Context, by control.Actor) (*Drift, e
 	if d.Error != "" {
 		return nil, fmt.Errorf("the bucket can't be asked: %s", d.Error)
 	}
-	var lines []string
-	for _, change := range d.Changes {
-		lines = append(lines, change.String())
-	}
-	if len(lines) > 0 {
+	if lines := told(d.Changes); len(lines) > 0 {
 		if err := s.control.StoreAccepted(by, d.Store, lines); err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -81,7 +82,7 @@ func TestBucketDrift(t *testing.T) {
 	b.set("lifecycle", "ID=evil Expiration.Days=1", "")
 	look()
 	look()
-	if p := w.problemsOf("bucket-changed"); len(p) != 1 || p[0].Level != service.LevelAlert || !strings.Contains(p[0].Text, "was none, is ID=evil") || !strings.Contains(p[0].Hint, "bucket accept") {
+	if p := w.problemsOf("bucket-changed"); len(p) != 1 || p[0].Level != service.LevelAlert || !strings.Contains(p[0].Text, "lifecycle: added ID=evil") || !strings.Contains(p[0].Hint, "bucket accept") {
 		t.Fatalf("problems %+v", p)
 	}
 	if !strings.Contains(w.scrape(), "\ndaybook_bucket_changes 1\n") {
@@ -135,4 +136,49 @@ func TestNoBucket(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", nil, http.StatusBadRequest, nil)
+}
+
+// The alert and the event show what was changed, however much of the setting is as it was.
+func TestBucketDriftShown(t *testing.T) {
+	t.Parallel()
+	b := &bucket{settings: map[string]sink.Setting{}}
+	w := newWorld(t, func(c *service.Config) {
+		b.Memory = c.Batch.Store.(*sinktest.Memory)
+		c.Batch.Store = b
+	})
+	w.people()
+	look := func() {
+		t.Helper()
+		if _, err := w.Inspect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var rules []string
+	for i := range 40 {
+		rules = append(rules, fmt.Sprintf("ID=ours-%02d Expiration.Days=2558 Filter.Prefix=prod/csv/", i))
+	}
+	policy := `{"Statement":[{"Resource":"` + strings.Repeat("é", 500) + `"},{"Effect":"%s","Action":"s3:*"}]}`
+	b.set("lifecycle", strings.Join(rules, "\n"), "")
+	b.set("policy", fmt.Sprintf(policy, "Deny"), "")
+	look()
+	b.set("lifecycle", strings.Join(append(rules[:39:39], "ID=zz-evil Expiration.Days=1"), "\n"), "")
+	b.set("policy", fmt.Sprintf(policy, "Allow"), "")
+	look()
+	var texts []string
+	for _, p := range w.problemsOf("bucket-changed") {
+		texts = append(texts, p.Text)
+	}
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	for where, text := range map[string]string{"the alerts": strings.Join(texts, "\n"), "the event": w.evidence(w.manifests("audit")[0])} {
+		for _, want := range []string{"ID=zz-evil Expiration.Days=1", "ID=ours-39", "Deny", "Allow"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s do not tell %s:\n%s", where, want, text)
+			}
+		}
+		if strings.Contains(text, "ID=ours-00") || strings.Contains(text, "\ufffd") {
+			t.Errorf("%s tell a rule that stayed, or half a letter:\n%s", where, text)
+		}
+	}
 }
