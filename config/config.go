@@ -135,7 +135,7 @@ type Store struct {
 
 	Mode              string            `yaml:"mode" enum:"compliance,governance,none" doc:"The Object Lock mode of files, where their policy has none of its own. S3: must be written, there is no default. Nobody can lift or shorten a compliance lock before it ends, not even the account's root. A folder has no locks: none, or left out."`
 	RetentionPolicies []RetentionPolicy `yaml:"retention_policies" default:"[{class: standard, default: true}]" doc:"How long what is kept, and where: a policy for each retention class. An event belongs to the first whose patterns match its type or action. A class has files of its own. Ages are counted from the time of the seal."`
-	Tiers             []Tier            `yaml:"tiers" default:"[]" doc:"The buckets behind tiers of MinIO that policies move files to: daybook bucket plan asks each whether it holds them for as long as they are locked."`
+	Tiers             []Tier            `yaml:"tiers" default:"[]" doc:"The buckets behind tiers of MinIO that policies move files to: daybook bucket plan tries on each whether it holds them for as long as they are locked."`
 }
 
 // Tier is the bucket behind a tier of MinIO.
@@ -146,7 +146,7 @@ type Tier struct {
 	Region    string `yaml:"region" form:"ascii" doc:"The bucket's region."`
 	PathStyle bool   `yaml:"path_style" default:"false" doc:"Put the bucket in the path instead of the host name."`
 	CAFile    string `yaml:"ca_file" form:"path" doc:"A PEM file of the certificate authorities that vouch for the server, beside the system's."`
-	Profile   string `yaml:"profile" form:"name" doc:"The profile of the shared AWS configuration and credentials, which may read how the bucket is set up."`
+	Profile   string `yaml:"profile" form:"name" doc:"The profile of the shared AWS configuration and credentials, which may read how the bucket is set up, and put and read objects below doctor/."`
 }
 
 // Formats is how each format is written.

@@ -26,7 +26,8 @@ markers likewise. They go by prefix, never by tag. Nothing below seals/, log/ an
 Rules of others in the bucket stay as they are, to the byte.
 
 Files move only to where they stay locked: a storage class of AWS, or a tier of MinIO whose bucket
-(store.tiers) has a default retention that is long enough. --trust-tier vouches for one.`
+(store.tiers) has a default retention that is long enough. An object is put there, once, to see it
+locked: it stays for as long. --trust-tier vouches for a tier.`
 
 func (a *app) bucketPlanCommand() *cobra.Command {
 	var trust []string
@@ -34,7 +35,7 @@ func (a *app) bucketPlanCommand() *cobra.Command {
 		Use: "plan --config FILE [flags] [s3://BUCKET/PREFIX]", Short: "Show which lifecycle rules the bucket has, and should have",
 		Long: planLong + `
 
-Plan changes nothing. A server without lifecycle rules is told, and what will then not happen.
+Plan changes nothing in the store. A server without lifecycle rules is told, and what will then not happen.
 
 Exit codes: 0 there is nothing to do, 1 failed, or a tier would not hold, 2 usage, 3 there is.`,
 		Example: "  daybook bucket plan --config daybook.yaml\n  daybook bucket plan --json --config daybook.yaml",

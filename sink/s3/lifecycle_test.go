@@ -3,6 +3,7 @@ package s3_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,7 @@ func TestTiers(t *testing.T) {
 		hint  string
 	}{
 		{ages: s3.Ages{Warm: "WARM", WarmAfter: 20, ExpireAfter: 120, Mode: sink.Compliance}},
+		{ages: s3.Ages{Warm: "WARM", WarmAfter: 20, ExpireAfter: 30, Mode: sink.Governance}},
 		{ages: s3.Ages{Warm: "WARM", WarmAfter: 20, ExpireAfter: 121, Mode: sink.Governance}, why: `"COMPLIANCE", 100 days, and GOVERNANCE for 101 days is needed`, hint: "--days 101"},
 		{ages: s3.Ages{Cold: "LOOSE", ColdAfter: 1, ExpireAfter: 2, Mode: sink.Governance}, why: `"", 0 days, and GOVERNANCE for 1 days is needed`, hint: "bucket create"},
 		{ages: s3.Ages{Cold: "PLAIN", ColdAfter: 1, ExpireAfter: 2, Mode: sink.Governance}, why: "Object Lock is not enabled", hint: "bucket create"},
@@ -163,6 +165,11 @@ func TestTiers(t *testing.T) {
 		if len(states) != 1 || states[0].Holds != (c.why == "") || !strings.Contains(states[0].Why, c.why) || !strings.Contains(states[0].Hint, c.hint) {
 			t.Errorf("%+v: %+v, want %q", c.ages, states, c.why)
 		}
+	}
+
+	tried := second.Versions(t, "warm", "")
+	if len(tried) != 1 || !strings.HasPrefix(tried[0].Key, s3.LabPrefix) {
+		t.Errorf("in the tier's bucket there are %v: one object is enough to see that it is locked there", tried)
 	}
 
 	// A rule of somebody else, in all that minio-go can say.
@@ -212,7 +219,7 @@ func TestTiers(t *testing.T) {
 	if err != nil || after.SHA256 != o.SHA256 || !after.Lock.Covers(o.Lock) {
 		t.Errorf("after the move: %+v, %v", after, err)
 	}
-	if moved := second.Versions(t, "warm", ""); len(moved) != 1 {
+	if moved := slices.DeleteFunc(second.Versions(t, "warm", ""), func(v s3test.Version) bool { return slices.Contains(tried, v) }); len(moved) != 1 {
 		t.Errorf("in the tier's bucket there are %v", moved)
 	} else if mode, until := second.Lock(t, "warm", moved[0]); mode != "COMPLIANCE" || until.Before(o.Lock.RetainUntil) {
 		t.Errorf("there it is locked %q until %s", mode, until)

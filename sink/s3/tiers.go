@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"daybook/sink"
 )
@@ -26,7 +27,7 @@ type TierState struct {
 }
 
 // CheckTiers asks the bucket of each tier that ages name whether it holds what moves there for as long as it is locked: the server that moves files sets no locks there, and whoever deletes
-// a tier's data makes locked files unreadable. tiers are the buckets that are known, by the tier's name; trusted are those that somebody vouches for. A storage class of AWS holds at AWS
+// a tier's data makes locked files unreadable. Once its settings are right an object is put there, to see it locked. tiers are the buckets that are known, by the tier's name; trusted are those that somebody vouches for. A storage class of AWS holds at AWS
 // alone: elsewhere a tier may bear its name.
 func (s *Store) CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*Store, trusted []string) []TierState {
 	need := map[string]*TierState{}
@@ -63,7 +64,7 @@ func (s *Store) CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*S
 			t.Why = "whether the bucket behind this tier is locked is not known"
 			t.Hint = "name it in store.tiers of the configuration, or vouch for it with --trust-tier " + name
 		default:
-			err := bucket.tierHolds(ctx, t.Mode, t.Days)
+			err := bucket.tierHolds(ctx, name, t.Mode, t.Days)
 			if t.Holds = err == nil; !t.Holds {
 				var h *sink.HintError
 				if t.Why = err.Error(); errors.As(err, &h) {
@@ -82,8 +83,8 @@ func (s *Store) atAWS() bool {
 	return strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")
 }
 
-// tierHolds says why the bucket would not hold objects that others put there; nil if it does.
-func (s *Store) tierHolds(ctx context.Context, mode sink.Mode, days int) error {
+// tierHolds says why the bucket of a tier would not hold objects that others put there; nil if it does.
+func (s *Store) tierHolds(ctx context.Context, tier string, mode sink.Mode, days int) error {
 	locked, has, err := s.lockConfig(ctx)
 	switch {
 	case err != nil:
@@ -96,5 +97,44 @@ func (s *Store) tierHolds(ctx context.Context, mode sink.Mode, days int) error {
 			Hint: fmt.Sprintf("`daybook bucket create --mode %s --days %d %s` makes it so", strings.ToLower(string(mode)), days, s.url(s.prefix)),
 		}
 	}
+	// The setting is a promise: some servers take it, and lock nothing.
+	held, err := s.stamps(ctx, mode, days)
+	switch {
+	case err != nil:
+		return &sink.HintError{
+			Err: fmt.Errorf("%s: whether it locks what comes there without a lock can't be tried: %w", s.url(""), err),
+			Hint: fmt.Sprintf("let the tier's credential do s3:PutObject, s3:GetObject and s3:GetObjectRetention on %s, or vouch for the tier with --trust-tier %s",
+				s.arn(tierProbe), tier),
+		}
+	case !held:
+		return &sink.HintError{
+			Err:  fmt.Errorf("%s: %w: it has a default retention, and puts no lock on what comes there without one", s.url(""), sink.ErrUnfit),
+			Hint: "have the tier on another server; or, if nobody can delete there, vouch for it with --trust-tier " + tier,
+		}
+	}
 	return nil
+}
+
+// tierProbe is what is put into the bucket of a tier without a lock, to see whether it gets one. It stays for as long.
+const tierProbe = LabPrefix + "tier"
+
+// stamps reports whether the server puts the bucket's default retention, which is said to be such, on an object without a lock. One that was locked before is enough.
+func (s *Store) stamps(ctx context.Context, mode sink.Mode, days int) (bool, error) {
+	held := func(version string) (bool, error) {
+		stat, err := s.stat(ctx, s.prefix+tierProbe, version)
+		if err != nil {
+			return false, err
+		}
+		lock, err := lockOf(stat.Metadata)
+		// A minute less, since the two times need not be of one clock.
+		return lock.Covers(sink.Lock{Mode: mode, RetainUntil: stat.LastModified.AddDate(0, 0, days).Add(-time.Minute)}), err
+	}
+	if before, err := held(""); before && err == nil {
+		return true, nil
+	}
+	version, err := (&Lab{s}).Put(ctx, tierProbe, []byte("put to see whether it is locked\n"), Attempt{})
+	if err != nil {
+		return false, err
+	}
+	return held(version)
 }
