@@ -56,6 +56,8 @@ type ExtendReport struct {
 	Objects  int `json:"objects"`
 	Changed  int `json:"changed"`
 	Unlocked int `json:"unlocked"`
+	// Gone are files that are there no more, since their locks had ended before.
+	Gone int `json:"gone"`
 	// Head is the log's, and Anchors tell who has it.
 	Head    *Head         `json:"head,omitempty"`
 	Anchors []AnchorState `json:"anchors"`
@@ -86,12 +88,16 @@ func (r *Roller) Extend(ctx context.Context, o ExtendOrder) (*ExtendReport, erro
 	group.SetLimit(holders)
 	for i := range objects {
 		group.Go(func() error {
-			changed, err := objects[i].lengthen(inner, r, locker, o.Until)
+			x := &objects[i]
+			err := x.lengthen(inner, r, locker, o.Until, leaves[0].Time)
 			mu.Lock()
 			defer mu.Unlock()
 			report.Objects++
-			if changed {
+			if x.changed {
 				report.Changed++
+			}
+			if x.gone {
+				report.Gone++
 			}
 			return err
 		})
@@ -179,6 +185,9 @@ func (r *Roller) extendable(l *ledger, o *ExtendOrder, report *ExtendReport) ([]
 			if err != nil {
 				return nil, err
 			}
+			for i := range objects {
+				objects[i].until = r.log.LockedTo(o.Trail, n, objects[i].until)
+			}
 			for i := range m.Files {
 				if f := &m.Files[i]; f.LockMode == sink.None {
 					report.Unlocked++
@@ -204,14 +213,19 @@ func (r *Roller) extendable(l *ledger, o *ExtendOrder, report *ExtendReport) ([]
 	return list, nil
 }
 
-// lengthen lengthens the lock of an object, in the mode that it has.
-func (x *sealedObject) lengthen(ctx context.Context, r *Roller, locker sink.Locker, until time.Time) (changed bool, err error) {
+// lengthen lengthens the lock of an object, in the mode that it has. A file may be gone where its lock had ended when the order was given, at a time that its leaf bears.
+func (x *sealedObject) lengthen(ctx context.Context, r *Roller, locker sink.Locker, until, at time.Time) error {
 	version, err := x.find(ctx, r.Store)
 	var info sink.Info
 	if err == nil {
 		info, err = locker.Lengthen(ctx, x.key, version, sink.Lock{Mode: sink.Governance, RetainUntil: until}) // a stricter one stays
 	}
-	return err == nil && !info.Existed, x.explain(err)
+	if errors.Is(err, sink.ErrNotExist) && x.file != nil && at.After(x.until) {
+		x.gone = true
+		return nil
+	}
+	x.changed = err == nil && !info.Existed
+	return x.explain(err)
 }
 
 // LongestLock is how the longest class would be locked now, and the log with it.

@@ -13,6 +13,7 @@ import (
 	"daybook/batch"
 	"daybook/batch/seal"
 	"daybook/batch/tlog"
+	"daybook/batch/verify"
 	"daybook/event"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -146,5 +147,49 @@ func TestExtendStopsAnywhere(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// What had gone by right before its seal was extended is no loss; what goes after that is.
+func TestExtendWhatIsGone(t *testing.T) {
+	i := newInstallation(t)
+	clock := now
+	store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock }})
+	s := i.settings(store)
+	s.Now = func() time.Time { return clock }
+	mustExport(t, i, s, writeLines(t, slices.Concat(records("x", 9, 5), records("x", 10, 5))...))
+	o := extension(10, 10, now.Add(96*time.Hour))
+	if _, err := i.extend(s, o); err != nil {
+		t.Fatal(err)
+	}
+	eraseFirst := func(n uint64) {
+		m, err := seal.ParseManifest(store.Bytes(seal.ManifestKey("audit", n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.Erase(m.Files[0].Key)
+	}
+	eraseFirst(1)
+	o = extension(9, 9, o.Until)
+	if _, err := i.extend(s, o); !errors.Is(err, sink.ErrNotExist) {
+		t.Errorf("a file is gone before its time: %v", err)
+	}
+	clock = now.Add(48 * time.Hour)
+	for _, again := range []bool{false, true} {
+		r, err := i.extend(s, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Gone != 1 || r.Objects != 8 || r.Seals[0].Already != again {
+			t.Errorf("extended: %+v", r)
+		}
+	}
+	report, err := verify.Run(t.Context(), store, &verify.Options{Keys: []seal.PublicKey{i.key.Public()}, Now: s.Now})
+	if err != nil || report.ExitCode() != 0 {
+		t.Errorf("verify: %+v, %v", report, err)
+	}
+	eraseFirst(2)
+	if _, err := i.extend(s, extension(10, 10, now.Add(120*time.Hour))); !errors.Is(err, sink.ErrNotExist) {
+		t.Errorf("a file is gone in its longer time: %v", err)
 	}
 }

@@ -7,9 +7,10 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Extension is what a leaf says of locks that were lengthened, and its index.
+// Extension is what a leaf says of locks that were lengthened, when, and its index.
 type Extension struct {
 	ExtensionLeaf
+	At   time.Time
 	Leaf int64
 }
 
@@ -21,6 +22,17 @@ func (l *Log) Extends(trail string, first, last uint64, until time.Time) (leaf i
 		}
 	}
 	return 0, false
+}
+
+// LockedTo returns until when a file of a seal is locked, since its own lock ends then and extensions lengthened it. One that came after the end counts for nothing: the
+// file may have been gone.
+func (l *Log) LockedTo(trail string, seal uint64, own time.Time) time.Time {
+	for _, e := range l.tip.extensions {
+		if e.Trail == trail && e.FirstSeal <= seal && seal <= e.LastSeal && !e.At.After(own) && e.RetainUntil.After(own) {
+			own = e.RetainUntil
+		}
+	}
+	return own
 }
 
 // ExtendedTo returns until when the longest extension has files locked, what was added included; zero if there is none.

@@ -224,7 +224,7 @@ func (s *state) apply(entry []byte) error {
 		s.holds.apply(index, l.Time, l.Hold)
 	}
 	if l.Type == TypeExtension {
-		s.extensions = append(s.extensions, Extension{*l.Extension, index})
+		s.extensions = append(s.extensions, Extension{*l.Extension, l.Time, index})
 	}
 	s.keys = next
 	return nil

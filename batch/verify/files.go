@@ -61,9 +61,14 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 		}
 		since, held := v.log.heldSince(m, f)
 		t.held = held
-		// What had gone by right before somebody put a hold on its day was not there to be held.
-		kept := held && since <= t.want.RetainUntil.Unix()
-		t.gone = func(about Finding) { v.gone(about, t.file, t.want, e, kept) }
+		t.gone = func(about Finding) {
+			lock := t.want
+			if lock.RetainUntil.After(t.file.RetainUntil) {
+				lock.RetainUntil = v.log.lockedTo(m.Trail, m.Seal, t.file.RetainUntil)
+			}
+			// What had gone by right before somebody put a hold on its day, or had it locked for longer, was not there for that.
+			v.gone(about, t.file, lock, e, held && since <= lock.RetainUntil.Unix())
+		}
 		if !v.locateFile(&t) {
 			continue
 		}

@@ -213,6 +213,22 @@ func damages() []damage {
 			s.Erase(firstCSV)
 			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 2, 0) }
 		}},
+		{name: "a file was gone after its time when that was extended", want: []string{"file-expired"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			b.PartRows, b.Formats = 6, b.Formats[:2]
+			b.Seal(oneDay(1))
+			b.Clock = b.Clock.AddDate(0, 2, 0)
+			b.Leaf(&logs.Leaf{Type: logs.TypeExtension, Extension: &logs.ExtensionLeaf{
+				Trail: verifytest.Acme, FirstSeal: 1, LastSeal: 1, RetainUntil: b.Clock.AddDate(1, 0, 0), Reason: "case 7", By: "counsel",
+			}})
+			b.Publish()
+			s.Erase(firstCSV)
+			for _, key := range s.Keys() {
+				if strings.HasPrefix(key, "jsonl/") {
+					s.SetLock(key, sink.Lock{Mode: sink.Compliance, RetainUntil: b.Clock.AddDate(1, 0, 0)})
+				}
+			}
+			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 3, 0) }
+		}},
 		{name: "a file is erased", want: []string{"file-erased"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, _ *verify.Options) {
 			m := b.Seal(oneDay(1))
 			f := m.Files[slices.IndexFunc(m.Files, func(f seal.File) bool { return f.Key == firstCSV })]

@@ -75,6 +75,17 @@ func (l *logState) spread() {
 	}
 }
 
+// lockedTo tells until when a file of a seal was locked at the least, whose own lock ends at a time. An extension that came after the end does not count: the file may
+// have been gone.
+func (l *logState) lockedTo(trail string, seal uint64, own time.Time) time.Time {
+	for _, e := range l.extensions { // in the order of their leaves
+		if e.trail == trail && e.first <= seal && seal <= e.last && e.at <= own.Unix() && e.until.After(own) {
+			own = e.until
+		}
+	}
+	return own
+}
+
 // hold is what a release must name to let go of.
 type hold struct {
 	trail    string

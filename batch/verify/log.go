@@ -51,6 +51,7 @@ type extension struct {
 	trail       string
 	first, last uint64
 	until       time.Time
+	at          int64 // the leaf's time, in seconds
 }
 
 type erasure struct {
@@ -380,7 +381,7 @@ func (v *verifier) take(l *logState, index int64, leaf *logs.Leaf, about Finding
 		l.hold(leaf.Hold, leaf.Time.Unix())
 	case logs.TypeExtension:
 		e := leaf.Extension
-		l.extensions = append(l.extensions, extension{index, e.Trail, e.FirstSeal, e.LastSeal, e.RetainUntil})
+		l.extensions = append(l.extensions, extension{index, e.Trail, e.FirstSeal, e.LastSeal, e.RetainUntil, leaf.Time.Unix()})
 	case logs.TypeErasure:
 		e := *leaf.Erasure
 		e.By, e.Reason = cut(e.By), cut(e.Reason)

@@ -146,6 +146,9 @@ func (a *app) extend(cmd *cobra.Command, in service.ExtendRequest, order batch.E
 	if report.Unlocked > 0 {
 		_, _ = fmt.Fprintf(a.stdout, ", %d files of classes without a lock left as they are", report.Unlocked)
 	}
+	if report.Gone > 0 {
+		_, _ = fmt.Fprintf(a.stdout, ", %d files are gone whose locks had ended before", report.Gone)
+	}
 	_, _ = fmt.Fprintln(a.stdout)
 	writeHead(a.stdout, report.Head, report.Anchors)
 	return nil
