@@ -27,10 +27,20 @@ Rules of others in the bucket stay as they are, to the byte.
 
 Files move only to where they stay locked: a storage class of AWS, or a tier of MinIO whose bucket
 (store.tiers) has a default retention that is long enough. An object is put there, once, to see it
-locked: it stays for as long. --trust-tier vouches for a tier.`
+locked: it stays for as long. --trust-tier vouches for a tier.
+
+A rule that removes files later than the policies say, since they were made shorter, stays as it is:
+what was sealed before is locked for as long, and would be hidden. The plan tells of it; --shorten
+shortens it, once all that was sealed before is past its lock.`
+
+// planFlags are those of plan and apply.
+type planFlags struct {
+	trust   []string
+	shorten bool
+}
 
 func (a *app) bucketPlanCommand() *cobra.Command {
-	var trust []string
+	var flags planFlags
 	cmd := &cobra.Command{
 		Use: "plan --config FILE [flags] [s3://BUCKET/PREFIX]", Short: "Show which lifecycle rules the bucket has, and should have",
 		Long: planLong + `
@@ -41,7 +51,7 @@ Exit codes: 0 there is nothing to do, 1 failed, or a tier would not hold, 2 usag
 		Example: "  daybook bucket plan --config daybook.yaml\n  daybook bucket plan --json --config daybook.yaml",
 		Args:    takes(0, 1, "at most one URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := a.planLifecycle(cmd.Context(), args, trust)
+			l, err := a.planLifecycle(cmd.Context(), args, &flags)
 			if err != nil {
 				return err
 			}
@@ -57,13 +67,13 @@ Exit codes: 0 there is nothing to do, 1 failed, or a tier would not hold, 2 usag
 			return nil
 		},
 	}
-	a.addPlanFlags(cmd, &trust)
+	a.addPlanFlags(cmd, &flags)
 	return cmd
 }
 
 func (a *app) bucketApplyCommand() *cobra.Command {
 	var (
-		trust []string
+		flags planFlags
 		yes   bool
 	)
 	cmd := &cobra.Command{
@@ -78,7 +88,7 @@ Exit codes: 0 done, or there was nothing to do, 1 failed or declined, 2 usage.`,
 		Example: "  daybook bucket apply --config daybook.yaml\n  daybook bucket apply --yes --config daybook.yaml",
 		Args:    takes(0, 1, "at most one URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := a.planLifecycle(cmd.Context(), args, trust)
+			l, err := a.planLifecycle(cmd.Context(), args, &flags)
 			if err != nil {
 				return err
 			}
@@ -107,14 +117,15 @@ Exit codes: 0 done, or there was nothing to do, 1 failed or declined, 2 usage.`,
 			return err
 		},
 	}
-	a.addPlanFlags(cmd, &trust)
+	a.addPlanFlags(cmd, &flags)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }
 
-func (a *app) addPlanFlags(cmd *cobra.Command, trust *[]string) {
+func (a *app) addPlanFlags(cmd *cobra.Command, f *planFlags) {
 	a.flags.addTo(cmd, "config", "json")
-	cmd.Flags().StringArrayVar(trust, "trust-tier", nil, "vouch for the tier `NAME`: that nobody can delete what moves there; may be given again")
+	cmd.Flags().BoolVar(&f.shorten, "shorten", false, "let rules remove files earlier than they did: nothing that was sealed before may be locked still")
+	cmd.Flags().StringArrayVar(&f.trust, "trust-tier", nil, "vouch for the tier `NAME`: that nobody can delete what moves there; may be given again")
 }
 
 // lifecycle is what a plan was made of.
@@ -126,7 +137,7 @@ type lifecycle struct {
 	tiers []s3.TierState
 }
 
-func (a *app) planLifecycle(ctx context.Context, args, trust []string) (*lifecycle, error) {
+func (a *app) planLifecycle(ctx context.Context, args []string, f *planFlags) (*lifecycle, error) {
 	c, err := a.bucketConfig(args)
 	if err != nil {
 		return nil, err
@@ -146,7 +157,7 @@ func (a *app) planLifecycle(ctx context.Context, args, trust []string) (*lifecyc
 	if l.store, err = s3.New(c.Store.URL, opts); err != nil {
 		return nil, err
 	}
-	if l.plan, err = l.store.PlanLifecycle(ctx, l.ages); err != nil {
+	if l.plan, err = l.store.PlanLifecycle(ctx, l.ages, f.shorten); err != nil {
 		return nil, err
 	}
 	if !l.plan.Supported {
@@ -161,7 +172,7 @@ func (a *app) planLifecycle(ctx context.Context, args, trust []string) (*lifecyc
 			return nil, err
 		}
 	}
-	l.tiers = l.store.CheckTiers(ctx, l.ages, tiers, trust)
+	l.tiers = l.store.CheckTiers(ctx, l.ages, tiers, f.trust)
 	return l, nil
 }
 
@@ -219,12 +230,19 @@ func (a *app) printPlan(l *lifecycle, applied bool) error {
 		default:
 			_, _ = fmt.Fprintf(t, "%s\t%s\t%s%s\n", c.Action, c.ID, c.Before, c.After) // one of the two is blank
 		}
+		if c.Shorter != "" {
+			count["longer"]++
+			_, _ = fmt.Fprintf(t, "longer\t%s\t%s\n\t\tby the policies: %s\n", c.ID, c.After, c.Shorter)
+		}
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s: %d rules to add, %d to change, %d to remove; %d are right, %d of others stay\n",
 		l.name, count["add"], count["change"], count["remove"], count["keep"], count["other"])
+	if n := count["longer"]; n > 0 && err == nil {
+		_, err = fmt.Fprintf(a.stdout, "%d rules remove files later than the policies say, for what was sealed before; --shorten shortens them\n", n)
+	}
 	return err
 }
 

@@ -79,6 +79,15 @@ func TestLifecycle(t *testing.T) {
 		t.Errorf("once applied: %+v", p)
 	}
 	s.run("root", 0, apply...) // there is nothing to do
+	s.configure(strings.ReplaceAll(strings.Replace(lifecycleConfig, "warm_days: 30", "warm_days: 20", 1), "TIER", second.URL))
+	if out := s.run("root", 0, apply...); !strings.Contains(out, "0 rules to add, 0 to change") || !strings.Contains(out, "5 rules remove files later than the policies say") {
+		t.Errorf("with a shorter policy:\n%s", out)
+	}
+	if out := s.run("root", 0, append(apply, "--shorten")...); !strings.Contains(out, "5 to change") || strings.Contains(out, "longer") {
+		t.Errorf("with --shorten:\n%s", out)
+	}
+	s.configure(strings.ReplaceAll(lifecycleConfig, "TIER", second.URL))
+	s.run("root", 0, apply...)
 	s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(root(t), "testdata", "quickstart", "day"))
 	s.run("writer", 0, "verify", "--deep", "--config", "daybook.yaml", "--key", filepath.Join("keys", "signing.key.pub"))
 }

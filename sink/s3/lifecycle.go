@@ -57,6 +57,8 @@ type RuleChange struct {
 	// Before and After are what the rule says, as path=value of its elements.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
+	// Shorter is what the ages would have the rule say, where the rule has longer days, and keeps them.
+	Shorter string `json:"shorter,omitempty"`
 }
 
 // LifecyclePlan is the difference between the lifecycle rules that a bucket has and those that it should have.
@@ -66,8 +68,9 @@ type LifecyclePlan struct {
 	Undone    []string     `json:"undone,omitempty"`
 	Changes   []RuleChange `json:"rules"`
 
-	had  []byte // what the bucket has, as it came
-	want []byte // what is to be put
+	had     []byte // what the bucket has, as it came
+	want    []byte // what is to be put
+	shorten bool
 }
 
 // Differs reports whether something is to be done.
@@ -143,8 +146,10 @@ var throwAway = Ages{Prefix: LabPrefix, ExpireAfter: 1, Mode: sink.Compliance}
 
 // PlanLifecycle compares the rules that the bucket has with those that follow from ages, and changes nothing. Rules that are not this store's are kept to the byte. What lies
 // outside of the ages' prefixes has no rule, but for the objects of doctor. It takes s3:GetLifecycleConfiguration.
-func (s *Store) PlanLifecycle(ctx context.Context, ages []Ages) (*LifecyclePlan, error) {
-	p := &LifecyclePlan{Supported: true, Changes: []RuleChange{}}
+//
+// What was put while ages were longer, or without a lock, is not told from what comes now: a rule that has more days than the ages say keeps them, unless shorten is set.
+func (s *Store) PlanLifecycle(ctx context.Context, ages []Ages, shorten bool) (*LifecyclePlan, error) {
+	p := &LifecyclePlan{Supported: true, Changes: []RuleChange{}, shorten: shorten}
 	for _, a := range ages {
 		if err := s.checkAges(a); err != nil {
 			return nil, err
@@ -215,17 +220,22 @@ func (s *Store) plan(p *LifecyclePlan, had []byte, has []rawRule, ages []Ages) e
 		}
 	}
 	for _, r := range want {
-		raw, err := xml.Marshal(r)
+		c := RuleChange{Action: "add", ID: r.ID}
+		now, there := kept[r.ID]
+		if there && !p.shorten {
+			shorter, err := r.keepDays(now)
+			if err != nil {
+				return err
+			}
+			c.Shorter = shorter
+		}
+		raw, text, err := r.write()
 		if err != nil {
 			return err
 		}
 		body.Write(raw)
-		then, err := splitRules(append(append([]byte("<L>"), raw...), "</L>"...))
-		if err != nil {
-			return err
-		}
-		c := RuleChange{Action: "add", ID: r.ID, After: then[0].text}
-		if now, ok := kept[r.ID]; ok {
+		c.After = text
+		if there {
 			delete(kept, r.ID)
 			if c.Before, c.Action = now.text, "change"; c.Before == c.After {
 				c.Action = "keep"
@@ -241,6 +251,34 @@ func (s *Store) plan(p *LifecyclePlan, had []byte, has []rawRule, ages []Ages) e
 	body.WriteString("</LifecycleConfiguration>")
 	p.had, p.want = had, body.Bytes()
 	return nil
+}
+
+// write returns a rule as XML, and as readRule has it.
+func (r *lifecycleRule) write() (raw []byte, text string, err error) {
+	if raw, err = xml.Marshal(r); err != nil {
+		return nil, "", err
+	}
+	_, text, err = readRule(raw)
+	return raw, text, err
+}
+
+// keepDays gives a rule the days of the one that it replaces, where those are more, and returns what it said before; blank if it did not change.
+func (r *lifecycleRule) keepDays(now rawRule) (shorter string, err error) {
+	var has lifecycleRule
+	if err := xml.Unmarshal(now.raw, &has); err != nil {
+		return "", fmt.Errorf("rule %s: %w", now.id, err)
+	}
+	_, text, err := r.write()
+	if err != nil {
+		return "", err
+	}
+	if r.Expiration != nil && has.Expiration != nil && has.Expiration.Days > r.Expiration.Days {
+		r.Expiration.Days, shorter = has.Expiration.Days, text
+	}
+	if r.Noncurrent != nil && has.Noncurrent != nil && has.Noncurrent.Days > r.Noncurrent.Days {
+		r.Noncurrent.Days, shorter = has.Noncurrent.Days, text
+	}
+	return shorter, nil
 }
 
 // ErrChangedMeanwhile says that somebody else changed the rules since they were planned.
@@ -264,7 +302,7 @@ func (s *Store) ApplyLifecycle(ctx context.Context, p *LifecyclePlan, ages []Age
 	if _, err := s.setting(ctx, http.MethodPut, "lifecycle", p.want); err != nil {
 		return s.explainLifecycle(err)
 	}
-	after, err := s.PlanLifecycle(ctx, ages)
+	after, err := s.PlanLifecycle(ctx, ages, p.shorten)
 	if err != nil {
 		return err
 	}

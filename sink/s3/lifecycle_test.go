@@ -27,7 +27,7 @@ func actions(p *s3.LifecyclePlan) string {
 
 func planOf(t *testing.T, s *s3.Store, ages ...s3.Ages) *s3.LifecyclePlan {
 	t.Helper()
-	p, err := s.PlanLifecycle(t.Context(), ages)
+	p, err := s.PlanLifecycle(t.Context(), ages, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,15 +99,70 @@ func TestLifecyclePlans(t *testing.T) {
 	}
 }
 
+// TestLifecycleShortened keeps a rule as long as it was, since what was sealed under longer ages is locked still, unless it is told otherwise.
+func TestLifecycleShortened(t *testing.T) {
+	f := newFake(t)
+	s := open(t, "s3://bucket/audit", f.options(t, sink.Compliance))
+	const days, noncurrent = "<Expiration><Days>%d</Days></Expiration>", "<NoncurrentVersionExpiration><NoncurrentDays>%d</NoncurrentDays></NoncurrentVersionExpiration>"
+	for _, c := range []struct {
+		name          string
+		before, after s3.Ages
+		kept          [2]int // days, and those of older versions
+		shorter       string
+	}{
+		{"seven years become one", s3.Ages{ExpireAfter: 2558, Mode: sink.Compliance}, s3.Ages{ExpireAfter: 367, Mode: sink.Compliance}, [2]int{2558, 1}, "Expiration.Days=367"},
+		{"none becomes a mode", s3.Ages{ExpireAfter: 91}, s3.Ages{ExpireAfter: 367, Mode: sink.Compliance}, [2]int{367, 91}, "NoncurrentVersionExpiration.NoncurrentDays=1"},
+		{"longer", s3.Ages{ExpireAfter: 91}, s3.Ages{ExpireAfter: 92}, [2]int{92, 92}, ""},
+	} {
+		c.before.Prefix, c.after.Prefix = "csv/class=standard/", "csv/class=standard/"
+		f.change(func(b *fakeBucket) { b.rules = "" })
+		before, after := []s3.Ages{c.before}, []s3.Ages{c.after}
+		apply := func(p *s3.LifecyclePlan, ages []s3.Ages, want [2]int) {
+			t.Helper()
+			if err := s.ApplyLifecycle(t.Context(), p, ages); err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			f.change(func(b *fakeBucket) {
+				if rule := fmt.Sprintf(days+noncurrent, want[0], want[1]); !strings.Contains(b.rules, rule) {
+					t.Errorf("%s: %s is not in\n%s", c.name, rule, b.rules)
+				}
+			})
+		}
+		shorter := func(p *s3.LifecyclePlan) (list string) {
+			for _, change := range p.Changes {
+				list += change.Shorter
+			}
+			return list
+		}
+		apply(planOf(t, s, before...), before, [2]int{c.before.ExpireAfter, map[bool]int{true: c.before.ExpireAfter, false: 1}[c.before.Mode == sink.None]})
+		p := planOf(t, s, after...)
+		if got := shorter(p); !strings.Contains(got, c.shorter) || (got == "") != (c.shorter == "") {
+			t.Errorf("%s: told of %q, want %q", c.name, got, c.shorter)
+		}
+		apply(p, after, c.kept)
+		if again := planOf(t, s, after...); again.Differs() {
+			t.Errorf("%s: once applied: %+v", c.name, again)
+		}
+		p, err := s.PlanLifecycle(t.Context(), after, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := shorter(p); got != "" || p.Differs() != (c.shorter != "") {
+			t.Errorf("%s: to be shortened: %+v", c.name, p.Changes)
+		}
+		apply(p, after, [2]int{c.after.ExpireAfter, map[bool]int{true: c.after.ExpireAfter, false: 1}[c.after.Mode == sink.None]})
+	}
+}
+
 func TestLifecycleRefused(t *testing.T) {
 	f := newFake(t)
 	s := open(t, "s3://bucket/audit", f.options(t, sink.Compliance))
 	for _, a := range []s3.Ages{{Prefix: "", ExpireAfter: 1}, {Prefix: "seals/", ExpireAfter: 1}, {Prefix: "log/tile/", ExpireAfter: 1}, {Prefix: "keys/", Warm: "X", WarmAfter: 1}, {Prefix: "k", ExpireAfter: 1}} {
-		if _, err := s.PlanLifecycle(t.Context(), []s3.Ages{a}); err == nil || !strings.Contains(err.Error(), "must stay") {
+		if _, err := s.PlanLifecycle(t.Context(), []s3.Ages{a}, false); err == nil || !strings.Contains(err.Error(), "must stay") {
 			t.Errorf("%q: %v", a.Prefix, err)
 		}
 	}
-	if _, err := s.PlanLifecycle(t.Context(), []s3.Ages{{Prefix: "csv/", Warm: "A", WarmAfter: 9, Cold: "B", ColdAfter: 9}}); err == nil {
+	if _, err := s.PlanLifecycle(t.Context(), []s3.Ages{{Prefix: "csv/", Warm: "A", WarmAfter: 9, Cold: "B", ColdAfter: 9}}, false); err == nil {
 		t.Error("cold no later than warm was taken")
 	}
 	var many strings.Builder
@@ -117,15 +172,15 @@ func TestLifecycleRefused(t *testing.T) {
 	f.change(func(b *fakeBucket) {
 		b.rules = "<LifecycleConfiguration>" + many.String() + "</LifecycleConfiguration>"
 	})
-	_, err := s.PlanLifecycle(t.Context(), []s3.Ages{{Prefix: "csv/", ExpireAfter: 1}})
+	_, err := s.PlanLifecycle(t.Context(), []s3.Ages{{Prefix: "csv/", ExpireAfter: 1}}, false)
 	wantError(t, err, nil, "1001 lifecycle rules, of which 997 are not this store's", "fewer retention classes")
 	f.change(func(b *fakeBucket) {
 		b.rules = "<LifecycleConfiguration><Default>new</Default></LifecycleConfiguration>"
 	})
-	_, err = s.PlanLifecycle(t.Context(), []s3.Ages{{Prefix: "csv/", ExpireAfter: 1}})
+	_, err = s.PlanLifecycle(t.Context(), []s3.Ages{{Prefix: "csv/", ExpireAfter: 1}}, false)
 	wantError(t, err, nil, "Default is not known here", "could be lost")
 	f.fail(fault{method: "GET", query: "lifecycle", times: -1, status: 403, code: "AccessDenied"})
-	_, err = s.PlanLifecycle(t.Context(), nil)
+	_, err = s.PlanLifecycle(t.Context(), nil, false)
 	wantError(t, err, nil, "403", "s3:GetLifecycleConfiguration")
 }
 
