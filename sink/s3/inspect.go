@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -23,7 +24,11 @@ const none = "none"
 
 // Inspect implements sink.Inspector. It takes the rights to read what it tells; without one the setting is unknown.
 func (s *Store) Inspect(ctx context.Context) ([]sink.Setting, error) {
-	var list []sink.Setting
+	var (
+		list  []sink.Setting
+		large *http.MaxBytesError
+		odd   []error // answers that nobody looks for
+	)
 	for _, of := range []struct {
 		name   string
 		absent string // what the server says where it is not set
@@ -50,10 +55,20 @@ func (s *Store) Inspect(ctx context.Context) ([]sink.Setting, error) {
 			setting.Value = none
 		case ok && !credentialFault(r.Code) && !retryable(err) && (r.StatusCode == http.StatusForbidden || r.StatusCode == http.StatusNotImplemented || r.StatusCode == http.StatusMethodNotAllowed):
 			setting.Unknown = fmt.Sprintf("%d %s", r.StatusCode, r.Code)
+		case ok && !credentialFault(r.Code) && (!retryable(err) || r.StatusCode == http.StatusInternalServerError), errors.As(err, &large):
+			// The others may be told all the same: some servers fail at what they do not have.
+			setting.Unknown = "the answer is too large"
+			if ok {
+				setting.Unknown = fmt.Sprintf("%d %s", r.StatusCode, r.Code)
+			}
+			odd = append(odd, err)
 		default:
 			return nil, s.explain(err, "s3:Get* of its settings", "")
 		}
 		list = append(list, setting)
+	}
+	if len(odd) == len(list) {
+		return nil, s.explain(odd[0], "s3:Get* of its settings", "")
 	}
 	return list, nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,5 +50,39 @@ func TestSettingKeepsSecrets(t *testing.T) {
 	}
 	if sent == 0 {
 		t.Error("no signed request arrived")
+	}
+}
+
+// A setting that the server fails at is unknown, and the others are told; where it fails at all of them nothing could be asked.
+func TestInspectOdd(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		code   string
+	}{{http.StatusInternalServerError, "InternalError"}, {http.StatusBadRequest, "InvalidRequest"}, {http.StatusNotFound, "NoSuchKey"}} {
+		t.Run(c.code, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			s := open(t, "s3://bucket/audit", f.options(t, sink.Compliance))
+			for _, name := range []string{"policy", "lifecycle", "encryption"} {
+				f.fail(fault{method: http.MethodGet, query: name, times: -1, status: c.status, code: c.code})
+			}
+			list, err := s.Inspect(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, setting := range list {
+				failed := slices.Contains([]string{"policy", "lifecycle", "encryption"}, setting.Name)
+				if failed != (setting.Unknown != "") || failed && !strings.Contains(setting.Unknown, c.code) {
+					t.Errorf("%+v", setting)
+				}
+			}
+			for _, name := range []string{"versioning", "object-lock"} {
+				f.fail(fault{method: http.MethodGet, query: name, times: -1, status: c.status, code: c.code})
+			}
+			if list, err := s.Inspect(t.Context()); err == nil {
+				t.Errorf("nothing could be asked, and it tells %+v", list)
+			}
+		})
 	}
 }
