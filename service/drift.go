@@ -237,11 +237,20 @@ func (s *Service) postAcceptBucket(r *http.Request, by control.Actor) (any, erro
 	return s.AcceptBucket(r.Context(), by)
 }
 
-// tellDrift tells what was changed in the bucket.
+// staleAfter is how old the last look at the bucket may be: they are less than a day apart.
+const staleAfter = 25 * time.Hour
+
+// tellDrift tells what was changed in the bucket, and whether that is known.
 func (st *Status) tellDrift() {
 	d := st.Bucket
 	if d == nil {
 		return
+	}
+	switch {
+	case d.Error != "":
+		st.problem(LevelWarning, "bucket-unseen", "", "the service looks again every hour; until then what is changed in the bucket is not noticed", "how the bucket is set up could not be asked at %s: %s", d.At.Format(time.RFC3339), d.Error)
+	case st.Now.Sub(d.At) > staleAfter:
+		st.problem(LevelWarning, "bucket-unseen", "", "daybook serve looks daily: see whether it runs, and what its log says", "how the bucket is set up was last looked at %s", d.At.Format(time.RFC3339))
 	}
 	const hint = "find out who changed it, and why; `daybook bucket accept` takes it for right, `daybook doctor` tries what the bucket keeps now"
 	for _, c := range d.Changes {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"daybook/service"
@@ -21,11 +22,13 @@ type bucket struct {
 	mu       sync.Mutex
 	settings map[string]sink.Setting
 	away     error
+	looks    int
 }
 
 func (b *bucket) Inspect(context.Context) ([]sink.Setting, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.looks++
 	var list []sink.Setting
 	for _, name := range []string{"versioning", "lifecycle", "policy"} {
 		s := b.settings[name]
@@ -92,10 +95,13 @@ func TestBucketDrift(t *testing.T) {
 	if d := look(); d.Error == "" || len(d.Changes) != 1 {
 		t.Errorf("while the store is away: %+v", d)
 	}
+	if p := w.problemsOf("bucket-unseen"); len(p) != 1 || p[0].Level != service.LevelWarning || !strings.Contains(p[0].Text, "nothing answers") {
+		t.Errorf("while the store is away, problems %+v", p)
+	}
 	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", nil, http.StatusInternalServerError, nil)
 	b.away = nil
 	b.set("lifecycle", "none", "")
-	if d := look(); len(d.Changes) != 0 {
+	if d := look(); len(d.Changes) != 0 || len(w.problemsOf("bucket-unseen")) != 0 {
 		t.Errorf("once it is taken back: %+v", d)
 	}
 
@@ -115,7 +121,14 @@ func TestBucketDrift(t *testing.T) {
 		t.Errorf("after a restart: %+v", d)
 	}
 
-	w.clock.move(14 * time.Hour)
+	w.clock.move(26 * time.Hour)
+	if p := w.problemsOf("bucket-unseen"); len(p) != 1 || !strings.Contains(p[0].Text, "was last looked at") {
+		t.Errorf("a day after the last look, problems %+v", p)
+	}
+	look()
+	if p := w.problemsOf("bucket-unseen"); len(p) != 0 {
+		t.Errorf("after a look, problems %+v", p)
+	}
 	w.heartbeat()
 	w.roll()
 	rows := w.evidence(w.manifests("audit")[0])
@@ -181,4 +194,43 @@ func TestBucketDriftShown(t *testing.T) {
 			t.Errorf("%s tell a rule that stayed, or half a letter:\n%s", where, text)
 		}
 	}
+}
+
+// The bucket is looked at daily, though nothing says when to verify; a look that failed is made again within the hour.
+func TestBucketLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bucket{settings: map[string]sink.Setting{}}
+		w := newWorld(t, func(c *service.Config) {
+			b.Memory = c.Batch.Store.(*sinktest.Memory)
+			c.Batch.Store, c.Batch.Now, c.Steady = b, time.Now, nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Schedule(ctx) }()
+		looks := func(after time.Duration) int {
+			time.Sleep(after)
+			synctest.Wait()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.looks
+		}
+		if n := looks(12 * time.Hour); n != 1 {
+			t.Errorf("%d looks at the start", n)
+		}
+		b.mu.Lock()
+		b.away = errors.New("nothing answers")
+		b.mu.Unlock()
+		if n := looks(13 * time.Hour); n < 2 {
+			t.Errorf("%d looks within 25 hours", n)
+		}
+		before := looks(0)
+		if n := looks(time.Hour); n != before+1 {
+			t.Errorf("%d looks after one that failed, %d before", n, before)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		w.shut()
+	})
 }

@@ -68,14 +68,15 @@ func (s *Service) keepSchedule(ctx context.Context) error {
 		_ = verifier.Wait() // it has no errors of its own
 	}()
 	verifier.Go(func() error {
-		// The first look says what is compared from then on; later ones whether something was changed while we were down.
 		s.lookAtBucket(inner)
+		return nil
+	})
+	verifier.Go(func() error {
 		for {
 			select {
 			case <-inner.Done():
 				return nil
 			case <-verifying:
-				s.lookAtBucket(inner)
 				if _, err := s.Verify(inner); err != nil && inner.Err() == nil {
 					s.log.Error("the store can't be verified", "error", err)
 				}
@@ -97,9 +98,28 @@ func (s *Service) keepSchedule(ctx context.Context) error {
 	}
 }
 
+// lookAgainAfter is how old a look at the bucket becomes before the next hour's one: looks are less than a day apart.
+const lookAgainAfter = 23 * time.Hour
+
+// lookAtBucket looks at the bucket now, daily, and an hour after a look that failed. The first look ever says what is compared from then on; that of a start whether something was changed
+// while we were down.
 func (s *Service) lookAtBucket(ctx context.Context) {
-	if _, err := s.Inspect(ctx); err != nil && ctx.Err() == nil {
-		s.log.Error("how the bucket is set up can't be compared", "error", err)
+	t := time.NewTicker(time.Hour)
+	defer t.Stop()
+	for due := true; ; {
+		var err error
+		if due {
+			if _, err = s.Inspect(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("how the bucket is set up can't be compared", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		d, unread := s.drift()
+		due = err != nil || unread != nil || d == nil || d.Error != "" || s.now().Sub(d.At) >= lookAgainAfter
 	}
 }
 

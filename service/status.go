@@ -166,6 +166,9 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 	if st.Bucket, err = s.drift(); err != nil {
 		return nil, err
 	}
+	if st.Bucket != nil && st.Bucket.Store != c.Where { // of the store before
+		st.Bucket = nil
+	}
 	st.tellDrift()
 	if err := s.statusOfWhole(st); err != nil {
 		return nil, err
