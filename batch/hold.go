@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 //     that is written down; the same order given again finishes it.
 //   - To release one, the leaf comes first, and objects that no other hold covers are let go of after it. A stop in between leaves some of them held; the same
 //     order given again lets go of the rest.
+//   - A hold that changes no object, since nothing of its days is sealed yet, is tried on a throw-away object first.
 //   - What is sealed later for a day that is held is held when it is put, and so before its seal counts. Which holds stand is read from the log, at each roll.
 
 // ErrNoHold says that there is no such hold.
@@ -82,7 +84,33 @@ func (r *Roller) PutHold(ctx context.Context, o HoldOrder) (*HoldReport, error) 
 	if err != nil {
 		return nil, err
 	}
+	if !report.Already && report.Changed == 0 {
+		if err := r.tryHold(ctx, locker); err != nil {
+			return nil, err
+		}
+	}
 	return report, r.conclude(ctx, report, leaf)
+}
+
+// throwAway is where objects lie that verify passes over, and that the bucket's lifecycle removes after a day.
+const throwAway = "doctor/"
+
+// tryHold puts a throw-away object with a hold, as later seals of days that are held are put, and lets go of it. Without the right to do it no such day could be sealed, so
+// that a hold that no object has shown to be allowed yet must not stand in the log.
+func (r *Roller) tryHold(ctx context.Context, locker sink.Locker) error {
+	at := r.Now().UTC().Truncate(time.Second)
+	key := throwAway + "hold-" + at.Format("20060102T150405Z")
+	info, err := r.Store.Put(ctx, sink.Object{
+		Key: key, ContentType: "text/plain", Size: int64(len(key)), SHA256: seal.Sum([]byte(key)), Body: strings.NewReader(key), Hold: true,
+		Lock: sink.Lock{Mode: r.controlLock().Mode, RetainUntil: at.Add(time.Minute)},
+	})
+	if err == nil {
+		_, err = locker.Hold(ctx, key, info.Version, false)
+	}
+	if err != nil {
+		return fmt.Errorf("a throw-away object could not be held and let go of, and so the days are not held: %w", err)
+	}
+	return nil
 }
 
 // ReleaseHold has the log say that a hold stands no more, and lets go of those objects that no other one covers. If it was released before, the objects are

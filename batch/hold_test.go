@@ -358,6 +358,12 @@ func TestHoldRefused(t *testing.T) {
 	if held := checkHolds(t, store, i, false); len(held) > 0 || logSize(t, store) != size {
 		t.Errorf("%q are held, %d leaves instead of %d", held, logSize(t, store), size)
 	}
+	// Days that are not sealed yet are held if the right to hold is there: without it none of them could be sealed.
+	store.FailKey("", "doctor/", sinktest.Fault{Err: sinktest.ErrForbidden})
+	if _, err := i.held(s, order(10, 12, ""), true); !errors.Is(err, sinktest.ErrForbidden) || logSize(t, store) != size {
+		t.Errorf("no right to hold: %v, %d leaves", err, logSize(t, store))
+	}
+	store.Heal()
 	// A file that is gone too early keeps the log from saying that it is held.
 	m, err := seal.ParseManifest(store.Bytes(seal.ManifestKey("audit", 1)))
 	if err != nil {

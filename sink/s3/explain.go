@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"strings"
 	"syscall"
 
 	"daybook/sink"
@@ -63,6 +64,8 @@ func (s *Store) hint(err error, permission, name string) string {
 		return "the store is full: make room there and run again"
 	case errors.Is(err, sink.ErrCold):
 		return "have it brought back with daybook thaw, which takes hours, and try again then"
+	case r.StatusCode == http.StatusForbidden && strings.Contains(permission, "LegalHold"):
+		return fmt.Sprintf("let the credential do %s on %s: `daybook bucket policy --role writer --holds` prints a policy that does", permission, s.arn(name))
 	case r.StatusCode == http.StatusForbidden:
 		return fmt.Sprintf("let the credential do %s on %s", permission, s.arn(name))
 	case r.StatusCode == http.StatusNotImplemented:
