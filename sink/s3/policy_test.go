@@ -124,6 +124,12 @@ func deeds(sealed, weak string) map[string]deed {
 			on := minio.LegalHoldEnabled
 			return c.PutObjectLegalHold(t.Context(), "locked", "audit/weak", minio.PutObjectLegalHoldOptions{VersionID: weak, Status: &on})
 		},
+		"put with a hold": func(t *testing.T, _ *minio.Core, s *s3.Store) error {
+			o := object("held", "x", sink.Compliance)
+			o.Hold = true
+			_, err := s.Put(t.Context(), o)
+			return err
+		},
 		"tag": func(t *testing.T, c *minio.Core, _ *s3.Store) error {
 			set, err := tags.NewTags(map[string]string{"a": "b"}, true)
 			if err != nil {
@@ -172,7 +178,7 @@ func TestPolicies(t *testing.T) {
 			can: writer, too: map[s3.Server][]string{s3.VersityGW: {"put without a lock", "put in another mode", "lock for years"}, s3.MinIO: {"lock for years"}},
 		},
 		{
-			name: "holder", role: s3.Writer, opts: s3.PolicyOptions{Holds: true}, can: append([]string{"hold", "put in another mode", "lock for years"}, writer...),
+			name: "holder", role: s3.Writer, opts: s3.PolicyOptions{Holds: true}, can: append([]string{"hold", "put with a hold", "put in another mode", "lock for years"}, writer...),
 			too: map[s3.Server][]string{s3.VersityGW: {"put without a lock"}, s3.MinIO: {"shorten a lock past it"}},
 		},
 		{
