@@ -21,44 +21,43 @@ func (a *app) bucketCommand() *cobra.Command {
 	var (
 		days int
 		mode string
+		tier string
 	)
 	create := &cobra.Command{
 		Use: "create [flags] [s3://BUCKET]", Short: "Make a bucket with Object Lock and versioning",
 		Long: `Create makes the bucket of the URL (default: the configuration's store) with Object Lock and
 versioning. Daybook locks each file by itself; --mode and --days add a default retention as a floor
 under what others put there. A bucket that is there and right is left as it is; one that can't lock
-is refused. Endpoint, region and credentials come from the configuration or the AWS environment.
+is refused. Endpoint, region and credentials come from the configuration or the AWS environment; with
+--tier they, and the URL, are those of that tier in store.tiers.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,
 		Example: `  daybook bucket create --config daybook.yaml
+  daybook bucket create --tier WARM --mode compliance --days 365 --config daybook.yaml
   daybook bucket create --mode governance --days 30 s3://audit-logs`,
 		Args: takes(0, 1, "at most one URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.createBucket(cmd, args, mode, days)
+			return a.createBucket(cmd, args, tier, mode, days)
 		},
 	}
 	a.flags.addTo(create, "config")
 	create.Flags().StringVar(&mode, "mode", "", "the default retention's `MODE`: governance or compliance")
 	create.Flags().IntVar(&days, "days", 0, "the default retention's `DAYS`")
+	create.Flags().StringVar(&tier, "tier", "", "make the bucket of the tier `NAME` of store.tiers")
 	create.MarkFlagsRequiredTogether("mode", "days")
 	return group("bucket", "Make and look after a bucket that holds sealed files", create, a.bucketPolicyCommand(), a.bucketAcceptCommand(), a.bucketPlanCommand(), a.bucketApplyCommand())
 }
 
-func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days int) error {
-	c, err := a.bucketConfig(args)
+func (a *app) createBucket(cmd *cobra.Command, args []string, tier, mode string, days int) error {
+	where, opts, err := a.bucketToCreate(args, tier)
 	if err != nil {
 		return err
 	}
-	opts, err := s3Options(c)
-	if err != nil {
-		return err
-	}
-	opts.Unlocked = opts.Mode == sink.None
 	want := s3.Bucket{Days: days}
 	if want.Mode, err = sink.ParseMode(mode); err != nil {
 		return usageError{err}
 	}
-	created, err := s3.CreateBucket(cmd.Context(), c.Store.URL, want, opts)
+	created, err := s3.CreateBucket(cmd.Context(), where, want, opts)
 	if err != nil {
 		return err
 	}
@@ -66,8 +65,32 @@ func (a *app) createBucket(cmd *cobra.Command, args []string, mode string, days 
 	if created {
 		state = "was made, with Object Lock and versioning"
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s %s\n", c.Store.URL, state)
+	_, err = fmt.Fprintf(a.stdout, "%s %s\n", where, state)
 	return err
+}
+
+// bucketToCreate returns the URL of a bucket that is to be made, and how to get at it: a tier's, or else the one that the arguments or the configuration name.
+func (a *app) bucketToCreate(args []string, tier string) (string, *s3.Options, error) {
+	switch {
+	case tier != "" && len(args) > 0:
+		return "", nil, usage(errors.New("a URL and a tier are given"), "name the bucket by one of the two, not both")
+	case tier != "" && a.flags.config == "":
+		return "", nil, usage(fmt.Errorf("where tier %s lies is in the configuration", tier), "give it with --config")
+	}
+	c, err := a.bucketConfig(args)
+	if err != nil {
+		return "", nil, err
+	}
+	if tier == "" {
+		opts, err := s3Options(c)
+		return c.Store.URL, opts, err
+	}
+	for i := range c.Store.Tiers {
+		if t := &c.Store.Tiers[i]; t.Name == tier {
+			return t.URL, tierOptions(t), nil
+		}
+	}
+	return "", nil, usage(fmt.Errorf("store.tiers has no %s", tier), "add it there, with name, url and endpoint")
 }
 
 // bucketConfig is the configuration, if there is one, with the bucket that the arguments name.

@@ -164,16 +164,21 @@ func (a *app) planLifecycle(ctx context.Context, args []string, f *planFlags) (*
 		return l, nil
 	}
 	tiers := map[string]*s3.Store{}
-	for _, t := range c.Store.Tiers {
-		tiers[t.Name], err = s3.New(t.URL, &s3.Options{
-			Unlocked: true, Endpoint: t.Endpoint, Region: t.Region, PathStyle: t.PathStyle, CAFile: t.CAFile, Profile: t.Profile, Log: opts.Log,
-		})
-		if err != nil {
+	for i := range c.Store.Tiers {
+		t := &c.Store.Tiers[i]
+		o := tierOptions(t)
+		o.Log = opts.Log
+		if tiers[t.Name], err = s3.New(t.URL, o); err != nil {
 			return nil, err
 		}
 	}
 	l.tiers = l.store.CheckTiers(ctx, l.ages, tiers, f.trust)
 	return l, nil
+}
+
+// tierOptions are how to get at the bucket of a tier.
+func tierOptions(t *config.Tier) *s3.Options {
+	return &s3.Options{Unlocked: true, Endpoint: t.Endpoint, Region: t.Region, PathStyle: t.PathStyle, CAFile: t.CAFile, Profile: t.Profile}
 }
 
 // agesOf are those of each format's files of each class.

@@ -47,13 +47,21 @@ func TestLifecycle(t *testing.T) {
 	}
 	plan := []string{"bucket", "plan", "--config", "daybook.yaml"}
 	apply := []string{"bucket", "apply", "--yes", "--config", "daybook.yaml"}
-	fails("root", "tier WARM: s3://warm", "bucket create", plan...)
-	second.CreateBucket(t, "warm", true)
-	fails("root", "0 days, and COMPLIANCE for 30 days is needed", "bucket create --mode compliance --days 30 s3://warm", apply...)
+	fails("root", "tier WARM: s3://warm", "bucket create --tier WARM --config", plan...)
+	create := []string{"bucket", "create", "--tier", "WARM", "--config", "daybook.yaml"}
+	if out := s.run("root", 0, create...); !strings.Contains(out, "s3://warm was made") || len(second.Versions(t, "warm", "")) != 0 {
+		t.Errorf("the tier's bucket:\n%s", out)
+	}
+	fails("root", "0 days, and COMPLIANCE for 30 days is needed", "bucket create --tier WARM --mode compliance --days 30 --config", apply...)
 	server.MinIOTier(t, "WARM", second, "warm")
-	s.env = []string{"AWS_ENDPOINT_URL=" + second.URL, "AWS_PROFILE=tier"}
-	s.run("root", 0, "bucket", "create", "--mode", "compliance", "--days", "30", "s3://warm")
-	s.env = nil
+	s.run("root", 0, append(create, "--mode", "compliance", "--days", "30")...)
+	for text, args := range map[string][]string{
+		"store.tiers has no COLD": {"--tier", "COLD", "--config", "daybook.yaml"}, "is in the configuration": {"--tier", "WARM"}, "not both": {"--tier", "WARM", "--config", "daybook.yaml", "s3://warm"},
+	} {
+		if out := s.run("root", 2, append([]string{"bucket", "create"}, args...)...); !strings.Contains(out, text) || !strings.Contains(out, "daybook: hint: ") {
+			t.Errorf("%v:\n%s\nwant %q", args, out, text)
+		}
+	}
 
 	if out := s.run("writer", 3, plan...); !strings.Contains(out, "17 rules to add, 0 to change, 0 to remove; 0 are right, 0 of others stay") {
 		t.Errorf("the plan is\n%s", out)

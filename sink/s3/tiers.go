@@ -83,18 +83,28 @@ func (s *Store) atAWS() bool {
 	return strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")
 }
 
+// errNoLock is also what MinIO answers for a bucket that is not there.
+var errNoLock = errors.New("it has no Object Lock, or there is no such bucket")
+
 // tierHolds says why the bucket of a tier would not hold objects that others put there; nil if it does.
 func (s *Store) tierHolds(ctx context.Context, tier string, mode sink.Mode, days int) error {
 	locked, has, err := s.lockConfig(ctx)
+	create := "daybook bucket create --tier " + tier
+	if err == nil && !locked {
+		err = fmt.Errorf("%s: %w: %w", s.url(""), sink.ErrUnfit, errNoLock)
+	}
 	switch {
+	case errors.Is(err, errNoLock), errors.Is(err, errNoBucket):
+		return &sink.HintError{
+			Err:  err,
+			Hint: fmt.Sprintf("`%s --config FILE` makes the bucket that store.tiers names; one that is there without Object Lock is not given it: name another", create),
+		}
 	case err != nil:
 		return err
-	case !locked:
-		return &sink.HintError{Err: fmt.Errorf("%s: %w: Object Lock is not enabled", s.url(""), sink.ErrUnfit), Hint: s.createHint()}
 	case !has.covers(floor{mode, uint(days)}):
 		return &sink.HintError{
 			Err:  fmt.Errorf("%s: %w: its default retention is %q, %d days, and %s for %d days is needed", s.url(""), sink.ErrUnfit, has.mode, has.days, mode, days),
-			Hint: fmt.Sprintf("`daybook bucket create --mode %s --days %d %s` makes it so", strings.ToLower(string(mode)), days, s.url(s.prefix)),
+			Hint: fmt.Sprintf("`%s --mode %s --days %d --config FILE` makes it so", create, strings.ToLower(string(mode)), days),
 		}
 	}
 	// The setting is a promise: some servers take it, and lock nothing.
