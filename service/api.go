@@ -43,7 +43,7 @@ import (
 //	POST   /v1/roll                         seal what is due now; ?all=true what is closed  admin of *
 //	                                        ?take_over=true, and go on from another's log
 //	POST   /v1/reconcile                    count all events anew                         admin of *
-//	POST   /v1/bucket/accept                take for right how the bucket is set up now   admin of *
+//	POST   /v1/bucket/accept                AcceptRequest: take for right how the bucket is set up  admin of *
 //	POST   /v1/import                       take a file of events in                      on this machine only
 //	GET    /v1/backup                       a backup of the data folder                   on this machine only
 //	GET    /healthz, /readyz                no credential
@@ -164,7 +164,7 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrUnchanged), errors.Is(err, sink.ErrConflict),
 		errors.Is(err, tlog.ErrAhead), errors.Is(err, tlog.ErrForked), errors.Is(err, tlog.ErrUnknownKey), errors.Is(err, tlog.ErrKeyRange),
-		errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead):
+		errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead), errors.Is(err, errLooked):
 		return http.StatusConflict
 	case errors.Is(err, control.ErrInvalid), errors.Is(err, errRequest), errors.Is(err, tlog.ErrLeaf), errors.Is(err, batch.ErrNotLonger), errors.Is(err, batch.ErrTooLong):
 		return http.StatusBadRequest

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/control"
+	"daybook/batch/seal"
 	"daybook/sink"
 )
 
@@ -26,7 +28,9 @@ type Drift struct {
 	// Error says why nothing could be asked at the last look.
 	Error    string         `json:"error,omitempty"`
 	Settings []sink.Setting `json:"settings"`
-	// Accepted are the settings that others are compared with.
+	// Digest is that of the settings: what is accepted is named by it.
+	Digest string `json:"digest"`
+	// Accepted are the settings that others are compared with. One that can't be read has the value that it had before, if it had one.
 	Accepted []sink.Setting `json:"accepted"`
 	// Changes are those that were not accepted yet.
 	Changes []Change `json:"changes,omitempty"`
@@ -157,10 +161,15 @@ func (s *Service) inspect(ctx context.Context) (*Drift, error) {
 			return nil, ctx.Err()
 		}
 		// What it was is not forgotten because the store is away.
-		d.Error, d.Settings, d.Accepted, d.Changes = err.Error(), before.Settings, before.Accepted, before.Changes
+		d.Error, d.Settings, d.Digest, d.Accepted, d.Changes = err.Error(), before.Settings, before.Digest, before.Accepted, before.Changes
 		s.log.Warn("how the bucket is set up can't be asked", "error", err)
 		return d, s.keepDrift(d)
 	}
+	data, err := json.Marshal(d.Settings)
+	if err != nil {
+		return nil, err
+	}
+	d.Digest = seal.Sum(data).String()
 	d.Accepted, d.Changes = compare(before.Accepted, d.Settings)
 	fresh := slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return slices.Contains(before.Changes, c) })
 	if lines := told(fresh); len(lines) > 0 {
@@ -172,7 +181,7 @@ func (s *Service) inspect(ctx context.Context) (*Drift, error) {
 	return d, s.keepDrift(d)
 }
 
-// compare returns what is accepted from now on, and what differs from it. What could not be read before is accepted once it can be.
+// compare returns what is accepted from now on, and what differs from it. What could never be read before is accepted once it can be.
 func compare(accepted, now []sink.Setting) (all []sink.Setting, changes []Change) {
 	known := map[string]sink.Setting{}
 	for _, a := range accepted {
@@ -181,16 +190,36 @@ func compare(accepted, now []sink.Setting) (all []sink.Setting, changes []Change
 	for _, n := range now {
 		a, ok := known[n.Name]
 		switch {
-		case !ok || a.Unknown != "":
+		case !ok:
 			a = n
 		case n.Unknown != "":
-			changes = append(changes, Change{Setting: n.Name, Before: a.Value, Unknown: n.Unknown})
-		case n.Value != a.Value:
-			changes = append(changes, Change{Setting: n.Name, Before: a.Value, After: n.Value})
+			if a.Unknown == "" {
+				changes = append(changes, Change{Setting: n.Name, Before: a.Value, Unknown: n.Unknown})
+			}
+		case a.Unknown != "" && a.Value == "":
+			a = n
+		default:
+			a.Unknown = "" // that it can't be read was accepted until it can be
+			if n.Value != a.Value {
+				changes = append(changes, Change{Setting: n.Name, Before: a.Value, After: n.Value})
+			}
 		}
 		all = append(all, a)
 	}
 	return all, changes
+}
+
+// accepting returns the settings as they are accepted. The value of one that can't be read any more is kept: once it can be, it is compared with that.
+func accepting(accepted, now []sink.Setting) []sink.Setting {
+	all := slices.Clone(now)
+	for i := range all {
+		for _, a := range accepted {
+			if a.Name == all[i].Name && all[i].Unknown != "" {
+				all[i].Value = a.Value
+			}
+		}
+	}
+	return all
 }
 
 func (s *Service) keepDrift(d *Drift) error {
@@ -201,8 +230,17 @@ func (s *Service) keepDrift(d *Drift) error {
 	return batch.WriteFile(s.driftPath(), data)
 }
 
-// AcceptBucket looks at the bucket, and accepts how it is set up now.
-func (s *Service) AcceptBucket(ctx context.Context, by control.Actor) (*Drift, error) {
+// AcceptRequest accepts how the bucket is set up.
+type AcceptRequest struct {
+	// Digest is that of the look which is accepted, as the status tells it.
+	Digest string `json:"digest"`
+}
+
+// errLooked says that the bucket is set up otherwise than whoever accepts it has seen.
+var errLooked = errors.New("the bucket is set up otherwise than at the look that is to be accepted")
+
+// AcceptBucket looks at the bucket, and accepts how it is set up if that is what a look with the digest has told.
+func (s *Service) AcceptBucket(ctx context.Context, by control.Actor, digest string) (*Drift, error) {
 	s.inspecting.Lock()
 	defer s.inspecting.Unlock()
 	if s.config.Load().Batch.Store == nil {
@@ -218,12 +256,16 @@ func (s *Service) AcceptBucket(ctx context.Context, by control.Actor) (*Drift, e
 	if d.Error != "" {
 		return nil, fmt.Errorf("the bucket can't be asked: %s", d.Error)
 	}
-	if lines := told(d.Changes); len(lines) > 0 {
+	lines := told(d.Changes)
+	if d.Digest != digest {
+		return nil, &sink.HintError{Err: fmt.Errorf("%w; not accepted yet: %s", errLooked, cmp.Or(strings.Join(lines, "; "), "nothing")), Hint: "if that is right, accept it now: `daybook status` tells of this look, too"}
+	}
+	if len(lines) > 0 {
 		if err := s.control.StoreAccepted(by, d.Store, lines); err != nil {
 			return nil, err
 		}
 	}
-	d.Accepted, d.Changes = d.Settings, nil
+	d.Accepted, d.Changes = accepting(d.Accepted, d.Settings), nil
 	if err := s.keepDrift(d); err != nil {
 		return nil, err
 	}
@@ -234,7 +276,11 @@ func (s *Service) postAcceptBucket(r *http.Request, by control.Actor) (any, erro
 	if err := whole(by); err != nil {
 		return nil, err
 	}
-	return s.AcceptBucket(r.Context(), by)
+	var in AcceptRequest
+	if err := readRequest(r, &in); err != nil {
+		return nil, err
+	}
+	return s.AcceptBucket(r.Context(), by, in.Digest)
 }
 
 // staleAfter is how old the last look at the bucket may be: they are less than a day apart.

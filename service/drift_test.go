@@ -56,6 +56,12 @@ func (w *world) problemsOf(codes ...string) (found []service.Problem) {
 	return found
 }
 
+// seen names the look that the status tells of.
+func (w *world) seen() service.AcceptRequest {
+	w.t.Helper()
+	return service.AcceptRequest{Digest: w.status().Bucket.Digest}
+}
+
 // What others change in the bucket is an alert until it is taken back, or accepted; and an event of the trail, once.
 func TestBucketDrift(t *testing.T) {
 	t.Parallel()
@@ -98,7 +104,7 @@ func TestBucketDrift(t *testing.T) {
 	if p := w.problemsOf("bucket-unseen"); len(p) != 1 || p[0].Level != service.LevelWarning || !strings.Contains(p[0].Text, "nothing answers") {
 		t.Errorf("while the store is away, problems %+v", p)
 	}
-	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", nil, http.StatusInternalServerError, nil)
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", w.seen(), http.StatusInternalServerError, nil)
 	b.away = nil
 	b.set("lifecycle", "none", "")
 	if d := look(); len(d.Changes) != 0 || len(w.problemsOf("bucket-unseen")) != 0 {
@@ -111,7 +117,7 @@ func TestBucketDrift(t *testing.T) {
 		t.Errorf("problems %+v", p)
 	}
 	var d service.Drift
-	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", nil, http.StatusOK, &d)
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", w.seen(), http.StatusOK, &d)
 	if len(d.Changes) != 0 || len(w.problemsOf("bucket-unread", "bucket-changed")) != 0 {
 		t.Errorf("once it is accepted: %+v", d)
 	}
@@ -233,4 +239,61 @@ func TestBucketLooks(t *testing.T) {
 		}
 		w.shut()
 	})
+}
+
+// Only what was seen is accepted; and that a setting can't be read does not make it forgotten.
+func TestBucketAccept(t *testing.T) {
+	t.Parallel()
+	b := &bucket{settings: map[string]sink.Setting{}}
+	w := newWorld(t, func(c *service.Config) {
+		b.Memory = c.Batch.Store.(*sinktest.Memory)
+		c.Batch.Store = b
+	})
+	w.people()
+	look := func() (texts []string) {
+		t.Helper()
+		if _, err := w.Inspect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range w.problemsOf("bucket-changed", "bucket-unread") {
+			texts = append(texts, p.Code+" "+p.Text)
+		}
+		return texts
+	}
+	b.set("policy", "Deny", "")
+	look()
+	b.set("policy", "Allow", "")
+	looked := w.seen()
+	data, code := w.try(w.alice, http.MethodPost, "/v1/bucket/accept", looked)
+	if code != http.StatusConflict || !strings.Contains(string(data), "policy: was Deny, is Allow") {
+		t.Errorf("what nobody saw was accepted: %d %s", code, data)
+	}
+	if p := look(); len(p) != 1 {
+		t.Errorf("problems %q", p)
+	}
+	if _, code := w.try(w.alice, http.MethodPost, "/v1/bucket/accept", looked); code != http.StatusConflict {
+		t.Errorf("what was seen of another look was accepted: %d", code)
+	}
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", w.seen(), http.StatusOK, nil)
+
+	const denied = "403 AccessDenied"
+	b.set("policy", "", denied)
+	look()
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", w.seen(), http.StatusOK, nil)
+	if p := look(); len(p) != 0 {
+		t.Errorf("that it can't be read was accepted: %q", p)
+	}
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", w.seen(), http.StatusOK, nil) // twice
+	b.set("policy", "evil", "")
+	if p := look(); len(p) != 1 || !strings.Contains(p[0], "was Allow, is evil") {
+		t.Errorf("what it was is forgotten: %q", p)
+	}
+	b.set("policy", "", denied)
+	if p := look(); len(p) != 1 || !strings.HasPrefix(p[0], "bucket-unread") {
+		t.Errorf("unread again, problems %q", p)
+	}
+	b.set("policy", "Allow", "")
+	if p := look(); len(p) != 0 {
+		t.Errorf("as it was accepted: %q", p)
+	}
 }

@@ -205,17 +205,28 @@ func (a *app) bucketAcceptCommand() *cobra.Command {
 	cmd := a.administers(&cobra.Command{
 		Use:   "accept [flags]",
 		Short: "Take for right how the bucket is set up now",
-		Long: `Accept tells the service that the bucket's settings are right as they are now: versioning, lock,
-default retention, lifecycle, policy and encryption. The service looks at them daily, and at its
-start; what differs from what was accepted is an alert of daybook status, and an event of every
-trail. So is the accepting.
+		Long: `Accept tells the service that the bucket's settings are right as daybook status tells them:
+versioning, lock, default retention, lifecycle, policy and encryption. The service looks at them
+daily, and at its start; what differs from what was accepted is an alert of daybook status, and an
+event of every trail. So is the accepting.
+
+Accept looks again. If the bucket is not as the service saw it last, it accepts nothing and tells what
+was changed: look at it, and accept again.
 
 Exit codes: 0 done, 1 failed, 2 usage or not allowed.`,
 		Example: "  daybook bucket accept --config daybook.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var st service.Status
+			if err := a.call(cmd, http.MethodGet, "/v1/status", nil, &st); err != nil {
+				return err
+			}
+			var in service.AcceptRequest
+			if st.Bucket != nil {
+				in.Digest = st.Bucket.Digest
+			}
 			var d service.Drift
-			if err := a.call(cmd, http.MethodPost, "/v1/bucket/accept", nil, &d); err != nil {
+			if err := a.call(cmd, http.MethodPost, "/v1/bucket/accept", in, &d); err != nil {
 				return err
 			}
 			if a.flags.json {
