@@ -28,8 +28,8 @@ func (a *app) bucketCommand() *cobra.Command {
 		Long: `Create makes the bucket of the URL (default: the configuration's store) with Object Lock and
 versioning. Daybook locks each file by itself; --mode and --days add a default retention as a floor
 under what others put there. A bucket that is there and right is left as it is; one that can't lock
-is refused. Endpoint, region and credentials come from the configuration or the AWS environment; with
---tier they, and the URL, are those of that tier in store.tiers.
+is refused. Endpoint, region and credentials come from the configuration or the AWS environment;
+with --tier they, and the URL, are those of that tier in store.tiers.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,
 		Example: `  daybook bucket create --config daybook.yaml
@@ -210,8 +210,8 @@ versioning, lock, default retention, lifecycle, policy and encryption. The servi
 daily, and at its start; what differs from what was accepted is an alert of daybook status, and an
 event of every trail. So is the accepting.
 
-Accept looks again. If the bucket is not as the service saw it last, it accepts nothing and tells what
-was changed: look at it, and accept again.
+Accept looks again. If the bucket is not as the service saw it last, it accepts nothing and tells
+what was changed: look at it, and accept again.
 
 Exit codes: 0 done, 1 failed, 2 usage or not allowed.`,
 		Example: "  daybook bucket accept --config daybook.yaml",

@@ -45,7 +45,8 @@ func (a *app) bucketPlanCommand() *cobra.Command {
 		Use: "plan --config FILE [flags] [s3://BUCKET/PREFIX]", Short: "Show which lifecycle rules the bucket has, and should have",
 		Long: planLong + `
 
-Plan changes nothing in the store. A server without lifecycle rules is told, and what will then not happen.
+Plan changes nothing in the store. A server without lifecycle rules is told, and what will then not
+happen.
 
 Exit codes: 0 there is nothing to do, 1 failed, or a tier would not hold, 2 usage, 3 there is.`,
 		Example: "  daybook bucket plan --config daybook.yaml\n  daybook bucket plan --json --config daybook.yaml",
