@@ -106,6 +106,11 @@ func (s *Standing) SetTrails(trails []Trail) error {
 	return nil
 }
 
+// Files reports whether events are filed by any trail of an org, be it on or off.
+func (s *Standing) Files(org string) bool {
+	return slices.ContainsFunc(s.routes.Load().trails, func(t Trail) bool { return t.Org == org })
+}
+
 // Wait returns when no roll is under way.
 func (s *Standing) Wait() {
 	s.rolling.Lock()

@@ -9,14 +9,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"daybook/batch"
-	"daybook/batch/control"
 	"daybook/batch/intake"
 )
 
@@ -75,10 +73,8 @@ func (s *Service) watch(ctx context.Context) error {
 }
 
 // kept reports whether a trail of the org was ever enabled. Before that its files lie where they are: no trail would take their events, and a file that was taken in is not read again
-// when one is enabled with a backfill.
-func (s *Service) kept(org string) bool {
-	return slices.ContainsFunc(s.control.Trails(), func(t control.TrailState) bool { return t.Spec.Org == org })
-}
+// when one is enabled with a backfill. What counts is by which trails events are filed, which a trail that was just enabled is among a moment later.
+func (s *Service) kept(org string) bool { return s.standing.Files(org) }
 
 const (
 	// doneDir is where files go that were taken in, and failedDir those that could not be read, or not to their end.
