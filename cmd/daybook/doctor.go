@@ -24,7 +24,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Doctor tries on the bucket of the URL (default: the configuration's store), with the credentials
 that seal, whether locks hold against overwriting, deleting, shortening and bypassing; conditional
 PUTs, checksums, versions, encryption, listings, lifecycle and clock; and what the writer could do
-that it should not be able to. It works on throw-away objects of its own below doctor/, which are
+that it should not be able to. Where classes of the configuration differ in their lock mode, locks are
+tried in each. It works on throw-away objects of its own below doctor/, which are
 locked for seconds, and changes no setting of the bucket.
 
 A writer should not be able to delete, and so the objects remain; --sweep deletes them with an
@@ -49,7 +50,7 @@ could not be found out.`,
 	}
 	a.flags.addTo(cmd, "config")
 	set := cmd.Flags()
-	set.StringVar(&mode, "mode", "", "the lock `MODE` of the store's files: compliance, governance or none (default: store.mode)")
+	set.StringVar(&mode, "mode", "", "the lock `MODE` of the store's files: compliance, governance or none (default: those of the classes)")
 	set.DurationVar(&opts.Lock, "lock", 10*time.Second, "for how `LONG` throw-away objects are locked: longer than a slow server takes to answer")
 	set.BoolVar(&opts.Thorough, "thorough", false, "try the default retention, too, which leaves an object locked for so long")
 	set.BoolVar(&sweepOnly, "sweep", false, "try nothing, and delete what earlier runs have left")
@@ -68,6 +69,9 @@ func (a *app) doctorStore(args []string, mode string, opts *doctor.Options) (*s3
 	}
 	if mode != "" {
 		c.Store.Mode = mode
+		for i := range c.Store.RetentionPolicies {
+			c.Store.RetentionPolicies[i].Mode = ""
+		}
 	}
 	if c.Store.Mode == "" {
 		return nil, "", usage(fmt.Errorf("%s: no lock mode is known", c.Store.URL), "give --mode, or --config with the store's store.mode")
@@ -76,7 +80,11 @@ func (a *app) doctorStore(args []string, mode string, opts *doctor.Options) (*s3
 	if err != nil {
 		return nil, "", usageError{err}
 	}
-	opts.Mode, opts.Encryption, opts.KMSKey = o.Mode, o.Encryption, o.KMSKey
+	list, err := policies(c)
+	if err != nil {
+		return nil, "", usageError{err}
+	}
+	opts.Modes, opts.Encryption, opts.KMSKey = list.Modes(), o.Encryption, o.KMSKey
 	o.Log = a.warnings()
 	store, err := s3.New(c.Store.URL, o)
 	return store, storeName(c), err

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"daybook/sink/s3test"
 )
 
@@ -41,4 +43,32 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("verify after the sweep:\n%s", out)
 		}
 	})
+}
+
+// TestDoctorModes tries each mode that a class has; --mode is the only one, whatever the classes say.
+func TestDoctorModes(t *testing.T) {
+	t.Parallel()
+	s := newRoleStation(t, s3test.MinIO(t))
+	s.configure(strings.Replace(rolesConfig, "hot_days: 1}]", "hot_days: 1}, {class: short, event_types: ['x:*'], hot_days: 1, mode: governance}]", 1))
+	modes := func(args ...string) (got []string) {
+		var report struct {
+			Findings []struct{ Check, Mode, Status string }
+		}
+		out := s.run("root", 1, append([]string{"doctor", "--json", "--lock", "2s", "--config", "daybook.yaml"}, args...)...)
+		if err := json.Unmarshal([]byte(out), &report); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range report.Findings {
+			if f.Check == "shorten-bypass" {
+				got = append(got, strings.TrimSpace(f.Status+" "+f.Mode))
+			}
+		}
+		return got
+	}
+	if diff := cmp.Diff([]string{"pass COMPLIANCE", "fail GOVERNANCE"}, modes()); diff != "" {
+		t.Errorf("without --mode (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"pass"}, modes("--mode", "compliance")); diff != "" {
+		t.Errorf("with --mode compliance (-want +got):\n%s", diff)
+	}
 }

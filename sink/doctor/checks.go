@@ -44,6 +44,9 @@ var checks = []check{
 	{"delete-unlocked", deleteUnlocked},
 }
 
+// inEachMode are the checks that are made in each mode that files have.
+var inEachMode = []string{"lock-kept", "overwrite", "delete", "delete-bypass", "shorten", "shorten-bypass", "lengthen"}
+
 // leastPrivilege is the way out where the credential may do what it must not.
 const leastPrivilege = "give the writer the policy that `daybook bucket policy --role writer` prints, and no other right"
 
@@ -275,7 +278,7 @@ func destroy(ctx context.Context, e *exam, name string, bypass bool) Finding {
 
 func (e *exam) bypassRemedy(bypass bool) string {
 	if bypass && e.Mode == sink.Governance {
-		return "write store.mode: compliance, which holds everybody; or take s3:BypassGovernanceRetention from the writer, which does not help at MinIO"
+		return "write store.mode: compliance, and no other mode for a class, which holds everybody; or take s3:BypassGovernanceRetention from the writer, which does not help at MinIO"
 	}
 	return "do not use this server: it does not keep locks"
 }

@@ -14,6 +14,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"daybook/sink"
@@ -39,6 +41,8 @@ type Finding struct {
 	// Check is the check's name; it is stable.
 	Check  string `json:"check"`
 	Status Status `json:"status"`
+	// Mode is that of the locks that were tried, where they were tried in several.
+	Mode sink.Mode `json:"mode,omitempty"`
 	// Text says what was found, and Remedy what to do about it.
 	Text   string `json:"text"`
 	Remedy string `json:"remedy,omitempty"`
@@ -64,8 +68,8 @@ type Report struct {
 
 // Options say how a store is tried.
 type Options struct {
-	// Mode is the lock mode that the store's objects have.
-	Mode sink.Mode
+	// Modes are the lock modes that the store's objects have, in any order; none: they are not locked. Locks are tried in each, all else in the strictest.
+	Modes []sink.Mode
 	// Encryption and KMSKey are what the store asks for.
 	Encryption s3.Encryption
 	KMSKey     string
@@ -87,6 +91,7 @@ type check struct {
 // exam is what checks share.
 type exam struct {
 	Options
+	Mode     sink.Mode // of the check that is made
 	store    *s3.Store
 	lab      *s3.Lab
 	dir      string // below which all keys of this run lie
@@ -105,6 +110,9 @@ func Run(ctx context.Context, store *s3.Store, name string, opts Options) (*Repo
 	}
 	if opts.Progress == nil {
 		opts.Progress = func(string) {}
+	}
+	if opts.Modes = slices.Sorted(slices.Values(opts.Modes)); len(opts.Modes) == 0 { // COMPLIANCE comes before GOVERNANCE
+		opts.Modes = []sink.Mode{sink.None}
 	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // it returns no error
@@ -128,15 +136,30 @@ func Run(ctx context.Context, store *s3.Store, name string, opts Options) (*Repo
 	for _, s := range settings {
 		e.settings[s.Name] = s
 	}
-	for _, c := range checks {
-		opts.Progress(c.name)
-		if ctx.Err() != nil {
-			break
-		}
-		r.add(c.name, c.run(ctx, e))
-	}
+	e.tryAll(ctx, r)
 	r.Remains = append(r.Remains, e.left...)
 	return r, context.Cause(ctx)
+}
+
+// tryAll makes the checks until ctx ends.
+func (e *exam) tryAll(ctx context.Context, r *Report) {
+	for _, c := range checks {
+		modes := e.Modes[:1]
+		if slices.Contains(inEachMode, c.name) {
+			modes = e.Modes
+		}
+		for _, e.Mode = range modes {
+			e.Progress(c.name)
+			if ctx.Err() != nil {
+				return
+			}
+			f := c.run(ctx, e)
+			if len(modes) > 1 {
+				f.Mode = e.Mode
+			}
+			r.add(c.name, f)
+		}
+	}
 }
 
 func (r *Report) add(name string, f Finding) {
@@ -194,7 +217,11 @@ type specimen struct {
 
 // put puts a throw-away object, and remembers it for cleaning up.
 func (e *exam) put(ctx context.Context, name string, a s3.Attempt) (specimen, error) {
-	s := specimen{key: e.dir + name, lock: a.Lock, body: []byte("a throw-away object of daybook doctor: " + name + "\n")}
+	key := e.dir + name
+	if e.Mode != e.Modes[0] {
+		key += "-" + strings.ToLower(string(e.Mode))
+	}
+	s := specimen{key: key, lock: a.Lock, body: []byte("a throw-away object of daybook doctor: " + name + "\n")}
 	var err error
 	s.version, err = e.lab.Put(ctx, s.key, s.body, a)
 	if err == nil {

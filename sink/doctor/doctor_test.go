@@ -70,7 +70,7 @@ func tryOne(t *testing.T, s *s3.Store, mode sink.Mode, check string, opts doctor
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	seen := false
-	opts.Mode, opts.Lock = mode, time.Minute
+	opts.Modes, opts.Lock = []sink.Mode{mode}, time.Minute
 	opts.Progress = func(name string) {
 		if seen {
 			cancel()
@@ -90,7 +90,7 @@ func tryOne(t *testing.T, s *s3.Store, mode sink.Mode, check string, opts doctor
 
 func try(t *testing.T, s *s3.Store, mode sink.Mode, opts doctor.Options) *doctor.Report {
 	t.Helper()
-	opts.Mode, opts.Lock = mode, lock
+	opts.Modes, opts.Lock = []sink.Mode{mode}, lock
 	r, err := doctor.Run(t.Context(), s, "s3://audit/prod", opts)
 	if err != nil {
 		t.Fatal(err)
@@ -308,5 +308,42 @@ func TestUnfit(t *testing.T) {
 	nobody := open(t, server, s3test.User{AccessKey: "nobody", SecretKey: "nothing-at-all"}, sink.Compliance, nil)
 	if r, err := doctor.Run(t.Context(), nobody, "", doctor.Options{}); err != nil || r.ExitCode != 1 || !strings.Contains(r.Findings[0].Remedy, "does not know these credentials") {
 		t.Errorf("to nobody: %+v, %v", r, err)
+	}
+}
+
+// A store whose classes have different modes has its locks tried in each: at MinIO governance holds nobody who may set locks.
+func TestModes(t *testing.T) {
+	t.Parallel()
+	server := s3test.MinIO(t)
+	server.CreateBucket(t, "audit", true)
+	s := open(t, server, root(server), sink.Governance, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := doctor.Run(ctx, s, "", doctor.Options{
+		Modes: []sink.Mode{sink.Governance, sink.Compliance}, Lock: time.Minute,
+		Progress: func(check string) {
+			if check == "floor" { // which comes after those of locks
+				cancel()
+			}
+		},
+	})
+	if r == nil || !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	got := map[string][]string{}
+	for _, f := range r.Findings {
+		got[f.Check] = append(got[f.Check], strings.TrimSpace(string(f.Status)+" "+string(f.Mode)))
+	}
+	for check, want := range map[string][]string{
+		"lock-kept": {"pass COMPLIANCE", "pass GOVERNANCE"}, "delete": {"pass COMPLIANCE", "pass GOVERNANCE"}, "shorten-bypass": {"pass COMPLIANCE", "fail GOVERNANCE"},
+		"weaken": {"pass"}, "lengthen": {"pass COMPLIANCE", "pass GOVERNANCE"},
+	} {
+		if diff := cmp.Diff(want, got[check]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", check, diff)
+		}
+	}
+	var text bytes.Buffer
+	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "shorten-bypass (governance)") {
+		t.Errorf("%v\n%s", err, &text)
 	}
 }

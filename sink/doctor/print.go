@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"daybook/sink"
 )
 
 // WriteJSON writes the report as one document.
@@ -23,7 +25,11 @@ func (r *Report) WriteText(w io.Writer) error {
 	count := map[Status]int{}
 	for _, f := range r.Findings {
 		count[f.Status]++
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", f.Status, f.Check, f.Text) // Flush tells the first error
+		name := f.Check
+		if f.Mode != sink.None {
+			name += " (" + strings.ToLower(string(f.Mode)) + ")"
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", f.Status, name, f.Text) // Flush tells the first error
 		if f.Remedy != "" {
 			_, _ = fmt.Fprintf(t, "\t\t→ %s\n", f.Remedy)
 		}
