@@ -24,9 +24,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Doctor tries on the bucket of the URL (default: the configuration's store), with the credentials
 that seal, whether locks hold against overwriting, deleting, shortening and bypassing; conditional
 PUTs, checksums, versions, encryption, listings, lifecycle and clock; and what the writer could do
-that it should not be able to. Where classes of the configuration differ in their lock mode, locks are
-tried in each. It works on throw-away objects of its own below doctor/, which are
-locked for seconds, and changes no setting of the bucket.
+that it should not be able to. Where classes of the configuration differ in their lock mode, locks
+are tried in each. It works on throw-away objects of its own below doctor/, which are locked for
+seconds, and changes no setting of the bucket.
 
 A writer should not be able to delete, and so the objects remain; --sweep deletes them with an
 administrator's credentials, once their locks have ended. daybook verify passes over them.
