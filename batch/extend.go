@@ -58,6 +58,9 @@ type ExtendReport struct {
 	Unlocked int `json:"unlocked"`
 	// Gone are files that are there no more, since their locks had ended before.
 	Gone int `json:"gone"`
+	// MaxDays is for how many days a writer must be able to lock objects from now on, where that is more than MaxDays of the policies: the log is locked as long as the
+	// longest extension, at every later roll too. 0: no more than that.
+	MaxDays int `json:"max_days,omitempty"`
 	// Head is the log's, and Anchors tell who has it.
 	Head    *Head         `json:"head,omitempty"`
 	Anchors []AnchorState `json:"anchors"`
@@ -118,6 +121,9 @@ func (r *Roller) Extend(ctx context.Context, o ExtendOrder) (*ExtendReport, erro
 	for i := range report.Seals {
 		x := &report.Seals[i]
 		x.Leaf, _ = r.log.Extends(o.Trail, x.First, x.Last, o.Until)
+	}
+	if days := r.lockDays(); days > MaxDays(r.Policies) {
+		report.MaxDays = days
 	}
 	var whole Report
 	err = r.publish(ctx, &whole)

@@ -90,7 +90,6 @@ func TestExtend(t *testing.T) {
 	}
 	checkExtended(t, store, i, now.Add(48*time.Hour), 1, 3)
 	checkExtended(t, store, i, until, 2, 4)
-	size = logSize(t, store)
 	for name, c := range map[string]struct {
 		o    batch.ExtendOrder
 		want error
@@ -107,6 +106,12 @@ func TestExtend(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
+	// The log must be locked as long, at later rolls too, for which a writer's policy may have no room.
+	o = batch.ExtendOrder{Trail: "audit", First: 2, Last: 2, Until: now.AddDate(0, 0, 10), Reason: "case 7", By: "counsel"}
+	if r, err = i.extend(s, o); err != nil || r.MaxDays != 11 {
+		t.Errorf("extended past the policy of a writer: %+v, %v", r, err)
+	}
+	size = logSize(t, store)
 	store.Erase(seal.NoteKey("audit", 3))
 	if _, err := i.extend(s, extension(10, 10, until)); !errors.Is(err, sink.ErrNotExist) || logSize(t, store) != size {
 		t.Errorf("a note is gone: %v, %d leaves", err, logSize(t, store))

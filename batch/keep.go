@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"daybook/retention"
 	"daybook/sink"
 )
 
@@ -35,8 +36,14 @@ const lengthenMost = 256
 // ahead is by how much more than it must a lock is lengthened: a sixteenth of the longest retention.
 const ahead = 16
 
-// Ahead is for how many days longer than the longest class locks may be set, where the longest class is of so many days.
-func Ahead(days int) int { return (days + ahead - 1) / ahead }
+// MaxDays is for how many days a writer must be able to lock objects, where no lock was lengthened for longer (ExtendReport.MaxDays); 0 if no class has an age.
+func MaxDays(policies retention.Policies) int {
+	days := policies.LongestDays()
+	if days == 0 {
+		return 0
+	}
+	return days + (days+ahead-1)/ahead + 1 // a server counts days that have begun
+}
 
 func (s *state) locksPath() string { return s.path("locks.json") }
 
@@ -67,6 +74,13 @@ func (r *Roller) logLock() sink.Lock {
 	return lock
 }
 
+// lockDays is for how many days, those that have begun included, what is put into the log is locked now, MaxExtension at most.
+func (r *Roller) lockDays() int {
+	const day = 24 * time.Hour
+	left := r.logLock().RetainUntil.Sub(r.Now())
+	return min(int((left+day-1)/day)+1, MaxExtension)
+}
+
 // lengthenLog lengthens the locks of the log's objects that files will be checked by which are locked for longer.
 func (r *Roller) lengthenLog(ctx context.Context) error {
 	locker, ok := r.Store.(sink.Locker)
@@ -87,18 +101,26 @@ func (r *Roller) lengthenLog(ctx context.Context) error {
 	if len(due) == 0 {
 		return nil
 	}
+	dates := []time.Time{want.RetainUntil}
 	if longer := base.Add(base.Sub(r.Now()) / ahead).UTC().Truncate(time.Second); longer.After(want.RetainUntil) {
-		want.RetainUntil = longer
+		dates = []time.Time{longer, want.RetainUntil} // a writer that may not lock for longer than it must does that
 	}
 	var mu sync.Mutex
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(holders)
 	for _, key := range due {
 		group.Go(func() error {
-			info, err := locker.Lengthen(inner, key, "", want)
-			if errors.Is(err, sink.ErrLock) && want.Mode == sink.Compliance {
-				// It is locked in governance mode, of a time when the classes were, and servers do not take a stricter one from us.
-				info, err = locker.Lengthen(inner, key, "", sink.Lock{Mode: sink.Governance, RetainUntil: want.RetainUntil})
+			var info sink.Info
+			var err error
+			for _, until := range dates {
+				info, err = locker.Lengthen(inner, key, "", sink.Lock{Mode: want.Mode, RetainUntil: until})
+				if errors.Is(err, sink.ErrLock) && want.Mode == sink.Compliance {
+					// It is locked in governance mode, of a time when the classes were, and servers do not take a stricter one from us.
+					info, err = locker.Lengthen(inner, key, "", sink.Lock{Mode: sink.Governance, RetainUntil: until})
+				}
+				if !errors.Is(err, sink.ErrLock) {
+					break
+				}
 			}
 			if err != nil {
 				return err

@@ -1,6 +1,8 @@
 package batch_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,12 +13,27 @@ import (
 	"daybook/sink/sinktest"
 )
 
+// limited is a store whose writer may not lock for longer than a time from now.
+type limited struct {
+	*sinktest.Memory
+	now func() time.Time
+	max time.Duration // 0: no limit
+}
+
+func (l *limited) Lengthen(ctx context.Context, key, version string, want sink.Lock) (sink.Info, error) {
+	if l.max > 0 && want.RetainUntil.After(l.now().Add(l.max)) {
+		return sink.Info{}, fmt.Errorf("%s: %w: %w", key, sink.ErrLock, sinktest.ErrForbidden)
+	}
+	return l.Memory.Lengthen(ctx, key, version, want)
+}
+
 // The log's full tiles are needed by all that comes after them: rolls lengthen their locks, and ask for few of them each time.
 func TestLocksOfTheLogAreLengthened(t *testing.T) {
 	i := newInstallation(t)
 	clock := now
 	store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock }})
-	s := i.settings(store)
+	writer := &limited{Memory: store, now: func() time.Time { return clock }}
+	s := i.settings(writer)
 	s.Now = func() time.Time { return clock }
 	s.Trails[0].Formats = []formats.Format{formats.JSONL}
 	var lines []string
@@ -77,6 +94,11 @@ func TestLocksOfTheLogAreLengthened(t *testing.T) {
 	}
 	store.Heal()
 	roll(time.Minute)
+	// A writer that may lock for as long as the longest class, and no longer, does that.
+	writer.max = longest
+	if n := roll(6 * time.Hour); n != 3 {
+		t.Errorf("with a limit: %d locks were lengthened", n)
+	}
 	if _, head, _, err := tlog.ReadHolds(t.Context(), store); err != nil || head.Size < 260 {
 		t.Errorf("%d leaves, %v", head.Size, err)
 	}

@@ -140,7 +140,11 @@ func TestExtend(t *testing.T) {
 	var report batch.ExtendReport
 	w.clock.move(time.Hour)
 	within := service.ExtendRequest{FirstSeal: 1, LastSeal: 1, Until: w.clock.now().AddDate(0, 0, 30), Reason: "case 6"}
-	w.call(w.of("acme", "oscar", "admin"), http.MethodPost, "/v1/trails/audit/extend", within, http.StatusOK, nil)
+	w.call(w.of("acme", "oscar", "admin"), http.MethodPost, "/v1/trails/audit/extend", within, http.StatusOK, &report)
+	if report.MaxDays != 0 {
+		t.Errorf("extended no longer than the class: %+v", report)
+	}
+	report = batch.ExtendReport{}
 	w.call(w.alice, http.MethodPost, "/v1/trails/audit/extend", ask, http.StatusOK, &report)
 	if len(report.Seals) != 1 || report.Changed == 0 || report.Changed != report.Objects {
 		t.Errorf("extended: %+v", report)

@@ -195,8 +195,8 @@ func policyOptions(cmd *cobra.Command, c *config.Config, server, mode string, op
 	case c.Store.Mode != "":
 		opts.Modes = list.Modes()
 	}
-	if days := list.LongestDays(); days > 0 && !cmd.Flags().Changed("max-days") {
-		opts.MaxDays = days + batch.Ahead(days) + 1 // a server counts days that have begun
+	if !cmd.Flags().Changed("max-days") {
+		opts.MaxDays = batch.MaxDays(list)
 	}
 	return nil
 }

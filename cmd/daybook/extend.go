@@ -31,6 +31,9 @@ their manifests, notes and keys. Nothing is shortened: what is locked for longer
 mode that it has. Who wants it and why stands in the store's log for good, where daybook verify
 reads it. What is sealed of these days later has a lock of its own, as its class says.
 
+The log is locked as long, at every later roll, too: where the writer's policy limits days, make it
+anew first, with daybook bucket policy --role writer --max-days.
+
 It cannot be undone: nobody can shorten a compliance lock, and so it asks, but for --yes.
 Where daybook serve works with the data folder, or --server names it, the service does it, which
 takes an admin, and it is an event of the trail. Given again, it finishes what was stopped.
@@ -150,6 +153,9 @@ func (a *app) extend(cmd *cobra.Command, in service.ExtendRequest, order batch.E
 		_, _ = fmt.Fprintf(a.stdout, ", %d files are gone whose locks had ended before", report.Gone)
 	}
 	_, _ = fmt.Fprintln(a.stdout)
+	if report.MaxDays > 0 {
+		_, _ = fmt.Fprintf(a.stdout, "the log is locked as long, at every later roll: where the writer's policy limits days, make it anew with `daybook bucket policy --role writer --max-days %d`\n", report.MaxDays)
+	}
 	writeHead(a.stdout, report.Head, report.Anchors)
 	return nil
 }

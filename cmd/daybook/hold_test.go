@@ -86,8 +86,10 @@ func TestHoldOnServers(t *testing.T) {
 			t.Errorf("verify:\n%s", out)
 		}
 		// What is left is locked for longer, which verify asks for from then on.
-		extend := []string{"retention", "extend", "acme", "--seals", "3", "--days", "1", "--reason", "case 8", "--by", "counsel", "--yes", "--config", "daybook.yaml"}
-		s.run("root", 0, extend...)
+		extend := []string{"retention", "extend", "acme", "--seals", "3", "--days", "10", "--reason", "case 8", "--by", "counsel", "--yes", "--config", "daybook.yaml"}
+		if out := s.run("root", 0, extend...); !strings.Contains(out, "--max-days 11") {
+			t.Errorf("extend:\n%s", out)
+		}
 		s.run("verifier", 0, "verify", "--config", "daybook.yaml", "--key", key)
 		for _, v := range server.Versions(t, "audit", "prod/seals/acme/00000003/") {
 			if _, until := server.Lock(t, "audit", v); until.Before(time.Now().Add(23 * time.Hour)) {

@@ -66,6 +66,8 @@ func (s *Store) hint(err error, permission, name string) string {
 		return "have it brought back with daybook thaw, which takes hours, and try again then"
 	case r.StatusCode == http.StatusForbidden && strings.Contains(permission, "LegalHold"):
 		return fmt.Sprintf("let the credential do %s on %s: `daybook bucket policy --role writer --holds` prints a policy that does", permission, s.arn(name))
+	case r.StatusCode == http.StatusForbidden && permission == retentionPermission:
+		return fmt.Sprintf("let the credential do %s on %s, for as long as was asked for: `daybook bucket policy --role writer --max-days DAYS` prints a policy that does", permission, s.arn(name))
 	case r.StatusCode == http.StatusForbidden:
 		return fmt.Sprintf("let the credential do %s on %s", permission, s.arn(name))
 	case r.StatusCode == http.StatusNotImplemented:

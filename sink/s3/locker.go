@@ -14,7 +14,10 @@ import (
 
 var _ sink.Locker = (*Store)(nil)
 
-const holdPermission = "s3:PutObjectLegalHold and s3:GetObjectLegalHold"
+const (
+	holdPermission      = "s3:PutObjectLegalHold and s3:GetObjectLegalHold"
+	retentionPermission = "s3:PutObjectRetention"
+)
 
 // Lengthen implements sink.Locker. Where nothing is sent the lock is still one that was read from the store.
 func (s *Store) Lengthen(ctx context.Context, key, version string, want sink.Lock) (sink.Info, error) {

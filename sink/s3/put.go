@@ -177,7 +177,7 @@ func (s *Store) extend(ctx context.Context, name string, info sink.Info, want si
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", sink.ErrLock, s.explain(err, "s3:PutObjectRetention", name))
+	return fmt.Errorf("%w: %w", sink.ErrLock, s.explain(err, retentionPermission, name))
 }
 
 // checkReadBack holds the lock of a version, as the store tells it, against the one that was asked for.
