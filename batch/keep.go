@@ -77,7 +77,7 @@ func (r *Roller) logLock() sink.Lock {
 // lockDays is for how many days, those that have begun included, what is put into the log is locked now, MaxExtension at most.
 func (r *Roller) lockDays() int {
 	const day = 24 * time.Hour
-	left := r.logLock().RetainUntil.Sub(r.Now())
+	left := r.logLock().RetainUntil.Sub(r.Now()) - time.Second // which it was rounded up by, at most
 	return min(int((left+day-1)/day)+1, MaxExtension)
 }
 
