@@ -49,7 +49,7 @@ func TestDoctor(t *testing.T) {
 func TestDoctorModes(t *testing.T) {
 	t.Parallel()
 	s := newRoleStation(t, s3test.MinIO(t))
-	s.configure(strings.Replace(rolesConfig, "hot_days: 1}]", "hot_days: 1}, {class: short, event_types: ['x:*'], hot_days: 1, mode: governance}]", 1))
+	s.configure(strings.Replace(bucketConfig, "hot_days: 1}]", "hot_days: 1}, {class: short, event_types: ['x:*'], hot_days: 1, mode: governance}]", 1))
 	modes := func(args ...string) (got []string) {
 		var report struct {
 			Findings []struct{ Check, Mode, Status string }

@@ -13,22 +13,6 @@ import (
 	"daybook/sink/s3test"
 )
 
-const holdConfig = `
-trails: [{name: acme, org: acme}]
-store:
-  url: s3://audit/prod
-  endpoint: %s
-  region: %s
-  ca_file: %q
-  path_style: true
-  mode: compliance
-  access_key_env: TEST_ACCESS_KEY
-  secret_key_env: TEST_SECRET_KEY
-  retention_policies: [{class: standard, default: true, retain: 3s}]
-data: %s
-key: %s
-`
-
 // TestHoldOnServers holds files whose retention ends meanwhile: the server refuses to delete them until the hold is released, and verify tells both from a loss. The writer's
 // policy is the one that is printed for it.
 func TestHoldOnServers(t *testing.T) {
@@ -36,7 +20,7 @@ func TestHoldOnServers(t *testing.T) {
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	both(t, func(t *testing.T, server *s3test.Server) {
 		s := newRoleStation(t, server, "reader", "verifier")
-		s.configure(holdConfig)
+		s.configure(strings.Replace(bucketConfig, "hot_days: 1", "retain: 3s", 1))
 		s.users["writer"] = server.AddUser(t, "writer")
 		args := []string{"bucket", "policy", "--role", "writer", "--holds", "--config", "daybook.yaml", "--server", server.Name()}
 		if server.Name() == "versitygw" {

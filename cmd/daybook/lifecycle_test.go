@@ -10,23 +10,9 @@ import (
 	"daybook/sink/s3test"
 )
 
-// lifecycleConfig is rolesConfig with a tier. Its bucket is on a second server.
-const lifecycleConfig = `
-trails: [{name: acme, org: acme}]
-store:
-  url: s3://audit/prod
-  endpoint: %s
-  region: %s
-  ca_file: %q
-  path_style: true
-  mode: compliance
-  access_key_env: TEST_ACCESS_KEY
-  secret_key_env: TEST_SECRET_KEY
-  retention_policies: [{class: standard, default: true, hot_days: 1, warm_days: 30, warm_storage: WARM}]
-  tiers: [{name: WARM, url: s3://warm, endpoint: TIER, region: us-east-1, path_style: true, profile: tier}]
-data: %s
-key: %s
-`
+// lifecycleConfig is bucketConfig with a tier. Its bucket is on a second server.
+var lifecycleConfig = strings.Replace(bucketConfig, "hot_days: 1}]", "hot_days: 1, warm_days: 30, warm_storage: WARM}]\n"+
+	"  tiers: [{name: WARM, url: s3://warm, endpoint: TIER, region: us-east-1, path_style: true, profile: tier}]", 1)
 
 // TestLifecycle gives a bucket its rules, and refuses a tier that would not hold what moves there.
 func TestLifecycle(t *testing.T) {

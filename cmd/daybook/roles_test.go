@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,27 +20,11 @@ type roleStation struct {
 	env    []string // beside what every command has
 }
 
-const rolesConfig = `
-trails: [{name: acme, org: acme}]
-store:
-  url: s3://audit/prod
-  endpoint: %s
-  region: %s
-  ca_file: %q
-  path_style: true
-  mode: compliance
-  access_key_env: TEST_ACCESS_KEY
-  secret_key_env: TEST_SECRET_KEY
-  retention_policies: [{class: standard, default: true, hot_days: 1}]
-data: %s
-key: %s
-`
-
 // newRoleStation makes the bucket as the root user, and a user for each role.
 func newRoleStation(t *testing.T, server *s3test.Server, roles ...string) *roleStation {
 	t.Helper()
 	s := &roleStation{t: t, server: server, dir: t.TempDir(), users: map[string]s3test.User{"root": {AccessKey: server.AccessKey, SecretKey: server.SecretKey}}}
-	s.configure(rolesConfig)
+	s.configure(bucketConfig)
 	s.run("root", 0, "bucket", "create", "--config", "daybook.yaml")
 	for _, role := range roles {
 		s.users[role] = server.AddUser(t, role)
@@ -62,8 +45,7 @@ func (s *roleStation) grant(role string) {
 
 func (s *roleStation) configure(text string) {
 	s.t.Helper()
-	writeFile(s.t, filepath.Join(s.dir, "daybook.yaml"), fmt.Sprintf(text, s.server.URL, s.server.Region, s.server.CAFile,
-		filepath.Join(s.dir, "data"), filepath.Join(s.dir, "keys", "signing.key")))
+	writeFile(s.t, filepath.Join(s.dir, "daybook.yaml"), fillConfig(text, s.server, s.dir))
 }
 
 // run runs a command as a user, holds it to its exit code, and returns what it printed.

@@ -14,6 +14,27 @@ import (
 	"daybook/sink/s3test"
 )
 
+// bucketConfig is an installation whose store is a bucket. fillConfig fills in the server, and the folder that data and keys are in.
+const bucketConfig = `
+trails: [{name: acme, org: acme}]
+store:
+  url: s3://audit/prod
+  endpoint: %s
+  region: %s
+  ca_file: %q
+  path_style: true
+  mode: compliance
+  access_key_env: TEST_ACCESS_KEY
+  secret_key_env: TEST_SECRET_KEY
+  retention_policies: [{class: standard, default: true, hot_days: 1}]
+data: %s
+key: %s
+`
+
+func fillConfig(text string, server *s3test.Server, dir string) string {
+	return fmt.Sprintf(text, server.URL, server.Region, server.CAFile, filepath.Join(dir, "data"), filepath.Join(dir, "keys", "signing.key"))
+}
+
 // realDay is a day of real CloudTrail files, 2,122 events.
 func realDay(t *testing.T) string {
 	t.Helper()
@@ -33,20 +54,7 @@ func TestExportIntoLockedBuckets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server, dir := start(t), t.TempDir()
 			config := filepath.Join(dir, "daybook.yaml")
-			writeFile(t, config, fmt.Sprintf(`
-store:
-  url: s3://audit/prod
-  endpoint: %s
-  region: %s
-  ca_file: %q
-  path_style: true
-  mode: compliance
-  access_key_env: TEST_ACCESS_KEY
-  secret_key_env: TEST_SECRET_KEY
-  retention_policies: [{class: standard, default: true, hot_days: 1}]
-data: %s
-key: %s
-`, server.URL, server.Region, server.CAFile, filepath.Join(dir, "data"), filepath.Join(dir, "keys", "signing.key")))
+			writeFile(t, config, fillConfig(strings.Replace(bucketConfig, "trails: [{name: acme, org: acme}]\n", "", 1), server, dir))
 			daybook := func(args ...string) []byte {
 				t.Helper()
 				cmd := exec.Command(binary, args...)

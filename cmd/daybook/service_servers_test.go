@@ -45,21 +45,7 @@ func newInstallation(t *testing.T, binary string, server *s3test.Server, more st
 	i := &installation{t: t, binary: binary, dir: t.TempDir()}
 	i.env = append(os.Environ(), "TEST_ACCESS_KEY="+server.AccessKey, "TEST_SECRET_KEY="+server.SecretKey, "AWS_ACCESS_KEY_ID="+server.AccessKey, "AWS_SECRET_ACCESS_KEY="+server.SecretKey,
 		"DAYBOOK_TOKEN=", "HOME="+i.dir)
-	writeFile(t, i.path("daybook.yaml"), fmt.Sprintf(`
-trails: [{name: audit, org: acme}]
-store:
-  url: s3://audit/prod
-  endpoint: %s
-  region: %s
-  ca_file: %q
-  path_style: true
-  mode: compliance
-  access_key_env: TEST_ACCESS_KEY
-  secret_key_env: TEST_SECRET_KEY
-  retention_policies: [{class: standard, default: true, hot_days: 1}]
-data: %s
-key: %s
-`, server.URL, server.Region, server.CAFile, i.path("data"), i.path("keys/signing.key"))+strings.ReplaceAll(more, "DIR", i.dir))
+	writeFile(t, i.path("daybook.yaml"), fillConfig(strings.Replace(bucketConfig, "name: acme", "name: audit", 1), server, i.dir)+strings.ReplaceAll(more, "DIR", i.dir))
 	return i
 }
 

@@ -50,7 +50,7 @@ func TestEveryPutOnTheWire(t *testing.T) {
 	server := s3test.MinIO(t)
 	r := newRecorder(t, server)
 	s := newRoleStation(t, server, "writer")
-	s.configure(strings.ReplaceAll(strings.ReplaceAll(rolesConfig, "endpoint: %s", "endpoint: "+r.URL+" # %s"), "mode: compliance", "mode: compliance\n  encryption: sse-s3"))
+	s.configure(strings.ReplaceAll(strings.ReplaceAll(bucketConfig, "endpoint: %s", "endpoint: "+r.URL+" # %s"), "mode: compliance", "mode: compliance\n  encryption: sse-s3"))
 	for _, input := range []string{"day", "late"} {
 		s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(root(t), "testdata", "quickstart", input))
 	}
