@@ -62,15 +62,22 @@ func (w *world) seen() service.AcceptRequest {
 	return service.AcceptRequest{Digest: w.status().Bucket.Digest}
 }
 
-// What others change in the bucket is an alert until it is taken back, or accepted; and an event of the trail, once.
-func TestBucketDrift(t *testing.T) {
-	t.Parallel()
+// newBucketWorld makes a world whose store tells how its bucket is set up.
+func newBucketWorld(t *testing.T) (*world, *bucket) {
+	t.Helper()
 	b := &bucket{settings: map[string]sink.Setting{}}
 	w := newWorld(t, func(c *service.Config) {
 		b.Memory = c.Batch.Store.(*sinktest.Memory)
 		c.Batch.Store = b
 	})
 	w.people()
+	return w, b
+}
+
+// What others change in the bucket is an alert until it is taken back, or accepted; and an event of the trail, once.
+func TestBucketDrift(t *testing.T) {
+	t.Parallel()
+	w, b := newBucketWorld(t)
 	look := func() *service.Drift {
 		t.Helper()
 		d, err := w.Inspect(t.Context())
@@ -160,12 +167,7 @@ func TestNoBucket(t *testing.T) {
 // The alert and the event show what was changed, however much of the setting is as it was.
 func TestBucketDriftShown(t *testing.T) {
 	t.Parallel()
-	b := &bucket{settings: map[string]sink.Setting{}}
-	w := newWorld(t, func(c *service.Config) {
-		b.Memory = c.Batch.Store.(*sinktest.Memory)
-		c.Batch.Store = b
-	})
-	w.people()
+	w, b := newBucketWorld(t)
 	look := func() {
 		t.Helper()
 		if _, err := w.Inspect(t.Context()); err != nil {
@@ -244,12 +246,7 @@ func TestBucketLooks(t *testing.T) {
 // Only what was seen is accepted; and that a setting can't be read does not make it forgotten.
 func TestBucketAccept(t *testing.T) {
 	t.Parallel()
-	b := &bucket{settings: map[string]sink.Setting{}}
-	w := newWorld(t, func(c *service.Config) {
-		b.Memory = c.Batch.Store.(*sinktest.Memory)
-		c.Batch.Store = b
-	})
-	w.people()
+	w, b := newBucketWorld(t)
 	look := func() (texts []string) {
 		t.Helper()
 		if _, err := w.Inspect(t.Context()); err != nil {
