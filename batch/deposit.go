@@ -133,8 +133,7 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 		}
 	}
 	if r.Key != nil {
-		public := r.Key.Public()
-		if err := putSmall(ctx, r.Store, seal.KeyKey(public.ID()), "application/x-pem-file", public.PEM(), lock, false); err != nil {
+		if err := r.putKey(ctx, r.Key.Public(), lock); err != nil {
 			return nil, err
 		}
 	}
@@ -153,6 +152,24 @@ func (r *Roller) deposit(ctx context.Context, l *ledger, j *journal) (*seal.Mani
 		return nil, err
 	}
 	return m, r.concluded(j, m)
+}
+
+// putKey puts a public key. One that is there since the classes were locked in governance mode keeps that mode, for as long as the lock asks: servers take no
+// stricter one from who may not get past the lock, and seals must not wait for that.
+func (r *Roller) putKey(ctx context.Context, key seal.PublicKey, lock sink.Lock) error {
+	name := seal.KeyKey(key.ID())
+	err := putSmall(ctx, r.Store, name, "application/x-pem-file", key.PEM(), lock, false)
+	locker, ok := r.Store.(sink.Locker)
+	if !ok || lock.Mode != sink.Compliance || !errors.Is(err, sink.ErrLock) {
+		return err
+	}
+	if _, second := locker.Lengthen(ctx, name, "", sink.Lock{Mode: sink.Governance, RetainUntil: lock.RetainUntil}); second != nil {
+		return errors.Join(err, second)
+	}
+	r.keyWarning.Do(func() {
+		r.Log.Warn("the public key's file stays locked in governance mode, as it was put; `daybook key rotate` gives the next seals a key that is locked in compliance mode", "key", name)
+	})
+	return nil
 }
 
 // concluded forgets what was needed to make a seal that is complete: counts that it tells, the spool's generation that it is of, and at last the journal.

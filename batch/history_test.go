@@ -1,8 +1,11 @@
 package batch_test
 
 import (
+	"bytes"
 	"errors"
 	"iter"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/seal"
+	"daybook/batch/verify"
 	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -159,5 +163,32 @@ func TestHistory(t *testing.T) {
 	}
 	if got := laid(batch.LedgerHistory(t.TempDir(), "audit")); got != nil {
 		t.Errorf("a data folder that knows nothing: %v", got)
+	}
+}
+
+// A store whose classes are raised to compliance goes on sealing. Its key was put in governance mode, which servers keep, until there is a new one.
+func TestModeIsRaised(t *testing.T) {
+	i, store := newInstallation(t), sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Governance, Now: func() time.Time { return now }})
+	s := i.settings(store)
+	var log bytes.Buffer
+	s.Log = slog.New(slog.NewTextHandler(&log, nil))
+	key := seal.KeyKey(i.key.ID())
+	for n, mode := range []sink.Mode{sink.Governance, sink.Compliance, sink.Compliance} {
+		s.Policies = retention.Policies{{Class: "standard", Default: true, Mode: mode, HotDays: 2 + n}}
+		mustExport(t, i, s, writeLines(t, records(strings.Repeat("x", n+1), 10+n, 3)...))
+		lock := sink.Lock{Mode: sink.Governance, RetainUntil: now.AddDate(0, 0, 2+n)}
+		if got := store.History(key)[0].Lock; got.Mode != lock.Mode || got.RetainUntil.Before(lock.RetainUntil) {
+			t.Errorf("seal %d: the key is locked %v, want %v", n+1, got, lock)
+		}
+		if got := store.History(seal.ManifestKey("audit", uint64(n)+1))[0].Lock.Mode; got != mode {
+			t.Errorf("seal %d: the manifest is locked in mode %s, want %s", n+1, got, mode)
+		}
+		if told := strings.Contains(log.String(), "daybook key rotate"); told != (n > 0) {
+			t.Errorf("seal %d: told: %v, %s", n+1, told, &log)
+		}
+	}
+	report, err := verify.Run(t.Context(), store, &verify.Options{Keys: []seal.PublicKey{i.key.Public()}, Now: func() time.Time { return now }})
+	if err != nil || report.Exit != 0 || !slices.ContainsFunc(report.Findings, func(f verify.Finding) bool { return f.Code == "key-governance-lock" && f.Key == key }) {
+		t.Errorf("%v: %+v", err, report)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"daybook/batch/anchor"
@@ -134,6 +135,8 @@ type Roller struct {
 	told    []bool       // which of the Gaps a seal has told
 	lost    bool         // nothing was remembered here of what is sealed
 	spool   *spool.Store // nil for an export
+
+	keyWarning sync.Once // that a key's file has a weaker lock was told
 }
 
 // Open takes the data folder, checks the store, learns what is sealed, and finishes what an earlier run had begun.

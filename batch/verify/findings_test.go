@@ -278,6 +278,10 @@ func damages() []damage {
 				s.SetLock(key, sink.Lock{})
 			}
 		}},
+		{name: "a key is in governance mode", want: []string{"key-governance-lock"}, good: func(_ *testing.T, s *sinktest.Memory, g *verifytest.Good, _ *verify.Options) {
+			key := seal.KeyKey(g.First.ID())
+			s.SetLock(key, sink.Lock{Mode: sink.Governance, RetainUntil: s.History(key)[0].Lock.RetainUntil})
+		}},
 		{name: "a rule that expires early", want: []string{"expiry-rule"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.SetExpiry(sink.ExpiryRule{ID: "evil", Prefix: "csv/class=standard/", Days: 29}, sink.ExpiryRule{ID: "fine", Prefix: "csv/class=security/", Days: 400}, sink.ExpiryRule{ID: "old", NoncurrentDays: 1})
 		}},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -330,6 +331,10 @@ func (v *verifier) checkLock(ctx context.Context, at located, want sink.Lock, he
 		return
 	}
 	about.Code, about.Expected, about.Found = code, lockText(want), lockText(info.Lock)
+	// The one object that seals of before and after a change of mode have in common.
+	if strings.HasPrefix(at.key, "keys/") && info.Lock.Covers(sink.Lock{Mode: sink.Governance, RetainUntil: want.RetainUntil}) {
+		about.Code = codeKeyGovernance
+	}
 	v.add(about)
 }
 

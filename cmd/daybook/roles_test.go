@@ -101,3 +101,24 @@ func TestRoles(t *testing.T) {
 		}
 	})
 }
+
+// A bucket that was tried in governance mode is raised to compliance mode, as is the usual way, by a writer who may not bypass.
+func TestModeIsRaised(t *testing.T) {
+	t.Parallel()
+	quickstart := filepath.Join(root(t), "testdata", "quickstart")
+	both(t, func(t *testing.T, server *s3test.Server) {
+		s := newRoleStation(t, server, "verifier")
+		for _, step := range []struct{ mode, input string }{{"governance", "day"}, {"compliance", "late"}} {
+			s.configure(strings.Replace(bucketConfig, "mode: compliance", "mode: "+step.mode, 1))
+			if s.users["writer"].AccessKey == "" {
+				s.users["writer"] = server.AddUser(t, "writer")
+			}
+			s.grant("writer")
+			s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(quickstart, step.input))
+		}
+		verified := s.run("verifier", 0, "verify", "--config", "daybook.yaml", "--key", filepath.Join("keys", "signing.key.pub"))
+		if !strings.Contains(verified, "locks in force") {
+			t.Errorf("verify:\n%s", verified)
+		}
+	})
+}

@@ -169,11 +169,12 @@ func (p *policy) kms(actions ...string) {
 }
 
 func (p *policy) writer() {
-	put := []string{"s3:PutObject", "s3:PutObjectRetention"}
+	put := []string{"s3:PutObject"}
 	if p.Holds {
 		put = append(put, "s3:PutObjectLegalHold")
 	}
 	p.add("Seal", "Allow", p.objects(), put, nil)
+	p.lock()
 	p.add("ReadBack", "Allow", p.objects(), []string{"s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectRetention", "s3:GetObjectLegalHold"}, nil)
 	p.list("s3:ListBucket", "s3:ListBucketVersions")
 	p.add("LookAtBucket", "Allow", []string{p.bucket}, readBucket, nil)
@@ -189,26 +190,47 @@ func (p *policy) writer() {
 	}, nil)
 }
 
+// lock allows to lock in the modes that files are locked in. The keys and the log are older than some files, and what of them was put in governance mode before the
+// bucket was raised must be lengthened in that mode.
+func (p *policy) lock() {
+	var condition map[string]map[string]any
+	if modes := p.modes(); modes != nil {
+		condition = map[string]map[string]any{"StringEquals": {"s3:object-lock-mode": modes}}
+		if !slices.Contains(modes, sink.Governance) {
+			p.add("LengthenOlder", "Allow", []string{p.bucket + "/" + p.prefix + "keys/*", p.bucket + "/" + p.prefix + "log/*"}, []string{"s3:PutObjectRetention"}, nil)
+		}
+	}
+	p.add("Lock", "Allow", p.objects(), []string{"s3:PutObjectRetention"}, condition)
+}
+
+// modes are those that a writer is held to; nil where it is held to none.
+func (p *policy) modes() []sink.Mode {
+	switch {
+	case p.Server == VersityGW, slices.Contains(p.Modes, sink.None):
+		return nil
+	case len(p.Modes) == 0:
+		return lockModes
+	}
+	return p.Modes
+}
+
+var lockModes = []sink.Mode{sink.Compliance, sink.Governance}
+
 // conditions hold a writer's PUTs to what Daybook sends, where the server can.
 func (p *policy) conditions() {
-	locks := !slices.Contains(p.Modes, sink.None)
 	if p.Server == AWS {
 		p.add("OverwriteNothing", "Deny", p.objects(), []string{"s3:PutObject"}, map[string]map[string]any{
 			"Null": {"s3:if-none-match": "true"},
 			"Bool": {"s3:ObjectCreationOperation": "true"}, // parts of an upload have no condition
 		})
 	}
-	if p.Server == VersityGW || !locks {
+	modes := p.modes()
+	if modes == nil {
 		return
 	}
-	modes := p.Modes
-	if len(modes) == 0 {
-		modes = []sink.Mode{sink.Compliance, sink.Governance}
-	}
-	// It holds for what has no mode as well: nothing is put without a lock, and no lock is taken off.
-	p.add("LockEverything", "Deny", p.objects(), []string{"s3:PutObject", "s3:PutObjectRetention"}, map[string]map[string]any{
-		"StringNotEquals": {"s3:object-lock-mode": modes},
-	})
+	// They hold for what has no mode as well: nothing is put without a lock, and no lock is taken off.
+	p.add("LockEverything", "Deny", p.objects(), []string{"s3:PutObject"}, map[string]map[string]any{"StringNotEquals": {"s3:object-lock-mode": modes}})
+	p.add("UnlockNothing", "Deny", p.objects(), []string{"s3:PutObjectRetention"}, map[string]map[string]any{"StringNotEquals": {"s3:object-lock-mode": lockModes}})
 	if p.MaxDays > 0 {
 		p.add("LockNotForEver", "Deny", p.objects(), []string{"s3:PutObjectRetention"}, map[string]map[string]any{
 			"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": fmt.Sprint(p.MaxDays)},

@@ -277,6 +277,8 @@ func TestPolicyText(t *testing.T) {
 		"List":             {"StringLikeIfExists": {"s3:prefix": []any{"prod/*"}}},
 		"OverwriteNothing": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
 		"LockEverything":   {"StringNotEquals": {"s3:object-lock-mode": []any{"COMPLIANCE", "GOVERNANCE"}}},
+		"Lock":             {"StringEquals": {"s3:object-lock-mode": []any{"COMPLIANCE", "GOVERNANCE"}}},
+		"UnlockNothing":    {"StringNotEquals": {"s3:object-lock-mode": []any{"COMPLIANCE", "GOVERNANCE"}}},
 		"LockNotForEver":   {"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": "2556"}},
 	}
 	if diff := cmp.Diff(want, conditions); diff != "" {

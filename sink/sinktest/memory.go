@@ -123,8 +123,8 @@ func (m *Memory) Put(ctx context.Context, o sink.Object) (info sink.Info, err er
 		case err == nil && sha256.Sum256(newest.body) != o.SHA256:
 			return fmt.Errorf("%s: %w", o.Key, sink.ErrConflict)
 		case err == nil:
-			if !newest.lock.Covers(o.Lock) {
-				newest.lock = stronger(newest.lock, o.Lock)
+			if err := lengthen(newest, o.Key, o.Lock); err != nil {
+				return err
 			}
 			newest.held = newest.held || o.Hold
 			info = describe(o.Key, newest)
@@ -318,6 +318,16 @@ func describe(key string, v *version) sink.Info {
 var strength = map[sink.Mode]int{sink.None: 0, sink.Governance: 1, sink.Compliance: 2}
 
 func weaker(a, b sink.Mode) bool { return strength[a] < strength[b] }
+
+// lengthen locks a version for as long and in the mode as is wanted, or better. Governance stays governance, as on servers, where the right to get past a lock is
+// needed to make it a stricter one.
+func lengthen(v *version, key string, want sink.Lock) error {
+	if v.lock.Mode == sink.Governance && want.Mode == sink.Compliance {
+		return fmt.Errorf("%s: %w", key, sink.ErrLock)
+	}
+	v.lock = stronger(v.lock, want)
+	return nil
+}
 
 // stronger is the lock that covers both a and b.
 func stronger(a, b sink.Lock) sink.Lock {

@@ -123,7 +123,9 @@ func (m *Memory) Lengthen(ctx context.Context, key, id string, want sink.Lock) (
 		v, err := m.lockable(key, id)
 		if err == nil {
 			covered := v.lock.Covers(want)
-			v.lock = stronger(v.lock, want)
+			if err := lengthen(v, key, want); err != nil {
+				return err
+			}
 			info = describe(key, v)
 			info.Existed = covered
 		}
