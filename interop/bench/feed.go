@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"daybook/event"
+	"daybook/interop/generate"
 )
 
 // feed makes requests of a generated day, which it goes through again and again: each time its events get other ids, so that all are new. It is only read once made.
@@ -25,6 +26,7 @@ type feed struct {
 const (
 	idAt, idLen     = len(`{"id":"`), 36
 	dateAt, dateLen = idAt + idLen + len(`","time":"`), len("2026-03-10")
+	clockAt         = dateAt + dateLen + len("T")
 )
 
 func readFeed(paths []string) (*feed, error) {
@@ -50,8 +52,10 @@ func readFeed(paths []string) (*feed, error) {
 	return f, nil
 }
 
-// batch appends events number from to from+n, on that date.
-func (f *feed) batch(dst []byte, from int64, n int, date string) []byte {
+// body appends events number from to from+n, of the load's date. Where that has so many events they are spread over it as they would come in, out of order by less
+// than ten minutes, and what follows is of its last minutes.
+func (l *load) body(dst []byte, from int64, n int) []byte {
+	f := l.feed
 	for i := from; i < from+int64(n); i++ {
 		at := len(dst)
 		dst = append(dst, f.lines[i%int64(len(f.lines))]...)
@@ -65,15 +69,31 @@ func (f *feed) batch(dst []byte, from int64, n int, date string) []byte {
 		for k, part := range [][2]int{{0, 8}, {8, 12}, {12, 16}, {16, 20}, {20, 32}} {
 			copy(to[part[0]+k:], digits[part[0]:part[1]])
 		}
-		copy(dst[at+dateAt:], date)
+		copy(dst[at+dateAt:], l.date)
+		if l.day > 0 {
+			setClock(dst[at+clockAt:], i-l.first, l.day)
+		}
 	}
 	return dst
 }
 
+// setClock writes the time of day of event i of so many: HH:MM:SS.
+func setClock(dst []byte, i, day int64) {
+	const seconds = 24 * 60 * 60
+	disorder := int64(generate.Disorder / time.Second)
+	second := i*seconds/day - int64(uint64(i)*0x9e3779b97f4a7c15>>40)%disorder
+	second = min(max(second, 0), seconds-1)
+	for k, n := range []int64{second / 3600, second / 60 % 60, second % 60} {
+		dst[3*k], dst[3*k+1] = byte('0'+n/10), byte('0'+n%10)
+	}
+}
+
 // load sends batches over connections until so many events are sent, or until done is closed. It calls sent with each batch's events and time.
 type load struct {
-	feed               *feed
-	date               string
+	feed *feed
+	date string
+	// day is how many events the date has, in their order in time, and first the number of the first of them; 0: they have the times that they were generated with.
+	first, day         int64
 	connections, batch int
 	next               *atomic.Int64 // number of the next event
 	send               func(ctx context.Context, connection int, body []byte, events int) error
@@ -96,7 +116,7 @@ func (l *load) run(ctx context.Context, events int64, done <-chan struct{}) erro
 				if claimed.Add(int64(l.batch)) > events {
 					return nil
 				}
-				body = l.feed.batch(body[:0], l.next.Add(int64(l.batch))-int64(l.batch), l.batch, l.date)
+				body = l.body(body[:0], l.next.Add(int64(l.batch))-int64(l.batch), l.batch)
 				began := time.Now()
 				if err := l.send(ctx, c, body, l.batch); err != nil {
 					return err

@@ -60,7 +60,7 @@ func (o *options) measurePending(ctx context.Context, r *report, f *feed) (err e
 		date   string
 		events int64
 	}{{sealedDate, p.Sealed}, {today(), p.Events - p.Sealed}} {
-		l.date = part.date
+		l.date, l.first, l.day = part.date, next.Load(), part.events
 		if err := l.run(ctx, part.events, nil); err != nil {
 			return err
 		}
