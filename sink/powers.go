@@ -68,7 +68,7 @@ type Clock interface {
 
 // Setting is how one thing of a store is set up, as far as that can be read.
 type Setting struct {
-	// Name is what is set: versioning, object-lock, default-retention, lifecycle, policy, encryption.
+	// Name is what is set: versioning, object-lock, default-retention, lifecycle, policy, encryption; or "tier" and the name of one that files move to.
 	Name string `json:"name"`
 	// Value is how, as text that changes only if that does.
 	Value string `json:"value"`

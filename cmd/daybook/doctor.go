@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"daybook/config"
 	"daybook/sink"
 	"daybook/sink/doctor"
 	"daybook/sink/s3"
@@ -35,6 +37,7 @@ Exit codes: 0 nothing failed, 1 something failed, or it could not be tried, 2 us
 could not be found out.`,
 		Example: `  daybook doctor --config daybook.yaml
   daybook doctor --mode compliance s3://audit-logs/prod
+  daybook doctor --short --config daybook.yaml
   daybook doctor --sweep --config daybook.yaml`,
 		Args: takes(0, 1, "at most one URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -52,9 +55,11 @@ could not be found out.`,
 	set := cmd.Flags()
 	set.StringVar(&mode, "mode", "", "the lock `MODE` of the store's files: compliance, governance or none (default: those of the classes)")
 	set.DurationVar(&opts.Lock, "lock", 10*time.Second, "for how `LONG` throw-away objects are locked: longer than a slow server takes to answer")
+	set.BoolVar(&opts.Short, "short", false, "make only the checks that put nothing, as each start of export, roll and serve does")
 	set.BoolVar(&opts.Thorough, "thorough", false, "try the default retention, too, which leaves an object locked for so long")
 	set.BoolVar(&sweepOnly, "sweep", false, "try nothing, and delete what earlier runs have left")
 	set.BoolVar(&json, "json", false, "report as JSON")
+	cmd.MarkFlagsMutuallyExclusive("short", "thorough", "sweep")
 	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"compliance", "governance", "none"}, cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that is not there
 	return cmd
 }
@@ -80,14 +85,31 @@ func (a *app) doctorStore(args []string, mode string, opts *doctor.Options) (*s3
 	if err != nil {
 		return nil, "", usageError{err}
 	}
-	list, err := policies(c)
+	o.Log = a.warnings()
+	of, err := doctorOptions(c, o.Log)
 	if err != nil {
 		return nil, "", usageError{err}
 	}
-	opts.Modes, opts.Encryption, opts.KMSKey = list.Modes(), o.Encryption, o.KMSKey
-	o.Log = a.warnings()
+	opts.Modes, opts.Encryption, opts.KMSKey, opts.Ages, opts.Tiers = of.Modes, of.Encryption, of.KMSKey, of.Ages, of.Tiers
 	store, err := s3.New(c.Store.URL, o)
 	return store, storeName(c), err
+}
+
+// doctorOptions say what a store is meant to be.
+func doctorOptions(c *config.Config, log *slog.Logger) (o doctor.Options, err error) {
+	list, err := policies(c)
+	if err != nil {
+		return o, err
+	}
+	o.Modes, o.KMSKey = list.Modes(), c.Store.KMSKeyID
+	if e := c.Store.Encryption; e != "none" {
+		o.Encryption = s3.Encryption(e)
+	}
+	if o.Ages, err = agesOf(c); err != nil {
+		return o, err
+	}
+	o.Tiers, err = tierStores(c, log)
+	return o, err
 }
 
 func (a *app) examine(ctx context.Context, store *s3.Store, name string, opts doctor.Options, json bool) error {

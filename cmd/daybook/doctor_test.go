@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"daybook/sink"
 	"daybook/sink/s3test"
 )
 
@@ -17,6 +18,13 @@ func TestDoctor(t *testing.T) {
 	both(t, func(t *testing.T, server *s3test.Server) {
 		s := newRoleStation(t, server, "writer")
 		s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(root(t), "testdata", "quickstart", "day"))
+		before := len(server.Versions(t, "audit", ""))
+		if out := s.run("writer", 0, "doctor", "--short", "--config", "daybook.yaml"); !strings.Contains(out, ".pem is locked, COMPLIANCE until ") || strings.Contains(out, "lock-kept") {
+			t.Errorf("doctor in short:\n%s", out)
+		}
+		if after := len(server.Versions(t, "audit", "")); after != before {
+			t.Errorf("doctor in short left %d objects", after-before)
+		}
 		out := s.run("writer", 0, "doctor", "--config", "daybook.yaml", "--lock", "3s")
 		if !strings.Contains(out, "throw-away objects remain below doctor/") || strings.Contains(out, "fail ") {
 			t.Errorf("doctor as the writer:\n%s", out)
@@ -33,7 +41,7 @@ func TestDoctor(t *testing.T) {
 		if err := json.Unmarshal([]byte(s.run("root", 1, "doctor", "--json", "--lock", "3s", "--config", "daybook.yaml")), &report); err != nil {
 			t.Fatal(err)
 		}
-		if report.Schema != 1 || report.ExitCode != 1 || len(report.Findings) != 25 || len(report.Remains) != 0 {
+		if report.Schema != 1 || report.ExitCode != 1 || len(report.Findings) != 28 || len(report.Remains) != 0 {
 			t.Errorf("the report is %+v", report)
 		}
 		if out := s.run("root", 0, "doctor", "--sweep", "--config", "daybook.yaml"); !strings.Contains(out, " 0 are still locked") || strings.HasPrefix(out, "0 ") {
@@ -41,6 +49,15 @@ func TestDoctor(t *testing.T) {
 		}
 		if out := s.run("writer", 0, "verify", "--config", "daybook.yaml"); strings.Contains(out, "throw-away") {
 			t.Errorf("verify after the sweep:\n%s", out)
+		}
+		if server.Name() != "minio" { // the other has no lifecycle
+			return
+		}
+		// A start tells what is wrong, and seals.
+		server.SetLifecycle(t, "audit", sink.ExpiryRule{ID: "evil", Prefix: "prod/", Days: 1})
+		out = s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(root(t), "testdata", "quickstart", "late"))
+		if strings.Count(out, "daybook: warning: the ") != 1 || !strings.Contains(out, `daybook: warning: the lifecycle rule "evil" removes what lies below seals/, which must stay (check lifecycle, status fail, hint `) {
+			t.Errorf("a start with a rule that comes too early:\n%s", out)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"text/tabwriter"
 
@@ -164,17 +165,27 @@ func (a *app) planLifecycle(ctx context.Context, args []string, f *planFlags) (*
 	if !l.plan.Supported {
 		return l, nil
 	}
+	tiers, err := tierStores(c, opts.Log)
+	if err != nil {
+		return nil, err
+	}
+	l.tiers = l.store.CheckTiers(ctx, l.ages, tiers, f.trust)
+	return l, nil
+}
+
+// tierStores opens the bucket of each tier, by the tier's name.
+func tierStores(c *config.Config, log *slog.Logger) (map[string]*s3.Store, error) {
 	tiers := map[string]*s3.Store{}
 	for i := range c.Store.Tiers {
 		t := &c.Store.Tiers[i]
 		o := tierOptions(t)
-		o.Log = opts.Log
+		o.Log = log
+		var err error
 		if tiers[t.Name], err = s3.New(t.URL, o); err != nil {
 			return nil, err
 		}
 	}
-	l.tiers = l.store.CheckTiers(ctx, l.ages, tiers, f.trust)
-	return l, nil
+	return tiers, nil
 }
 
 // tierOptions are how to get at the bucket of a tier.

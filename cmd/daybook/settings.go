@@ -26,6 +26,7 @@ import (
 	"daybook/formats/syslog"
 	"daybook/retention"
 	"daybook/sink"
+	"daybook/sink/doctor"
 	"daybook/sink/file"
 	"daybook/sink/s3"
 )
@@ -275,7 +276,15 @@ func openStore(c *config.Config, ui *display, log *slog.Logger) (sink.Store, err
 		return nil, err
 	}
 	opts.Progress, opts.Log = ui.sent, log
-	return s3.New(c.Store.URL, opts)
+	store, err := s3.New(c.Store.URL, opts)
+	if err != nil {
+		return nil, err
+	}
+	checks, err := doctorOptions(c, log)
+	if err != nil {
+		return nil, err
+	}
+	return doctor.Check(store, checks, log), nil
 }
 
 func s3Options(c *config.Config) (*s3.Options, error) {

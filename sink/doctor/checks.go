@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,30 +16,33 @@ import (
 
 // checks are made in this order. Those that wait for locks to end are last.
 var checks = []check{
-	{"clock", clock},
-	{"lock-kept", lockKept},
-	{"checksum-verified", checksumVerified},
-	{"checksum-required", checksumRequired},
-	{"encryption", encryption},
-	{"conditional-put", conditionalPut},
-	{"conditional-race", conditionalRace},
-	{"overwrite", overwrite},
-	{"hide", hide},
-	{"delete", func(ctx context.Context, e *exam) Finding { return destroy(ctx, e, "delete", false) }},
-	{"delete-bypass", func(ctx context.Context, e *exam) Finding { return destroy(ctx, e, "delete-bypass", true) }},
-	{"shorten", func(ctx context.Context, e *exam) Finding { return shorten(ctx, e, "shorten", false) }},
-	{"shorten-bypass", func(ctx context.Context, e *exam) Finding { return shorten(ctx, e, "shorten-bypass", true) }},
-	{"weaken", weaken},
-	{"lengthen", lengthen},
-	{"floor", floor},
-	{"list-versions", listVersions},
-	{"lifecycle", lifecycle},
-	{"change-policy", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "policy") }},
-	{"change-lifecycle", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "lifecycle") }},
-	{"change-versioning", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "versioning") }},
-	{"change-object-lock", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "object-lock") }},
-	{"change-encryption", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "encryption") }},
-	{"delete-unlocked", deleteUnlocked},
+	{"clock", clock, true},
+	{"lock-kept", lockKept, false},
+	{"checksum-verified", checksumVerified, false},
+	{"checksum-required", checksumRequired, false},
+	{"encryption", encryption, false},
+	{"conditional-put", conditionalPut, false},
+	{"conditional-race", conditionalRace, false},
+	{"overwrite", overwrite, false},
+	{"hide", hide, false},
+	{"delete", func(ctx context.Context, e *exam) Finding { return destroy(ctx, e, "delete", false) }, false},
+	{"delete-bypass", func(ctx context.Context, e *exam) Finding { return destroy(ctx, e, "delete-bypass", true) }, false},
+	{"shorten", func(ctx context.Context, e *exam) Finding { return shorten(ctx, e, "shorten", false) }, false},
+	{"shorten-bypass", func(ctx context.Context, e *exam) Finding { return shorten(ctx, e, "shorten-bypass", true) }, false},
+	{"weaken", weaken, false},
+	{"lengthen", lengthen, false},
+	{"sealed-lock", sealedLock, true},
+	{"sealed-encryption", sealedEncryption, true},
+	{"floor", floor, true},
+	{"list-versions", listVersions, true},
+	{"lifecycle", lifecycle, true},
+	{"tiers", tiers, true},
+	{"change-policy", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "policy") }, false},
+	{"change-lifecycle", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "lifecycle") }, false},
+	{"change-versioning", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "versioning") }, false},
+	{"change-object-lock", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "object-lock") }, false},
+	{"change-encryption", func(ctx context.Context, e *exam) Finding { return mayChange(ctx, e, "encryption") }, false},
+	{"delete-unlocked", deleteUnlocked, false},
 }
 
 // inEachMode are the checks that are made in each mode that files have.
@@ -126,11 +127,10 @@ func encryption(ctx context.Context, e *exam) Finding {
 		return unknown("an object as Daybook puts it", err)
 	}
 	_, got, err := e.lab.Head(ctx, s.key, s.version)
-	want := map[s3.Encryption]string{s3.SSES3: "AES256", s3.SSEKMS: "aws:kms"}[e.Encryption]
 	switch {
 	case err != nil:
 		return unknown("encryption", err)
-	case asked && !strings.HasPrefix(got, want):
+	case asked && !encryptedAs(e.Encryption, got):
 		return failed(fmt.Sprintf("%s is asked for, and the server says of the object: %s", e.Encryption, cmp.Or(got, "not encrypted")),
 			"this server takes the wish and does nothing: take store.encryption out and encrypt the disk below it, or use another server")
 	case got != "":
@@ -357,10 +357,16 @@ func floor(ctx context.Context, e *exam) Finding {
 	if e.Mode == sink.None {
 		return warned("the store is configured without locks", "write store.mode: compliance")
 	}
-	set := e.settings["default-retention"]
-	has := set.Value != "" && set.Value != "none"
-	if has && !e.Thorough {
-		return passed("the bucket has a default retention under what is put without a lock: %s (--thorough tries it, and leaves an object locked for so long)", set.Value)
+	mode, days, err := e.glance.Floor(ctx)
+	if err != nil {
+		return unknown("the bucket's default retention", err)
+	}
+	has := fmt.Sprintf("%s, %d days", mode, days)
+	switch {
+	case days > 0 && !e.Thorough:
+		return passed("the bucket has a default retention under what is put without a lock: %s (--thorough tries it, and leaves an object locked for so long)", has)
+	case e.Short:
+		return warned("the bucket has no default retention under what is put without a lock", floorRemedy)
 	}
 	s, err := e.put(ctx, "floor", s3.Attempt{OnlyIfNew: true, Encrypt: e.Encryption, KMSKey: e.KMSKey})
 	switch {
@@ -376,21 +382,28 @@ func floor(ctx context.Context, e *exam) Finding {
 	case info.Lock.Mode != sink.None:
 		e.left[len(e.left)-1].Until = info.Lock.RetainUntil
 		return passed("an object put without a lock gets the bucket's default: %s until %s", info.Lock.Mode, stamp(info.Lock.RetainUntil))
-	case has:
-		return warned("an object put without a lock has none, though the bucket has a default retention: "+set.Value, "nothing: Daybook locks each object itself. Use the writer's policy where the server has such conditions")
+	case days > 0:
+		return warned("an object put without a lock has none, though the bucket has a default retention: "+has, "nothing: Daybook locks each object itself. Use the writer's policy where the server has such conditions")
 	}
-	return warned("an object put without a lock has none: the bucket has no default retention",
-		"`daybook bucket create --mode governance --days 1` sets one as a floor; or "+leastPrivilege)
+	return warned("an object put without a lock has none: the bucket has no default retention", floorRemedy)
 }
+
+const floorRemedy = "`daybook bucket create --mode governance --days 1` sets one as a floor; or " + leastPrivilege
 
 // page is how many entries a page of the listing has: few, so that it has pages enough without a thousand objects.
 const page = 3
 
 func listVersions(ctx context.Context, e *exam) Finding {
+	if e.Short {
+		if o := e.findOurs(ctx); o.listErr != nil {
+			return unlisted(o.listErr)
+		}
+		return passed("versions can be listed")
+	}
 	list, err := e.lab.Versions(ctx, e.dir, page)
 	if err != nil {
 		if s3.Refused(err) {
-			return Finding{Status: Unknown, Text: "the credential may not list versions", Remedy: "let it do s3:ListBucketVersions: the service verifies daily, and looks for what lies over sealed files"}
+			return unlisted(err)
 		}
 		return failed(fmt.Sprintf("versions can't be listed by pages: %v", err), cmp.Or(hintOf(err), "do not rely on verify at this server"))
 	}
@@ -407,28 +420,6 @@ func listVersions(ctx context.Context, e *exam) Finding {
 		return failed(fmt.Sprintf("%d versions and markers were made, and %d are listed", len(e.left), len(list)), "do not rely on verify at this server")
 	}
 	return passed("all %d versions and markers are listed, over %d pages, each once", len(list), (len(list)+page-1)/page)
-}
-
-// lasting are the parts of a store that no lifecycle rule may remove.
-var lasting = []string{"seals/", "log/", "keys/"}
-
-func lifecycle(ctx context.Context, e *exam) Finding {
-	rules, err := e.store.Expiry(ctx)
-	if errors.Is(err, sink.ErrUnknown) {
-		if s3.Answered(err) == http.StatusForbidden {
-			return Finding{Status: Unknown, Text: "the credential may not read the lifecycle rules", Remedy: "let it do s3:GetLifecycleConfiguration: a rule that removes files is found then"}
-		}
-		return warned("this server has no lifecycle rules: nothing moves to another tier, and nothing is removed by itself", "remove what has expired by hand, or keep it")
-	}
-	if err != nil {
-		return unknown("lifecycle rules", err)
-	}
-	for _, r := range rules {
-		if i := slices.IndexFunc(lasting, func(part string) bool { return strings.HasPrefix(part, r.Prefix) || strings.HasPrefix(r.Prefix, part) }); i >= 0 {
-			return failed(fmt.Sprintf("the lifecycle rule %q removes what lies below %s, which must stay", r.ID, lasting[i]), "limit the rule to the prefixes of data files, and find out who made it")
-		}
-	}
-	return passed("the server has lifecycle rules, and none of this store's %d removes seals, log or keys", len(rules))
 }
 
 func mayChange(ctx context.Context, e *exam, setting string) Finding {

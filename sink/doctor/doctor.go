@@ -6,6 +6,8 @@
 //
 // It removes its objects once their locks have ended, if the credential may; a writer should not be able to. What remains is told, with the time from which on it may be
 // deleted; Sweep deletes it with an administrator's credential. A crash leaves objects that are locked for some seconds.
+//
+// In short it only reads: it makes those checks that put nothing, by a few requests whatever the store holds. Checked is a store that does so at its Preflight.
 package doctor
 
 import (
@@ -73,6 +75,11 @@ type Options struct {
 	// Encryption and KMSKey are what the store asks for.
 	Encryption s3.Encryption
 	KMSKey     string
+	// Ages say when the store's files move and go, and Tiers are the buckets that they move to, as far as they are known.
+	Ages  []s3.Ages
+	Tiers map[string]*s3.Store
+	// Short makes only those checks that leave and change nothing.
+	Short bool
 	// Lock is for how long throw-away objects are locked: longer than the server takes to answer some requests. Default: 10 s.
 	Lock time.Duration
 	// Thorough tries what leaves an object locked for as long as the bucket's default retention, too.
@@ -86,22 +93,42 @@ type Options struct {
 type check struct {
 	name string
 	run  func(ctx context.Context, e *exam) Finding
+	// short says that it puts nothing, or nothing in short.
+	short bool
 }
 
 // exam is what checks share.
 type exam struct {
 	Options
-	Mode     sink.Mode // of the check that is made
-	store    *s3.Store
-	lab      *s3.Lab
-	dir      string // below which all keys of this run lie
-	settings map[string]sink.Setting
-	left     []Remain
+	Mode   sink.Mode // of the check that is made
+	store  *s3.Store
+	lab    *s3.Lab
+	glance *s3.Glance
+	dir    string // below which all keys of this run lie
+	ours   *ours  // nil: not looked for yet
+	left   []Remain
 }
 
 // Run tries a store. The error says that nothing could be tried: the store is away, or does not know the credential; or that ctx ended: the report then has what was
 // found until then, and what was put.
 func Run(ctx context.Context, store *s3.Store, name string, opts Options) (*Report, error) {
+	e := newExam(store, opts)
+	r := &Report{Schema: 1, At: e.Now().UTC(), Store: name, Remains: []Remain{}}
+	if err := store.Preflight(ctx); err != nil {
+		if !errors.Is(err, sink.ErrUnfit) {
+			return nil, err
+		}
+		r.add("fit", failed(err.Error(), hintOf(err)))
+		return r, nil
+	}
+	r.add("fit", passed("the bucket is there, keeps versions and has Object Lock; an absent object is told from a refused one"))
+	e.tryAll(ctx, r)
+	r.Remains = append(r.Remains, e.left...)
+	return r, context.Cause(ctx)
+}
+
+// newExam fills in what the options leave out.
+func newExam(store *s3.Store, opts Options) *exam {
 	if opts.Lock <= 0 {
 		opts.Lock = 10 * time.Second
 	}
@@ -116,34 +143,18 @@ func Run(ctx context.Context, store *s3.Store, name string, opts Options) (*Repo
 	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // it returns no error
-	e := &exam{
-		Options: opts, store: store, lab: store.Lab(), settings: map[string]sink.Setting{},
+	return &exam{
+		Options: opts, store: store, lab: store.Lab(), glance: store.Glance(),
 		dir: s3.LabPrefix + opts.Now().UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random[:]) + "/",
 	}
-	r := &Report{Schema: 1, At: opts.Now().UTC(), Store: name, Remains: []Remain{}}
-	if err := store.Preflight(ctx); err != nil {
-		if !errors.Is(err, sink.ErrUnfit) {
-			return nil, err
-		}
-		r.add("fit", failed(err.Error(), hintOf(err)))
-		return r, nil
-	}
-	r.add("fit", passed("the bucket is there, keeps versions and has Object Lock; an absent object is told from a refused one"))
-	settings, err := store.Inspect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range settings {
-		e.settings[s.Name] = s
-	}
-	e.tryAll(ctx, r)
-	r.Remains = append(r.Remains, e.left...)
-	return r, context.Cause(ctx)
 }
 
 // tryAll makes the checks until ctx ends.
 func (e *exam) tryAll(ctx context.Context, r *Report) {
 	for _, c := range checks {
+		if e.Short && !c.short {
+			continue
+		}
 		modes := e.Modes[:1]
 		if slices.Contains(inEachMode, c.name) {
 			modes = e.Modes

@@ -18,6 +18,16 @@ import (
 	"daybook/sink/s3test"
 )
 
+func hint(err error) string {
+	var h *sink.HintError
+	if !errors.As(err, &h) {
+		return ""
+	}
+	return h.Hint
+}
+
+func readCloser(body string) io.ReadCloser { return io.NopCloser(strings.NewReader(body)) }
+
 // servers are those that a bucket is tried on.
 func servers(t *testing.T, test func(t *testing.T, server *s3test.Server)) {
 	t.Helper()

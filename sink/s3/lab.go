@@ -27,10 +27,13 @@ type Lab struct {
 }
 
 // Lab returns the store's.
-func (s *Store) Lab() *Lab {
+func (s *Store) Lab() *Lab { return &Lab{s.once()} }
+
+// once is the store, and tries nothing again.
+func (s *Store) once() *Store {
 	once := *s
 	once.retries = Retry{Attempts: 1}
-	return &Lab{&once}
+	return &once
 }
 
 // Refused says that the server refused an attempt because the credential may not do it, and not for another reason.
@@ -154,7 +157,7 @@ func (l *Lab) Head(ctx context.Context, key, version string) (info sink.Info, en
 		return sink.Info{}, "", err
 	}
 	info, h, err := l.s.look(ctx, name, version)
-	return info, strings.TrimSpace(h.Get("X-Amz-Server-Side-Encryption") + " " + h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")), err
+	return info, encryptedBy(h), err
 }
 
 // Versions lists the versions and markers below a prefix, which is LabPrefix or lies below it, in pages of so many; 0: of the server's choice.

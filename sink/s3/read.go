@@ -118,7 +118,15 @@ func (s *Store) reason(ctx context.Context, name, version string) (hidden bool, 
 
 // retention asks for the lock of a version by the call that is for it, which not every credential may use: a refusal means that no
 // lock is shown. versitygw leaves the lock of a version that is not the newest out of its HEAD.
-func (s *Store) retention(ctx context.Context, name, version string) (lock sink.Lock, err error) {
+func (s *Store) retention(ctx context.Context, name, version string) (sink.Lock, error) {
+	lock, err := s.askRetention(ctx, name, version)
+	if r, ok := response(err); ok && r.StatusCode >= 400 && r.StatusCode <= 499 {
+		return sink.Lock{}, nil // an object without a lock is answered with 400 or 404, by server
+	}
+	return lock, err
+}
+
+func (s *Store) askRetention(ctx context.Context, name, version string) (lock sink.Lock, err error) {
 	err = s.retry(ctx, "GET retention of "+s.url(name), func(ctx context.Context, _ *watch) error {
 		mode, until, err := s.client.GetObjectRetention(ctx, s.bucket, name, version)
 		if err == nil && mode != nil && *mode != "" && until != nil {
@@ -126,9 +134,6 @@ func (s *Store) retention(ctx context.Context, name, version string) (lock sink.
 		}
 		return err
 	})
-	if r, ok := response(err); ok && r.StatusCode >= 400 && r.StatusCode <= 499 {
-		return sink.Lock{}, nil // an object without a lock is answered with 400 or 404, by server
-	}
 	return lock, err
 }
 

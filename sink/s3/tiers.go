@@ -24,12 +24,19 @@ type TierState struct {
 	Holds bool   `json:"holds"`
 	Why   string `json:"why,omitempty"`
 	Hint  string `json:"hint,omitempty"`
+	// Unknown says that it could not be found out whether it holds.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // CheckTiers asks the bucket of each tier that ages name whether it holds what moves there for as long as it is locked: the server that moves files sets no locks there, and whoever deletes
 // a tier's data makes locked files unreadable. Once its settings are right an object is put there, to see it locked. tiers are the buckets that are known, by the tier's name; trusted are those that somebody vouches for. A storage class of AWS holds at AWS
 // alone: elsewhere a tier may bear its name.
 func (s *Store) CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*Store, trusted []string) []TierState {
+	return s.tierStates(ctx, ages, tiers, trusted, true)
+}
+
+// tierStates puts an object only if it is to try.
+func (s *Store) tierStates(ctx context.Context, ages []Ages, tiers map[string]*Store, trusted []string, try bool) []TierState {
 	need := map[string]*TierState{}
 	list := []TierState{}
 	var names []string
@@ -61,11 +68,13 @@ func (s *Store) CheckTiers(ctx context.Context, ages []Ages, tiers map[string]*S
 		case slices.Contains(trusted, name), t.Mode == sink.None, !known && s.atAWS() && slices.Contains(keepsLock, name):
 			t.Holds = true
 		case !known:
+			t.Unknown = true
 			t.Why = "whether the bucket behind this tier is locked is not known"
 			t.Hint = "name it in store.tiers of the configuration, or vouch for it with --trust-tier " + name
 		default:
-			err := bucket.tierHolds(ctx, name, t.Mode, t.Days)
+			err := bucket.tierHolds(ctx, name, t.Mode, t.Days, try)
 			if t.Holds = err == nil; !t.Holds {
+				t.Unknown = Refused(err) || !errors.Is(err, sink.ErrUnfit)
 				var h *sink.HintError
 				if t.Why = err.Error(); errors.As(err, &h) {
 					t.Hint = h.Hint
@@ -87,7 +96,7 @@ func (s *Store) atAWS() bool {
 var errNoLock = errors.New("it has no Object Lock, or there is no such bucket")
 
 // tierHolds says why the bucket of a tier would not hold objects that others put there; nil if it does.
-func (s *Store) tierHolds(ctx context.Context, tier string, mode sink.Mode, days int) error {
+func (s *Store) tierHolds(ctx context.Context, tier string, mode sink.Mode, days int, try bool) error {
 	locked, has, err := s.lockConfig(ctx)
 	create := "daybook bucket create --tier " + tier
 	if err == nil && !locked {
@@ -108,8 +117,10 @@ func (s *Store) tierHolds(ctx context.Context, tier string, mode sink.Mode, days
 		}
 	}
 	// The setting is a promise: some servers take it, and lock nothing.
-	held, err := s.stamps(ctx, mode, days)
+	held, err := s.stamps(ctx, mode, days, try)
 	switch {
+	case errors.Is(err, errUntried):
+		return &sink.HintError{Err: fmt.Errorf("%s: %w", s.url(""), err), Hint: "`daybook bucket plan --config FILE` tries it once"}
 	case err != nil:
 		return &sink.HintError{
 			Err: fmt.Errorf("%s: whether it locks what comes there without a lock can't be tried: %w", s.url(""), err),
@@ -128,8 +139,12 @@ func (s *Store) tierHolds(ctx context.Context, tier string, mode sink.Mode, days
 // tierProbe is what is put into the bucket of a tier without a lock, to see whether it gets one. It stays for as long.
 const tierProbe = LabPrefix + "tier"
 
-// stamps reports whether the server puts the bucket's default retention, which is said to be such, on an object without a lock. One that was locked before is enough.
-func (s *Store) stamps(ctx context.Context, mode sink.Mode, days int) (bool, error) {
+// errUntried says that nobody has put an object there to see it locked.
+var errUntried = errors.New("whether it locks what comes there without a lock was not tried yet")
+
+// stamps reports whether the server puts the bucket's default retention, which is said to be such, on an object without a lock. One that was locked before is enough;
+// where there is none it puts one, if it is to try.
+func (s *Store) stamps(ctx context.Context, mode sink.Mode, days int, try bool) (bool, error) {
 	held := func(version string) (bool, error) {
 		stat, err := s.stat(ctx, s.prefix+tierProbe, version)
 		if err != nil {
@@ -139,8 +154,14 @@ func (s *Store) stamps(ctx context.Context, mode sink.Mode, days int) (bool, err
 		// A minute less, since the two times need not be of one clock.
 		return lock.Covers(sink.Lock{Mode: mode, RetainUntil: stat.LastModified.AddDate(0, 0, days).Add(-time.Minute)}), err
 	}
-	if before, err := held(""); before && err == nil {
+	before, err := held("")
+	switch {
+	case before && err == nil:
 		return true, nil
+	case !try && (err == nil || errors.Is(err, sink.ErrNotExist)):
+		return false, errUntried
+	case !try:
+		return false, err
 	}
 	version, err := (&Lab{s}).Put(ctx, tierProbe, []byte("put to see whether it is locked\n"), Attempt{})
 	if err != nil {
