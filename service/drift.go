@@ -286,6 +286,11 @@ func (s *Service) postAcceptBucket(r *http.Request, by control.Actor) (any, erro
 // staleAfter is how old the last look at the bucket may be: they are less than a day apart.
 const staleAfter = 25 * time.Hour
 
+// unseen reports whether what is changed in the bucket goes unnoticed: the last look failed, or is long past.
+func (st *Status) unseen() bool {
+	return st.Bucket.Error != "" || st.Now.Sub(st.Bucket.At) > staleAfter
+}
+
 // tellDrift tells what was changed in the bucket, and whether that is known.
 func (st *Status) tellDrift() {
 	d := st.Bucket
@@ -295,7 +300,7 @@ func (st *Status) tellDrift() {
 	switch {
 	case d.Error != "":
 		st.problem(LevelWarning, "bucket-unseen", "", "the service looks again every hour; until then what is changed in the bucket is not noticed", "how the bucket is set up could not be asked at %s: %s", d.At.Format(time.RFC3339), d.Error)
-	case st.Now.Sub(d.At) > staleAfter:
+	case st.unseen():
 		st.problem(LevelWarning, "bucket-unseen", "", "daybook serve looks daily: see whether it runs, and what its log says", "how the bucket is set up was last looked at %s", d.At.Format(time.RFC3339))
 	}
 	const hint = "find out who changed it, and why; `daybook bucket accept` takes it for right, `daybook doctor` tries what the bucket keeps now"

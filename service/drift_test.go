@@ -111,12 +111,20 @@ func TestBucketDrift(t *testing.T) {
 	if p := w.problemsOf("bucket-unseen"); len(p) != 1 || p[0].Level != service.LevelWarning || !strings.Contains(p[0].Text, "nothing answers") {
 		t.Errorf("while the store is away, problems %+v", p)
 	}
+	unseen := func(want string) {
+		t.Helper()
+		if !strings.Contains(w.scrape(), "\ndaybook_bucket_unseen "+want+"\n") {
+			t.Errorf("the metric of a bucket that is not seen is not %s", want)
+		}
+	}
+	unseen("1")
 	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", w.seen(), http.StatusInternalServerError, nil)
 	b.away = nil
 	b.set("lifecycle", "none", "")
 	if d := look(); len(d.Changes) != 0 || len(w.problemsOf("bucket-unseen")) != 0 {
 		t.Errorf("once it is taken back: %+v", d)
 	}
+	unseen("0")
 
 	b.set("policy", "", "403 AccessDenied")
 	look()
@@ -138,6 +146,7 @@ func TestBucketDrift(t *testing.T) {
 	if p := w.problemsOf("bucket-unseen"); len(p) != 1 || !strings.Contains(p[0].Text, "was last looked at") {
 		t.Errorf("a day after the last look, problems %+v", p)
 	}
+	unseen("1")
 	look()
 	if p := w.problemsOf("bucket-unseen"); len(p) != 0 {
 		t.Errorf("after a look, problems %+v", p)
