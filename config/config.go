@@ -45,6 +45,7 @@ type Config struct {
 	Redact     Redact     `yaml:"redact" doc:"What is redacted beside the built-in rules, before anything is written."`
 	Store      Store      `yaml:"store" doc:"Where sealed files go."`
 	Formats    Formats    `yaml:"formats" doc:"How each format is written."`
+	Reading    Reading    `yaml:"reading" doc:"For those who read what was sealed: daybook ls, get, link and thaw."`
 	Service    Service    `yaml:"service" doc:"The standing service: daybook serve."`
 	Anchors    []Anchor   `yaml:"anchors" default:"[]" doc:"Places beside the store to which each checkpoint of its log goes, so that nobody can cut off the log's end, or rewrite it, unnoticed. Each names one of store, syslog, timestamp and witness."`
 }
@@ -147,6 +148,14 @@ type Tier struct {
 	PathStyle bool   `yaml:"path_style" default:"false" doc:"Put the bucket in the path instead of the host name."`
 	CAFile    string `yaml:"ca_file" form:"path" doc:"A PEM file of the certificate authorities that vouch for the server, beside the system's."`
 	Profile   string `yaml:"profile" form:"name" doc:"The profile of the shared AWS configuration and credentials, which may read how the bucket is set up, and put and read objects below doctor/."`
+}
+
+// Reading is whether what is read is recorded, and by which service.
+type Reading struct {
+	Record    bool   `yaml:"record" flag:"record" default:"false" doc:"Have the service record in the trail, as an event, what is read and by whom, before it is. Where it can't be recorded nothing is read."`
+	Server    string `yaml:"server" flag:"server" doc:"The service that records, e.g. https://audit.example.org:8470. Empty: the one at work with the data folder on this machine."`
+	CAFile    string `yaml:"ca_file" flag:"server-ca" form:"path" doc:"A PEM file of the certificate authorities that vouch for the service, beside the system's."`
+	TokenFile string `yaml:"token_file" flag:"token-file" form:"path" doc:"The file that holds the token of who reads; a viewer's will do. Empty: the variable DAYBOOK_TOKEN, which goes before it."`
 }
 
 // Formats is how each format is written.

@@ -59,6 +59,7 @@ func (v *validator) config(c *Config) {
 	}
 	v.origin(c)
 	v.anchors(c)
+	v.reading(&c.Reading)
 	v.service(&c.Service)
 	v.level("formats.csv.level", c.Formats.CSV.Compression, c.Formats.CSV.Level)
 	v.level("formats.cef.level", c.Formats.CEF.Compression, c.Formats.CEF.Level)
@@ -349,6 +350,12 @@ func (v *validator) endpoint(text string) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		v.fault("store.endpoint", "write the scheme, the host and where need be the port, e.g. https://minio.example.org:9000; the bucket stands in store.url", "%q is not a server", text)
+	}
+}
+
+func (v *validator) reading(r *Reading) {
+	if u, err := url.Parse(r.Server); r.Server != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "") {
+		v.fault("reading.server", "e.g. https://audit.example.org:8470", "%q is no URL of a service", r.Server)
 	}
 }
 

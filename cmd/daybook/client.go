@@ -27,15 +27,19 @@ type serverFlags struct {
 	server, tokenFile, ca, cert, certKey string
 }
 
-func (f *serverFlags) addTo(cmd *cobra.Command) {
+// addTo gives a command the flags. fallback says what it speaks to without --server, and who is whose token it takes.
+func (f *serverFlags) addTo(cmd *cobra.Command, fallback, who string) {
 	set := cmd.Flags()
-	set.StringVar(&f.server, "server", "", "the service's `URL`, e.g. https://audit.example.org:8470 (default: the one at work with the data folder, or the folder itself)")
-	set.StringVar(&f.tokenFile, "token-file", "", "the `FILE` of an admin's token (default: the variable DAYBOOK_TOKEN)")
+	set.StringVar(&f.server, "server", "", "the service's `URL`, e.g. https://audit.example.org:8470 (default: "+fallback+")")
+	set.StringVar(&f.tokenFile, "token-file", "", "the `FILE` of "+who+"'s token (default: the variable DAYBOOK_TOKEN)")
 	set.StringVar(&f.ca, "server-ca", "", "the `FILE` of the authorities that vouch for the server, beside the system's (PEM)")
-	set.StringVar(&f.cert, "cert", "", "an admin's certificate `FILE` (PEM)")
+	set.StringVar(&f.cert, "cert", "", who+"'s certificate `FILE` (PEM)")
 	set.StringVar(&f.certKey, "cert-key", "", "the key `FILE` of --cert (PEM)")
 	cmd.MarkFlagsRequiredTogether("cert", "cert-key")
 }
+
+// dataFolderService is what most commands speak to where no service is named.
+const dataFolderService = "the one at work with the data folder, or the folder itself"
 
 // remote is a service that is spoken to.
 type remote struct {

@@ -27,7 +27,7 @@ type orderFlags struct {
 
 func (f *orderFlags) addTo(a *app, cmd *cobra.Command) {
 	a.flags.addTo(cmd, "config", "key", "data", "take-over", "json")
-	a.server.addTo(cmd)
+	a.server.addTo(cmd, dataFolderService, "an admin")
 	set := cmd.Flags()
 	set.StringVar(&f.day, "day", "", "the `DAY`, as YYYY-MM-DD")
 	set.StringVar(&f.from, "from", "", "the first `DAY` of several")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,11 +24,38 @@ type recordFlags struct {
 
 func (f *recordFlags) addTo(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.record, "record", false, "have the service record in the trail, as an event, what is read and by whom, before it is")
-	f.serverFlags.addTo(cmd)
+	f.serverFlags.addTo(cmd, "the one at work with the data folder", "an admin or viewer")
+}
+
+// configure takes from the configuration what no flag says.
+func (f *recordFlags) configure(cmd *cobra.Command, c *config.Config) {
+	given := cmd.Flags().Changed
+	if !given("record") {
+		f.record = c.Reading.Record
+	}
+	if !f.record {
+		return
+	}
+	if !given("server") {
+		f.server = c.Reading.Server
+	}
+	if !given("server-ca") {
+		f.ca = c.Reading.CAFile
+	}
+	if !given("token-file") && os.Getenv("DAYBOOK_TOKEN") == "" {
+		f.tokenFile = c.Reading.TokenFile
+	}
 }
 
 // record has the service record what is about to be read, and bounds the query to that. Where it does not, nothing is read.
 func (a *app) record(cmd *cobra.Command, w *wanted, f *recordFlags, how, configFile string, args []string, expires time.Time) (err error) {
+	c := config.Default()
+	if configFile != "" {
+		if c, err = config.Load(configFile); err != nil {
+			return usageError{err}
+		}
+	}
+	f.configure(cmd, c)
 	if !f.record {
 		for _, name := range []string{"server", "token-file", "server-ca", "cert", "cert-key"} {
 			if cmd.Flags().Changed(name) {
@@ -40,7 +68,10 @@ func (a *app) record(cmd *cobra.Command, w *wanted, f *recordFlags, how, configF
 	if err != nil || len(extents) == 0 {
 		return err
 	}
-	r, err := recorder(&f.serverFlags, configFile, args)
+	if len(args) > 0 {
+		c.Store.URL = args[0]
+	}
+	r, err := recorder(&f.serverFlags, c)
 	if err != nil {
 		return err
 	}
@@ -60,7 +91,7 @@ func (a *app) record(cmd *cobra.Command, w *wanted, f *recordFlags, how, configF
 }
 
 // recorder finds the service that records: that of --server, or the one that is at work with the data folder of the store.
-func recorder(f *serverFlags, configFile string, args []string) (*remote, error) {
+func recorder(f *serverFlags, c *config.Config) (*remote, error) {
 	r, err := f.remote()
 	if err != nil {
 		return nil, err
@@ -68,22 +99,13 @@ func recorder(f *serverFlags, configFile string, args []string) (*remote, error)
 	if f.server != "" {
 		return r, f.reach(r)
 	}
-	c := config.Default()
-	if configFile != "" {
-		if c, err = config.Load(configFile); err != nil {
-			return nil, usageError{err}
-		}
-	}
-	if len(args) > 0 {
-		c.Store.URL = args[0]
-	}
 	data, err := dataFolder(c)
 	if err != nil {
 		return nil, err
 	}
 	r.client, err = service.DialLocal(data)
 	if errors.Is(err, service.ErrNotRunning) {
-		err = &sink.HintError{Err: fmt.Errorf("nothing was read, since no service is there to record it: %w", err), Hint: "name the service with --server, or leave --record out"}
+		err = &sink.HintError{Err: fmt.Errorf("nothing was read, since no service is there to record it: %w", err), Hint: "name the service with --server or reading.server, or read without --record"}
 	}
 	return r, err
 }

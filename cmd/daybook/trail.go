@@ -21,7 +21,7 @@ import (
 // administers gives a command the flags by which it finds the service.
 func (a *app) administers(cmd *cobra.Command) *cobra.Command {
 	a.flags.addTo(cmd, "config", "data", "to", "json")
-	a.server.addTo(cmd)
+	a.server.addTo(cmd, dataFolderService, "an admin")
 	return cmd
 }
 
