@@ -41,7 +41,7 @@ type installation struct {
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	dir := t.TempDir()
+	dir := sinktest.Folder(t)
 	key, _, err := seal.LoadOrCreateKey(filepath.Join(dir, "keys", "signing.key"), "daybook")
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func newInstallation(t *testing.T) *installation {
 // twin is another machine with the same keys: a store's log is signed by one key.
 func (i *installation) twin(t *testing.T) *installation {
 	t.Helper()
-	return &installation{t.TempDir(), i.key, i.hmac}
+	return &installation{sinktest.Folder(t), i.key, i.hmac}
 }
 
 // loseData removes what the installation remembers, but for its keys.

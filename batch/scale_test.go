@@ -2,7 +2,6 @@ package batch_test
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -22,7 +21,6 @@ func TestTenThousandTrails(t *testing.T) {
 		trails = 100
 	}
 	i := newInstallation(t)
-	i.dir = inMemory(t)
 	clock := day(10).Add(12 * time.Hour)
 	store := sinktest.NewMemory(t, &sinktest.Options{Now: func() time.Time { return clock }})
 	s := i.settings(store)
@@ -114,7 +112,6 @@ func TestManyProjects(t *testing.T) {
 				c.files = min(c.files, c.projects)
 			}
 			i := newInstallation(t)
-			i.dir = inMemory(t)
 			clock := day(10).Add(12 * time.Hour)
 			store := sinktest.NewMemory(t, &sinktest.Options{Now: func() time.Time { return clock }})
 			s := i.settings(store)
@@ -166,19 +163,4 @@ func TestManyProjects(t *testing.T) {
 			}
 		})
 	}
-}
-
-// inMemory returns a folder of which syncs cost nothing, where there is such: it is not the disk that is looked at.
-func inMemory(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "daybook-") //nolint:usetesting // it must be in memory, and t.TempDir is where it is
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }

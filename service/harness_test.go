@@ -88,7 +88,7 @@ func newWorld(t testing.TB, edit func(*service.Config)) *world {
 		t.Fatal(err)
 	}
 	w.key = key
-	w.config = w.settings(filepath.Join(t.TempDir(), "data"))
+	w.config = w.settings(filepath.Join(sinktest.Folder(t), "data"))
 	if edit != nil {
 		edit(&w.config)
 	}

@@ -203,7 +203,7 @@ func TestTwoServicesOfOneTrail(t *testing.T) {
 	b := newWorld(t, nil)
 	b.shut()
 	b.store, b.key, b.clock = a.store, a.key, a.clock
-	b.config = b.settings(filepath.Join(t.TempDir(), "data"))
+	b.config = b.settings(filepath.Join(sinktest.Folder(t), "data"))
 	b.open()
 	for _, w := range []*world{a, b} {
 		w.people()

@@ -68,7 +68,7 @@ func names(t testing.TB, data []byte) []string {
 // unpack unpacks a zip into an empty folder, with archive/zip or the unzip of the system.
 func unpack(t testing.TB, data []byte, tool string) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := sinktest.Folder(t)
 	if tool != "" {
 		need(t, tool)
 		path := filepath.Join(t.TempDir(), "b.zip")

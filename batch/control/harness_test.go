@@ -11,6 +11,7 @@ import (
 	"daybook/batch/control"
 	"daybook/batch/seal"
 	"daybook/event"
+	"daybook/sink/sinktest"
 )
 
 const hour = time.Hour
@@ -41,7 +42,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), now: morning}
+	w := &world{t: t, dir: sinktest.Folder(t), now: morning}
 	w.open()
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {

@@ -54,23 +54,9 @@ type machine struct {
 }
 
 func newMachine(t testing.TB, store sink.Store, key seal.Signer) *machine {
-	m := &machine{t: t, store: store, dir: folder(t), key: key}
+	m := &machine{t: t, store: store, dir: sinktest.Folder(t), key: key}
 	m.opts.Now = func() time.Time { return day0 }
 	return m
-}
-
-// folder is one in memory where the system has that: the tests sync thousands of files, and none of them cuts the power.
-func folder(t testing.TB) string {
-	dir, err := os.MkdirTemp("/dev/shm", "tlog") //nolint:usetesting // TempDir cannot say where
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 func (m *machine) open() (*tlog.Log, error) {
@@ -233,7 +219,7 @@ func files(t testing.TB, dir string) []string {
 
 func copyDir(t testing.TB, dir string) string {
 	t.Helper()
-	to := filepath.Join(folder(t), "copy")
+	to := filepath.Join(sinktest.Folder(t), "copy")
 	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}

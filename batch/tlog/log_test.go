@@ -180,7 +180,7 @@ func TestLogFailures(t *testing.T) {
 								t.Fatalf("fault %d, %s: %v", fault, what, err)
 							}
 							if who == "folder lost" {
-								r.dir = folder(t)
+								r.dir = sinktest.Folder(t)
 							}
 							if who != "same process" && what != "open" {
 								if err := restart(); err != nil {

@@ -83,7 +83,7 @@ func TestGoodStoreInMemory(t *testing.T) {
 
 func folder(t *testing.T) *file.Store {
 	t.Helper()
-	store, err := file.New(t.TempDir(), nil)
+	store, err := file.New(sinktest.Folder(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestUnsignedStore(t *testing.T) {
 // copyTo copies the newest versions of a store into a folder.
 func copyTo(t *testing.T, from *sinktest.Memory) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := sinktest.Folder(t)
 	for _, key := range from.Keys() {
 		path := filepath.Join(dir, filepath.FromSlash(key))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
