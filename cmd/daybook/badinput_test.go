@@ -24,6 +24,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"daybook/batch/intake"
+	"daybook/sink/sinktest"
 )
 
 // machine is where a test exports: it has a command, a folder for input, one for state and one that is the store.
@@ -35,7 +36,7 @@ type machine struct {
 
 func newMachine(t *testing.T, binary string) *machine {
 	t.Helper()
-	m := &machine{binary: binary, dir: t.TempDir()}
+	m := &machine{binary: binary, dir: sinktest.Folder(t)}
 	if err := os.Mkdir(m.path("in"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"daybook/batch/verify"
 	"daybook/retention"
 	"daybook/sink/s3test"
+	"daybook/sink/sinktest"
 )
 
 // block is a fenced block of the README.
@@ -242,7 +243,7 @@ func (r *readme) page(t *testing.T, name string) {
 
 func newReadme(t *testing.T) *readme {
 	t.Helper()
-	r := &readme{dir: t.TempDir(), home: t.TempDir()}
+	r := &readme{dir: sinktest.Folder(t), home: sinktest.Folder(t)}
 	temp := t.TempDir()
 	entries, err := os.ReadDir(root(t))
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	daybook "daybook/cmd/daybook"
 
 	"daybook/sink/s3test"
+	"daybook/sink/sinktest"
 )
 
 func TestMain(m *testing.M) {
@@ -55,7 +56,8 @@ func root(t testing.TB) string {
 func TestScript(t *testing.T) {
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir:         filepath.Join("testdata", "script"),
+		WorkdirRoot: sinktest.Folder(t),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("QUICKSTART", quickstart)
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
