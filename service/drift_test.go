@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -216,10 +217,11 @@ func TestBucketDriftShown(t *testing.T) {
 // The bucket is looked at daily, though nothing says when to verify; a look that failed is made again within the hour.
 func TestBucketLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var ahead atomic.Int64 // the clock is ahead by so much: the engine wakes ten times a second, a million times a day
 		b := &bucket{settings: map[string]sink.Setting{}}
 		w := newWorld(t, func(c *service.Config) {
 			b.Memory = c.Batch.Store.(*sinktest.Memory)
-			c.Batch.Store, c.Batch.Now, c.Steady = b, time.Now, nil
+			c.Batch.Store, c.Batch.Now, c.Steady = b, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }, nil
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -231,13 +233,17 @@ func TestBucketLooks(t *testing.T) {
 			defer b.mu.Unlock()
 			return b.looks
 		}
-		if n := looks(12 * time.Hour); n != 1 {
+		if n := looks(2 * time.Hour); n != 1 {
 			t.Errorf("%d looks at the start", n)
+		}
+		ahead.Add(int64(20 * time.Hour))
+		if n := looks(30 * time.Minute); n != 1 {
+			t.Errorf("%d looks within 23 hours", n)
 		}
 		b.mu.Lock()
 		b.away = errors.New("nothing answers")
 		b.mu.Unlock()
-		if n := looks(13 * time.Hour); n < 2 {
+		if n := looks(2 * time.Hour); n < 2 {
 			t.Errorf("%d looks within 25 hours", n)
 		}
 		before := looks(0)
