@@ -47,8 +47,8 @@ func stride(t *testing.T) int {
 	if thorough() {
 		return 1
 	}
-	t.Log("one place in 7 is tried: make test tries all")
-	return 7
+	t.Log("one place in 13 is tried: make test tries all")
+	return 13
 }
 
 // TestEveryFlippedByteIsFound: there is no byte that may be another.

@@ -134,9 +134,9 @@ func TestManyPages(t *testing.T) {
 }
 
 func TestBatchesDoNotShowInTheBytes(t *testing.T) {
-	events := newGenerator().events(3000)
-	events[1500].Set(event.Raw, `"`+strings.Repeat("y", 2<<20)+`"`)
-	for _, o := range []*parquet.Options{nil, {RowGroupRows: 1000}, {RowGroupBytes: 400_000}, {Level: 3}} {
+	events := newGenerator().events(1500)
+	events[750].Set(event.Raw, `"`+strings.Repeat("y", 2<<20)+`"`)
+	for _, o := range []*parquet.Options{nil, {RowGroupRows: 500}, {RowGroupBytes: 200_000}, {Level: 3}} {
 		whole := encode(t, acme, o, events, len(events))
 		for _, batch := range []int{1, 7, 256, 1001} {
 			if !bytes.Equal(whole, encode(t, acme, o, events, batch)) {
@@ -156,14 +156,14 @@ func TestRowGroups(t *testing.T) {
 		}
 		return rows
 	}
-	events := newGenerator().events(5000)
-	if got := fmt.Sprint(rowsOf(nil, events)); got != "[5000]" {
+	events := newGenerator().events(1000)
+	if got := fmt.Sprint(rowsOf(nil, events)); got != "[1000]" {
 		t.Errorf("default: row groups of %s", got)
 	}
-	if got := fmt.Sprint(rowsOf(&parquet.Options{RowGroupRows: 2000}, events)); got != "[2000 2000 1000]" {
+	if got := fmt.Sprint(rowsOf(&parquet.Options{RowGroupRows: 400}, events)); got != "[400 400 200]" {
 		t.Errorf("by rows: row groups of %s", got)
 	}
-	if got := rowsOf(&parquet.Options{RowGroupBytes: 500_000}, events); len(got) < 3 {
+	if got := rowsOf(&parquet.Options{RowGroupBytes: 100_000}, events); len(got) < 3 {
 		t.Errorf("by bytes: row groups of %v", got)
 	}
 	// A row far longer than the limit has a row group of its own.
@@ -187,10 +187,12 @@ func incompressible(n int) string {
 	return b.String()
 }
 
-// TestLongRowsAreBounded writes 300 MB of events of 1 MB each, and looks at the memory that it takes.
+// TestLongRowsAreBounded writes events of 2 MB each, and looks at the memory that it takes.
 func TestLongRowsAreBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes 300 MB")
+	rows, size := 300, 100<<20
+	if !thorough() {
+		t.Log("240 MB are written: make test writes 600 MB, and then a giant of 100 MB")
+		rows, size = 120, 40<<20
 	}
 	out := &countingWriter{}
 	e, err := parquet.NewEncoder(out, acme, nil)
@@ -200,7 +202,7 @@ func TestLongRowsAreBounded(t *testing.T) {
 	raw := incompressible(1 << 20)
 	runtime.GC()
 	before, peak := heapInUse(), uint64(0)
-	for i := range 300 {
+	for i := range rows {
 		ev := event.Event{Time: at(int64(i))}
 		ev.Set(event.ID, "x")
 		ev.Set(event.Raw, raw)
@@ -218,13 +220,13 @@ func TestLongRowsAreBounded(t *testing.T) {
 	}
 	// What a giant takes is given back.
 	giant := event.Event{Time: at(1000)}
-	giant.Set(event.Raw, `"`+strings.Repeat("g", 100<<20)+`"`)
+	giant.Set(event.Raw, `"`+strings.Repeat("g", size)+`"`)
 	if err := e.Encode([]event.Event{giant}); err != nil {
 		t.Fatal(err)
 	}
 	runtime.GC()
-	if now := heapInUse(); now > peak+120<<20 {
-		t.Errorf("heap is %d MB higher after a giant of 100 MB", (now-peak)>>20)
+	if now := heapInUse(); now > peak+uint64(size)+20<<20 {
+		t.Errorf("heap is %d MB higher after a giant of %d MB", (now-peak)>>20, size>>20)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
