@@ -53,10 +53,7 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 			continue
 		}
 		name := strings.TrimSuffix(f.Where, "/") + "/" + e.Key
-		took, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
-		if err == nil && took.broken != nil {
-			err = fmt.Errorf("%w: %w", errUnread, took.broken)
-		}
+		_, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
 		switch {
 		case errors.Is(err, errUnread): // the place's to give: it is tried again, and those after it are not kept waiting
 			s.trouble("follow", name, err)

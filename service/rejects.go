@@ -26,13 +26,26 @@ func (r *rejects) use(f func(q *intake.Quarantine) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.q == nil {
-		at := r.now()
-		if !at.After(r.last) { // files bear it as their name
-			at = r.last.Add(1)
-		}
-		r.q, r.last = intake.NewQuarantine(r.dir, at), at
+		r.q = r.fresh()
 	}
 	return f(r.q)
+}
+
+// ofFile returns a quarantine for what a file holds, which its reader closes or discards.
+func (r *rejects) ofFile() *intake.Quarantine {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fresh()
+}
+
+// fresh returns a quarantine of a name of its own; under mu.
+func (r *rejects) fresh() *intake.Quarantine {
+	at := r.now()
+	if !at.After(r.last) { // files bear it as their name
+		at = r.last.Add(1)
+	}
+	r.last = at
+	return intake.NewQuarantine(r.dir, at)
 }
 
 // settle writes down what came since it was last called, and returns how many records that are and their hashes: also where they can't be written down, for senders were told that
@@ -46,15 +59,20 @@ func (r *rejects) settle() (int64, []seal.Hash, error) {
 	q := r.q
 	r.q = nil
 	err := q.Close()
+	hashes, parsed := hashesOf(q)
+	return q.Count(), hashes, errors.Join(err, parsed)
+}
+
+func hashesOf(q *intake.Quarantine) ([]seal.Hash, error) {
 	var hashes []seal.Hash
 	for _, text := range q.Hashes() {
 		var h seal.Hash
 		if err := h.UnmarshalText([]byte(text)); err != nil {
-			return 0, nil, err
+			return nil, err
 		}
 		hashes = append(hashes, h)
 	}
-	return q.Count(), hashes, err
+	return hashes, nil
 }
 
 // settleRejects writes down what was refused, for the next seal to tell.
@@ -64,6 +82,18 @@ func (s *Service) settleRejects() error {
 		err = errors.Join(err, s.standing.Flush(n, hashes))
 	}
 	return err
+}
+
+// tell has the next seal tell of what was put away with a file.
+func (s *Service) tell(q *intake.Quarantine) error {
+	if q.Count() == 0 {
+		return nil
+	}
+	hashes, err := hashesOf(q)
+	if err != nil {
+		return err
+	}
+	return s.standing.Flush(q.Count(), hashes)
 }
 
 // waiting is how many records were refused and are not written down yet.

@@ -25,10 +25,11 @@ func (s *Service) watch(ctx context.Context) error {
 	group.Go(func() error {
 		t := time.NewTicker(tickEvery)
 		defer t.Stop()
+		stuck := map[string]stuckFile{}
 		for {
 			for _, d := range s.config.Load().Drop {
 				if s.kept(d.Org) {
-					s.takeDropped(ctx, d)
+					s.takeDropped(ctx, d, stuck)
 				}
 			}
 			select {
@@ -82,9 +83,19 @@ const (
 	failedDir = "failed"
 )
 
+// stuckFile is a file of a drop folder that was taken in and could not be moved on. Until it can be, or is replaced, it is left alone.
+type stuckFile struct {
+	info fs.FileInfo // before it was read
+	to   string      // the folder that it belongs into
+}
+
+func (f stuckFile) is(now fs.FileInfo) bool {
+	return os.SameFile(f.info, now) && f.info.Size() == now.Size() && f.info.ModTime().Equal(now.ModTime())
+}
+
 // takeDropped takes in what lies in a drop folder, in name order. A file is moved on once its events are on stable storage: if we are stopped in between it is taken again,
-// and its events are known.
-func (s *Service) takeDropped(ctx context.Context, d Drop) {
+// and its events are known. What was taken in and could not be moved is kept in stuck, by its path, and only the move is tried again.
+func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuckFile) {
 	root, err := os.OpenRoot(d.Path)
 	if err != nil {
 		s.trouble("drop", d.Path, err)
@@ -96,23 +107,40 @@ func (s *Service) takeDropped(ctx context.Context, d Drop) {
 		s.trouble("drop", d.Path, err)
 		return
 	}
+	s.heard(d.Path)
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() || ctx.Err() != nil {
 			continue
 		}
-		to := doneDir
-		took, err := s.takeFile(ctx, filepath.Join(d.Path, e.Name()), fileFeed{d.Org, d.Source, d.From, true}, func() (io.ReadCloser, error) { return root.Open(e.Name()) })
-		switch {
-		case err != nil: // ours to write: it is tried again
-			s.trouble("drop", filepath.Join(d.Path, e.Name()), err)
-			return
-		case took.Fault != nil:
-			to = failedDir
+		name := filepath.Join(d.Path, e.Name())
+		info, err := root.Lstat(e.Name())
+		if err != nil {
+			s.trouble("drop", name, err)
+			continue
 		}
-		if err := moveInto(root, e.Name(), to); err != nil {
-			s.trouble("drop", filepath.Join(d.Path, e.Name()), err)
-			return
+		file, taken := stuck[name]
+		if !taken || !file.is(info) {
+			took, err := s.takeFile(ctx, name, fileFeed{d.Org, d.Source, d.From, true, false}, func() (io.ReadCloser, error) { return root.Open(e.Name()) })
+			switch {
+			case errors.Is(err, errUnread): // those after it are not kept waiting
+				s.trouble("drop", name, err)
+				continue
+			case err != nil: // ours to write: it is tried again
+				s.trouble("drop", name, err)
+				return
+			}
+			file = stuckFile{info, doneDir}
+			if took.Fault != nil {
+				file.to = failedDir
+			}
 		}
+		if err := moveInto(root, e.Name(), file.to); err != nil {
+			stuck[name] = file
+			s.trouble("drop", name, err)
+			continue
+		}
+		delete(stuck, name)
+		s.heard(name)
 	}
 }
 
@@ -149,10 +177,11 @@ func (s *Service) trouble(kind, where string, err error) {
 	s.log.Error("a file can't be taken in; it is tried again", "kind", kind, "file", where, "error", err)
 }
 
-// fileFeed is whose events a file holds. Bound says that all of them are the source's, whatever they say; else the org and the source are of those that name none.
+// fileFeed is whose events a file holds. Bound says that all of them are the source's, whatever they say; else the org and the source are of those that name none. Again says that
+// a file whose bytes can't all be had is read once more later: errUnread.
 type fileFeed struct {
 	org, source, from string
-	bound             bool
+	bound, again      bool
 }
 
 // fileChunk is how many events of a file, or bytes of them, are committed at a time.
@@ -161,8 +190,9 @@ const (
 	fileChunkBytes = 4 << 20
 )
 
-// takeFile takes in the events of a file. An error is one of ours, after which the file may be taken again; a fault of the file is in the report.
-func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open func() (io.ReadCloser, error)) (*tookFile, error) {
+// takeFile takes in the events of a file. An error is one of ours, or errUnread, after which the file may be taken again: its events are known then, and of what it holds that
+// is none nothing was kept. A fault of the file is in the report.
+func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open func() (io.ReadCloser, error)) (took *tookFile, err error) {
 	if err := s.unavailable(); err != nil {
 		return nil, err
 	}
@@ -178,7 +208,12 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	if feed.bound {
 		how.BindOrg, how.BindSource = feed.org, feed.source
 	}
-	t := &fileTaker{s: s, ctx: ctx, name: name, at: now}
+	t := &fileTaker{s: s, ctx: ctx, name: name, at: now, rejects: s.rejects.ofFile()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.rejects.Discard())
+		}
+	}()
 	t.begin()
 	report, err := intake.ReadStream(ctx, in, how, t)
 	if err == nil {
@@ -187,7 +222,14 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	if err != nil {
 		return nil, err
 	}
-	if err := s.settleRejects(); err != nil {
+	if in.err != nil && feed.again {
+		s.metrics.took(feed.org, feed.source, t.accepted, t.duplicate, t.notTracked, 0)
+		return nil, fmt.Errorf("%w: %w", errUnread, in.err)
+	}
+	if err := t.rejects.Close(); err != nil {
+		return nil, err
+	}
+	if err := s.tell(t.rejects); err != nil {
 		return nil, err
 	}
 	if feed.bound {
@@ -201,15 +243,13 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	}
 	s.metrics.files.WithLabelValues("file", result).Inc()
 	s.log.Info("took a file in", "file", name, "accepted", t.accepted, "duplicate", t.duplicate, "not_tracked", t.notTracked, "rejected", report.Rejected)
-	return &tookFile{report, t.accepted, t.duplicate, t.notTracked, in.err}, nil
+	return &tookFile{report, t.accepted, t.duplicate, t.notTracked}, nil
 }
 
 // tookFile says what became of a file.
 type tookFile struct {
 	intake.StreamReport
 	accepted, duplicate, notTracked int64
-	// broken is why its bytes could not all be had, if that is the fault.
-	broken error
 }
 
 // errUnread says that the bytes of a file can't be had, or not all of them: that is no fault of what it holds.
@@ -237,6 +277,8 @@ type fileTaker struct {
 	at     time.Time
 	g      *batch.Gathering
 	newest time.Time
+	// rejects are put away with the file: one that is taken again would else have them there twice.
+	rejects *intake.Quarantine
 
 	accepted, duplicate, notTracked int64
 }
@@ -276,5 +318,5 @@ func (t *fileTaker) commit() error {
 }
 
 func (t *fileTaker) Reject(u intake.Unread) error {
-	return t.s.rejects.use(func(q *intake.Quarantine) error { return q.Add(t.name, u.Line, u.Reason, u.Data, u.Rest) })
+	return t.rejects.Add(t.name, u.Line, u.Reason, u.Data, u.Rest)
 }

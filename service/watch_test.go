@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,66 @@ func TestDropFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.check()
+}
+
+// A drop folder that files can't be moved on in: each is taken in once, those behind it as well, and moved once that can be.
+func TestDropFolderThatKeepsFiles(t *testing.T) {
+	t.Parallel()
+	in := t.TempDir()
+	w := newWorld(t, func(c *service.Config) {
+		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "auto"}}
+	})
+	w.people()
+	done := filepath.Join(in, "done")
+	if err := os.Symlink("/dev/null", done); err != nil { // no folder, and no file either that would be taken in
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(in, "a.jsonl"), event("e1", begun)+"\nnot json\n")
+	write(t, filepath.Join(in, "b.jsonl"), event("e2", begun))
+	_, stop := w.serve()
+	// Two files, each of which can't be moved in four rounds.
+	eventually(t, "the files could not be moved in four rounds", func() bool { return w.metric(`daybook_files_total{kind="drop",result="failed"}`) >= 8 })
+	// Five of its own: two admins, the trail, the token, the start.
+	if st := w.trail(); st.Accepted != 7 || st.Duplicates != 0 {
+		t.Errorf("accepted %d, duplicates %d", st.Accepted, st.Duplicates)
+	}
+	if whole := w.status(); whole.Quarantined != 1 {
+		t.Errorf("quarantined %d", whole.Quarantined)
+	}
+	// One that was replaced is another file.
+	again := filepath.Join(in, ".b")
+	write(t, again, event("e2", begun)+"\n"+event("e3", begun))
+	if err := os.Rename(again, filepath.Join(in, "b.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other file is taken in", func() bool { return w.trail().Accepted == 9 })
+	if err := os.Remove(done); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the files are moved on", func() bool { return exists(filepath.Join(done, "a.jsonl")) && exists(filepath.Join(done, "b.jsonl")) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if st := w.trail(); st.Duplicates != 1 {
+		t.Errorf("duplicates %d, want the one of the file that was replaced", st.Duplicates)
+	}
+	w.check()
+}
+
+// metric is the value of a metric; 0 if there is none.
+func (w *world) metric(name string) float64 {
+	w.t.Helper()
+	data, _ := w.try("", http.MethodGet, "/metrics", nil)
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
 }
 
 // A folder of files that are only read: each is taken in once, also after a restart; one that has changed is read again, and only what is new of it is taken.
@@ -217,7 +278,7 @@ func TestFollowBrokenConnection(t *testing.T) {
 		c.Follow = []service.Follow{{Where: from, Org: "acme", Source: "feed", From: "jsonl", Every: time.Millisecond, Store: place}}
 	})
 	w.people()
-	write(t, filepath.Join(from, "a.jsonl"), event("a1", begun)+"\n"+event("a2", begun)+"\n"+event("a3", begun)+"\n")
+	write(t, filepath.Join(from, "a.jsonl"), "no JSON\n"+event("a1", begun)+"\n"+event("a2", begun)+"\n"+event("a3", begun)+"\n")
 	write(t, filepath.Join(from, "b.jsonl"), event("b1", begun)+"\n")
 	_, stop := w.serve()
 	// Five of its own: two admins, the trail, the token, the start.
@@ -227,6 +288,9 @@ func TestFollowBrokenConnection(t *testing.T) {
 	}
 	if place.opened != 3 {
 		t.Errorf("the file was opened %d times, want 3", place.opened)
+	}
+	if files, err := filepath.Glob(filepath.Join(w.config.Batch.Data, "quarantine", "*.jsonl")); err != nil || len(files) != 1 || w.status().Quarantined != 1 {
+		t.Errorf("the record that can't be read was put away %d times: %v %v", w.status().Quarantined, files, err)
 	}
 	w.check()
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,7 @@ type Quarantine struct {
 	mu      sync.Mutex
 	records *quarantineFile // nil before the first record
 	index   *quarantineFile
+	made    bool // its files were
 	offset  int64
 	entries []QuarantineEntry // at most maxTold
 	count   int64
@@ -167,7 +169,7 @@ func (q *Quarantine) create() error {
 		_ = os.Remove(q.RecordsPath())
 		return err
 	}
-	q.records, q.index = records, index
+	q.records, q.index, q.made = records, index, true
 	return nil
 }
 
@@ -211,6 +213,27 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// Discard removes what was added, also after Close: it will come again.
+func (q *Quarantine) Discard() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.records != nil {
+		_ = q.records.file.Close() // it goes
+		_ = q.index.file.Close()
+		q.records, q.index = nil, nil
+	}
+	if !q.made {
+		return nil
+	}
+	var errs []error
+	for _, path := range []string{q.RecordsPath(), q.Path()} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("quarantine: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Count is how many records were added.
