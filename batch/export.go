@@ -41,6 +41,8 @@ type Report struct {
 	// Head is the newest checkpoint of the store's log; absent if seals are not signed. Anchors are the places that are to have it.
 	Head    *Head         `json:"head,omitempty"`
 	Anchors []AnchorState `json:"anchors,omitempty"`
+	// LogLock tells that the log could not be locked as long as what it vouches for; absent if it was.
+	LogLock *ShortLock `json:"log_lock,omitempty"`
 	// UntoldGaps were declared, and are of no day that this run sealed.
 	UntoldGaps []seal.Gap    `json:"untold_gaps,omitempty"`
 	Elapsed    time.Duration `json:"elapsed_ns"`

@@ -7,7 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"daybook/batch"
+	"daybook/batch/seal"
 	"daybook/batch/tlog"
+	"daybook/batch/verify"
 	"daybook/formats"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -18,6 +23,13 @@ type limited struct {
 	*sinktest.Memory
 	now func() time.Time
 	max time.Duration // 0: no limit
+}
+
+func (l *limited) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
+	if l.max > 0 && o.Lock.RetainUntil.After(l.now().Add(l.max)) {
+		return sink.Info{}, fmt.Errorf("%s: %w", o.Key, sinktest.ErrForbidden) // as AWS does
+	}
+	return l.Memory.Put(ctx, o)
 }
 
 func (l *limited) Lengthen(ctx context.Context, key, version string, want sink.Lock) (sink.Info, error) {
@@ -102,4 +114,62 @@ func TestLocksOfTheLogAreLengthened(t *testing.T) {
 	if _, head, _, err := tlog.ReadHolds(t.Context(), store); err != nil || head.Size < 260 {
 		t.Errorf("%d leaves, %v", head.Size, err)
 	}
+}
+
+// A writer whose policy was not made anew after an extension can't lock the log for as long: it seals all the same, and that is told until the policy is.
+func TestLogThatCanNotBeLockedForAsLong(t *testing.T) {
+	i := newInstallation(t)
+	clock := now
+	store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock }})
+	s := i.settings(store)
+	s.Now = func() time.Time { return clock }
+	mustExport(t, i, s, writeLines(t, records("x", 8, 5)...))
+	until := now.Add(72 * time.Hour)
+	if _, err := i.extend(s, extension(8, 8, until)); err != nil {
+		t.Fatal(err)
+	}
+	writer := &limited{Memory: store, now: func() time.Time { return clock }, max: 24*time.Hour + time.Minute}
+	s.Store = writer
+	verified := func(want ...string) {
+		t.Helper()
+		report, err := verify.Run(t.Context(), store, &verify.Options{Keys: []seal.PublicKey{i.key.Public()}, Now: s.Now})
+		if err != nil || report.ExitCode() != 0 {
+			t.Fatalf("verify: %+v, %v", report, err)
+		}
+		var got []string
+		for _, f := range report.Findings {
+			if f.Code == "log-lock-short" {
+				got = append(got, f.Expected+"; "+f.Found)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("verify (-want +got):\n%s", diff)
+		}
+	}
+	status := func() *batch.ShortLock {
+		t.Helper()
+		st, err := batch.ReadStatus(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.LogLock
+	}
+	verified()
+	for day := 9; day < 11; day++ {
+		clock = clock.Add(time.Hour)
+		r := mustExport(t, i, s, writeLines(t, records("x", day, 5)...))
+		short := r.LogLock
+		if len(r.Days) != 1 || short == nil || !short.Wanted.Equal(until) || short.Until.Before(clock.Add(24*time.Hour)) || short.Days != 4 || !strings.Contains(short.Hint(), "--max-days 4") {
+			t.Fatalf("sealed %+v, the log's lock %+v", r.Days, short)
+		}
+		if diff := cmp.Diff(short, status()); diff != "" {
+			t.Errorf("the status (-want +got):\n%s", diff)
+		}
+		verified(fmt.Sprintf("locked until %s, as files are; COMPLIANCE until %s", until.Format(time.RFC3339), short.Until.Format(time.RFC3339)))
+	}
+	writer.max = 0 // its policy was made anew
+	if r := mustExport(t, i, s, writeLines(t, records("x", 11, 5)...)); r.LogLock != nil || status() != nil {
+		t.Errorf("once it may: %+v, %+v", r.LogLock, status())
+	}
+	verified()
 }

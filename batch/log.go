@@ -27,7 +27,7 @@ func (r *Roller) openLog(ctx context.Context) error {
 		return r.refuseUnsigned(ctx)
 	}
 	l, err := tlog.Open(ctx, tlog.Options{
-		Store: r.Store, Dir: r.state.logDir(), Signer: r.Key, Origin: r.Origin, Lock: r.logLock, Now: r.Now, Log: r.Log, TakeOver: r.TakeOver,
+		Store: r.logStore(), Dir: r.state.logDir(), Signer: r.Key, Origin: r.Origin, Lock: r.logLock, Now: r.Now, Log: r.Log, TakeOver: r.TakeOver,
 	})
 	if err != nil {
 		return err
@@ -133,7 +133,9 @@ func (r *Roller) publish(ctx context.Context, report *Report) error {
 	report.Head = &Head{Origin: head.Origin, Size: head.Size, Root: head.Root, Checkpoint: tlog.CheckpointKey(head.Size)}
 	var err error
 	report.Anchors, err = r.anchorHead(ctx)
-	return errors.Join(err, r.lengthenLog(ctx))
+	var shortErr error
+	report.LogLock, shortErr = r.lengthenLog(ctx)
+	return errors.Join(err, shortErr)
 }
 
 // Head is the newest checkpoint of the store's log.
@@ -225,6 +227,9 @@ func (r *Roller) logStatus(status *Status) error {
 	}
 	if head.Size > 0 {
 		status.Head = &Head{Origin: head.Origin, Size: head.Size, Root: head.Root, Checkpoint: tlog.CheckpointKey(head.Size)}
+	}
+	if status.LogLock, err = r.state.shortLock(); err != nil {
+		return err
 	}
 	states, err := r.state.readAnchors()
 	if err != nil {

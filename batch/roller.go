@@ -133,6 +133,7 @@ type Roller struct {
 	log     *tlog.Log // nil if seals are not signed
 	resumed []DayResult
 	told    []bool       // which of the Gaps a seal has told
+	refused bool         // the log can't be put with the lock that extensions ask for
 	lost    bool         // nothing was remembered here of what is sealed
 	spool   *spool.Store // nil for an export
 

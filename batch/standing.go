@@ -345,6 +345,8 @@ type Status struct {
 	Head *Head `json:"head,omitempty"`
 	// Anchors are the configured places that are to have it.
 	Anchors []AnchorState `json:"anchors"`
+	// LogLock tells that the log could not be locked as long as what it vouches for, at the last roll; absent if it was.
+	LogLock *ShortLock `json:"log_lock,omitempty"`
 }
 
 // TrailStatus is what is known of a trail.

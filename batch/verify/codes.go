@@ -53,6 +53,7 @@ func Codes() []Code {
 		{codeLockWeak, Altered, "An object's lock, as read back, is weaker or ends earlier than its manifest or a later extension says.", "Lengthen the lock. Find out who weakened it, or why the store did not keep it."},
 		{codeControlLock, Altered, "A manifest, note, key or part of the log is locked weaker or shorter than the files that it vouches for.", "Lengthen the lock: without these objects the files cannot be checked."},
 		{codeKeyGovernance, Note, "A key's file is locked long enough, but in governance mode, while files that it vouches for are locked in compliance mode: the store was raised to that later.", "Keep a copy of the key elsewhere, as always. `daybook key rotate` gives the next seals a key of their own; who may bypass governance can raise the lock."},
+		{codeLogLockShort, Note, "The log is locked for less long than files whose locks were lengthened: once its locks end, it can be deleted before they are.", "Make the writer's policy anew, so that it may lock for as long, and seal: `daybook retention extend` tells for how many days (`daybook bucket policy --role writer --max-days`)."},
 		{codeHoldMissing, Altered, "A file, manifest or note is under a legal hold by the log, and the store shows none on it.", "If the verifier's credential may not see holds, let it (s3:GetObjectLegalHold). If it may, somebody lifted the hold: put it again with `daybook hold put`, and find out who did."},
 		{codeLocksUnchecked, Note, "The store keeps no versions or locks: this is a folder, or a copy in one.", "To check locks, versions and delete markers, verify the original store."},
 		{codeExpiryRule, Altered, "A lifecycle rule of the store removes files earlier than their retention ends.", "Remove or correct the rule. Find out who made it."},
@@ -159,6 +160,7 @@ const (
 	codeLockWeak        = "lock-weak"
 	codeControlLock     = "control-lock-weak"
 	codeKeyGovernance   = "key-governance-lock"
+	codeLogLockShort    = "log-lock-short"
 	codeHoldMissing     = "hold-missing"
 	codeLocksUnchecked  = "locks-not-checked"
 	codeExpiryRule      = "expiry-rule"

@@ -229,6 +229,19 @@ func damages() []damage {
 			}
 			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 3, 0) }
 		}},
+		{name: "the log is locked for less long than an extended file", want: []string{"log-lock-short"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, _ *verify.Options) {
+			until := verifytest.Now.AddDate(20, 0, 0)
+			b.Seal(oneDay(1))
+			b.Leaf(&logs.Leaf{Type: logs.TypeExtension, Extension: &logs.ExtensionLeaf{
+				Trail: verifytest.Acme, FirstSeal: 1, LastSeal: 1, RetainUntil: until, Reason: "case 7", By: "counsel",
+			}})
+			b.Publish()
+			for _, key := range s.Keys() {
+				if !strings.HasPrefix(key, "log/tile/0/") { // the others, and the checkpoint, are locked for as long
+					s.SetLock(key, sink.Lock{Mode: sink.Compliance, RetainUntil: until})
+				}
+			}
+		}},
 		{name: "a file is erased", want: []string{"file-erased"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, _ *verify.Options) {
 			m := b.Seal(oneDay(1))
 			f := m.Files[slices.IndexFunc(m.Files, func(f seal.File) bool { return f.Key == firstCSV })]

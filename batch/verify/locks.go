@@ -22,6 +22,7 @@ import (
 type controlLock struct {
 	at   located
 	want sink.Lock
+	head bool // it is of the newest checkpoint's tree, by which all files are checked
 }
 
 var strength = map[sink.Mode]int{sink.None: 0, sink.Governance: 1, sink.Compliance: 2}
@@ -235,7 +236,7 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	for id, want := range v.keyLocks {
 		key := seal.KeyKey(id)
 		if o := v.inv.find(key); o != nil && o.size >= 0 {
-			v.control = append(v.control, controlLock{located{key: key, there: true}, want})
+			v.control = append(v.control, controlLock{at: located{key: key, there: true}, want: want})
 		}
 	}
 	needed := v.log.locks()
@@ -257,29 +258,42 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	}
 	for _, size := range v.inv.checkpoints {
 		if size <= v.log.size {
-			v.control = append(v.control, controlLock{located{key: logs.CheckpointKey(size), there: true}, since(size)})
+			v.control = append(v.control, controlLock{located{key: logs.CheckpointKey(size), there: true}, since(size), size == v.log.size})
 		}
 	}
 	for _, from := range v.inv.nexts {
-		v.control = append(v.control, controlLock{located{key: logs.NextKey(from), there: true}, since(from + 1)})
+		v.control = append(v.control, controlLock{at: located{key: logs.NextKey(from), there: true}, want: since(from + 1)})
 	}
 	for _, t := range v.inv.tiles {
 		if level := max(t.L, 0); level <= maxLevel && t.N <= v.log.size {
-			end := (t.N*torchwood.TileWidth + int64(t.W)) << (torchwood.TileHeight * level)
-			v.control = append(v.control, controlLock{located{key: logs.TileKey(t), there: true}, since(end)})
+			n := t.N*torchwood.TileWidth + int64(t.W)
+			end := n << (torchwood.TileHeight * level)
+			head := end <= v.log.size && (t.W == torchwood.TileWidth || n == v.log.size>>(torchwood.TileHeight*level))
+			v.control = append(v.control, controlLock{located{key: logs.TileKey(t), there: true}, since(end), head})
 		}
 	}
-	var workers sync.WaitGroup
+	extended := v.log.extendedTo()
+	var (
+		workers  sync.WaitGroup
+		mu       sync.Mutex // guards shortest
+		shortest Finding
+		least    = extended
+	)
 	queue := make(chan controlLock)
 	for range v.o.Workers {
 		workers.Go(func() {
 			for c := range queue {
-				v.checkLock(ctx, c.at, c.want, false, codeControlLock, Finding{Key: c.at.key})
+				lock, ok := v.checkLock(ctx, c.at, c.want, false, codeControlLock, Finding{Key: c.at.key})
+				mu.Lock()
+				if ok && c.head && lock.RetainUntil.Before(least) {
+					least, shortest = lock.RetainUntil, Finding{Code: codeLogLockShort, Key: c.at.key, Expected: "locked until " + stamp(extended) + ", as files are", Found: lockText(lock)}
+				}
+				mu.Unlock()
 			}
 		})
 	}
 	for _, c := range v.control {
-		if c.want.Mode != sink.None && ctx.Err() == nil {
+		if (c.want.Mode != sink.None || c.head && extended.After(v.now)) && ctx.Err() == nil {
 			if o := v.inv.find(c.at.key); o != nil && o.state&explained != 0 {
 				c.at.version = v.sealedVersion(c.at.key)
 				queue <- c
@@ -288,6 +302,19 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	}
 	close(queue)
 	workers.Wait()
+	if shortest.Code != "" && extended.After(v.now) {
+		v.add(shortest)
+	}
+}
+
+// extendedTo tells until when the longest extension has files locked; zero if there is none.
+func (l *logState) extendedTo() (until time.Time) {
+	for _, e := range l.extensions {
+		if e.until.After(until) {
+			until = e.until
+		}
+	}
+	return until
 }
 
 // sealedVersion is the version of a control object that was sealed, where others or a marker lie over it; blank where there is only one. See locate.
@@ -313,14 +340,14 @@ func (l *logState) locks() []sink.Lock {
 	return list
 }
 
-// checkLock reads back an object's lock, and its legal hold.
-func (v *verifier) checkLock(ctx context.Context, at located, want sink.Lock, held bool, code string, about Finding) {
+// checkLock reads back an object's lock, and its legal hold, and returns the lock if it could be read.
+func (v *verifier) checkLock(ctx context.Context, at located, want sink.Lock, held bool, code string, about Finding) (lock sink.Lock, ok bool) {
 	info, err := v.store.Head(ctx, at.key, at.version)
 	if err != nil {
 		if ctx.Err() == nil {
 			v.fault(err, about, codeFileMissing, code)
 		}
-		return
+		return lock, false
 	}
 	if held && !info.Held {
 		missing := about
@@ -328,7 +355,7 @@ func (v *verifier) checkLock(ctx context.Context, at located, want sink.Lock, he
 		v.add(missing)
 	}
 	if info.Lock.Covers(want) {
-		return
+		return info.Lock, true
 	}
 	about.Code, about.Expected, about.Found = code, lockText(want), lockText(info.Lock)
 	// The one object that seals of before and after a change of mode have in common.
@@ -336,6 +363,7 @@ func (v *verifier) checkLock(ctx context.Context, at located, want sink.Lock, he
 		about.Code = codeKeyGovernance
 	}
 	v.add(about)
+	return info.Lock, true
 }
 
 func lockText(l sink.Lock) string {

@@ -303,6 +303,9 @@ func (a *app) writeFolderStatus(s *batch.Status) error {
 			_, _ = fmt.Fprintln(t, "anchor\tnone: nobody outside the store would notice if the log's end were cut off")
 		}
 	}
+	if l := s.LogLock; l != nil {
+		_, _ = fmt.Fprintf(t, "log's lock\tuntil %s, and must be until %s: %s\n\t→ %s\n", l.Until.Format(time.RFC3339), l.Wanted.Format(time.RFC3339), l.Error, l.Hint())
+	}
 	_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", s.Quarantined, s.NotTracked)
 	_, _ = fmt.Fprintf(t, "data folder\t%s\n", s.Data)
 	return t.Flush()

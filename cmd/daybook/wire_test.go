@@ -17,8 +17,9 @@ import (
 // recorder is a proxy in front of a server that remembers the heads of PUTs.
 type recorder struct {
 	*httptest.Server
-	mu   sync.Mutex // guards puts
-	puts []*http.Request
+	mu      sync.Mutex // guards puts
+	puts    []*http.Request
+	refuses func(put *http.Request) bool // nil: none. Set before it is used.
 }
 
 func newRecorder(t *testing.T, server *s3test.Server) *recorder {
@@ -37,6 +38,10 @@ func newRecorder(t *testing.T, server *s3test.Server) *recorder {
 			r.mu.Lock()
 			r.puts = append(r.puts, request.Clone(request.Context()))
 			r.mu.Unlock()
+			if r.refuses != nil && r.refuses(request) {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
 		}
 		proxy.ServeHTTP(w, request)
 	}))

@@ -174,8 +174,8 @@ func (s *Store) extend(ctx context.Context, name string, info sink.Info, want si
 			VersionID:       info.Version,
 		})
 	})
-	if err == nil {
-		return nil
+	if _, answered := response(err); err == nil || !answered || retryable(err) {
+		return s.explain(err, retentionPermission, name)
 	}
 	return fmt.Errorf("%w: %w", sink.ErrLock, s.explain(err, retentionPermission, name))
 }
