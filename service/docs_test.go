@@ -131,7 +131,7 @@ func TestProblemsAreDocumented(t *testing.T) {
 		}
 	}
 	documented := map[string]bool{}
-	for _, row := range rows(page(t, "OPERATIONS.md"), "`[a-z]+-?[a-z]*`") {
+	for _, row := range rows(page(t, "OPERATIONS.md"), "`[a-z]+(-[a-z]+)*`") {
 		cells := strings.Split(row, "|")
 		if level := strings.TrimSpace(cells[2]); strings.HasPrefix(level, "alert") || strings.HasPrefix(level, "warning") {
 			documented[strings.Trim(cells[1], " `")] = true

@@ -1,6 +1,8 @@
 package service_test
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -155,4 +157,60 @@ func TestExtend(t *testing.T) {
 	if rows := w.evidence(w.manifests("audit")[1]); !strings.Contains(rows, `"daybook.retention.extend"`) || !strings.Contains(rows, "case 7") {
 		t.Errorf("the trail does not tell of it: %s", rows)
 	}
+}
+
+// narrow is a store whose writer may not lock for longer than a time from now.
+type narrow struct {
+	*sinktest.Memory
+	now func() time.Time
+	max time.Duration // 0: no limit
+}
+
+func (n *narrow) refuses(lock sink.Lock) bool {
+	return n.max > 0 && lock.RetainUntil.After(n.now().Add(n.max))
+}
+
+func (n *narrow) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
+	if n.refuses(o.Lock) {
+		return sink.Info{}, sinktest.ErrForbidden
+	}
+	return n.Memory.Put(ctx, o)
+}
+
+func (n *narrow) Lengthen(ctx context.Context, key, version string, want sink.Lock) (sink.Info, error) {
+	if n.refuses(want) {
+		return sink.Info{}, fmt.Errorf("%w: %w", sink.ErrLock, sinktest.ErrForbidden)
+	}
+	return n.Memory.Lengthen(ctx, key, version, want)
+}
+
+// A writer who may not lock the log as long as an extension asks seals, and the status and a metric tell of it.
+func TestLogLockShort(t *testing.T) {
+	t.Parallel()
+	w := lockedWorld(t)
+	store := &narrow{Memory: w.store, now: w.clock.now}
+	w.shut()
+	w.config.Batch.Store = store
+	w.open()
+	roll := func(id string) {
+		t.Helper()
+		w.send(event(id, w.clock.now()))
+		w.clock.move(26 * time.Hour)
+		w.roll()
+	}
+	roll("e1")
+	w.call(w.alice, http.MethodPost, "/v1/trails/audit/extend", service.ExtendRequest{FirstSeal: 1, LastSeal: 1, Until: w.clock.now().AddDate(1, 0, 0), Reason: "case 7"}, http.StatusOK, nil)
+	store.max = 31 * 24 * time.Hour
+	roll("e2")
+	p := w.problemsOf("log-lock-short")
+	if len(w.manifests("audit")) < 2 || len(p) != 1 || p[0].Level != service.LevelWarning || !strings.Contains(p[0].Hint, "--max-days") || !strings.Contains(w.scrape(), "\ndaybook_log_lock_short 1\n") {
+		t.Errorf("%d seals, problems %+v", len(w.manifests("audit")), w.status().Problems)
+	}
+	w.check()
+	store.max = 0
+	roll("e3")
+	if p := w.problemsOf("log-lock-short"); len(p) != 0 || !strings.Contains(w.scrape(), "\ndaybook_log_lock_short 0\n") {
+		t.Errorf("once it may: %+v", p)
+	}
+	w.check()
 }

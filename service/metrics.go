@@ -129,6 +129,7 @@ var (
 	descSealing    = prometheus.NewDesc("daybook_sealing_error", "1 while sealing fails or is held.", nil, nil)
 	descAnchor     = prometheus.NewDesc("daybook_anchor_behind_leaves", "Leaves of the log that an anchor does not cover.", []string{"anchor", "kind"}, nil)
 	descLogSize    = prometheus.NewDesc("daybook_log_leaves", "Leaves of the store's log.", nil, nil)
+	descLogLock    = prometheus.NewDesc("daybook_log_lock_short", "1 while the log is locked for less long than what it vouches for, since the writer may not lock for so long.", nil, nil)
 	descClock      = prometheus.NewDesc("daybook_store_clock_offset_seconds", "By how much the store's clock is ahead of ours, if it told.", nil, nil)
 	descVerifiedAt = prometheus.NewDesc("daybook_last_verify_timestamp_seconds", "When what was sealed lately was last read back.", nil, nil)
 	descVerified   = prometheus.NewDesc("daybook_last_verify_exit_code", "How that ended: 0 verified, 1 altered, 2 incomplete, 3 something could not be read.", nil, nil)
@@ -142,7 +143,7 @@ var (
 func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSpoolBytes, descSpoolFree, descSpoolMin, descSpoolSyncs,
-		descStopped, descSealing, descAnchor, descLogSize, descClock, descVerifiedAt, descVerified, descBucket, descUnseen, descExpiry, descBuild,
+		descStopped, descSealing, descAnchor, descLogSize, descLogLock, descClock, descVerifiedAt, descVerified, descBucket, descUnseen, descExpiry, descBuild,
 	} {
 		to <- d
 	}
@@ -182,6 +183,7 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 	if st.Head != nil {
 		gauge(descLogSize, float64(st.Head.Size))
+		gauge(descLogLock, one(st.LogLock != nil))
 		for _, a := range st.Anchors {
 			gauge(descAnchor, float64(st.Head.Size-a.Size), a.Name, a.Kind)
 		}

@@ -39,6 +39,8 @@ type Status struct {
 	Bucket  *Drift              `json:"bucket,omitempty"`
 	Head    *batch.Head         `json:"head,omitempty"`
 	Anchors []batch.AnchorState `json:"anchors"`
+	// LogLock tells that the log could not be locked as long as what it vouches for, at the last roll; absent if it was.
+	LogLock *batch.ShortLock `json:"log_lock,omitempty"`
 }
 
 // Problem is one thing that is wrong.
@@ -156,7 +158,7 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 	c := s.config.Load()
 	st := &Status{
 		Build: c.Batch.Build, Now: s.now().UTC(), Data: known.Data, Store: c.Where, Trails: []TrailStatus{}, Quarantined: known.Quarantined, NotTracked: known.NotTracked,
-		Head: known.Head, Anchors: known.Anchors, Problems: []Problem{}, Started: s.startedAt(),
+		Head: known.Head, Anchors: known.Anchors, LogLock: known.LogLock, Problems: []Problem{}, Started: s.startedAt(),
 	}
 	st.Quarantined += s.rejects.waiting()
 	if st.Verified, err = s.verified(); err != nil {
@@ -286,6 +288,9 @@ func (s *Service) statusOfWhole(st *Status) error {
 			code = "sealing-held"
 		}
 		st.problem(LevelAlert, code, "", now.Hint, "days wait to be sealed: %s", now.Error)
+	}
+	if l := st.LogLock; l != nil {
+		st.problem(LevelWarning, "log-lock-short", "", l.Hint(), "the log is locked until %s, and must be until %s: %s", l.Until.Format(time.RFC3339), l.Wanted.Format(time.RFC3339), l.Error)
 	}
 	if st.Head != nil {
 		for _, a := range st.Anchors {
