@@ -54,7 +54,7 @@ type Config struct {
 type Anchor struct {
 	Name string `yaml:"name" required:"true" form:"name" doc:"The anchor's name: any text, unique. verify and status call it so."`
 
-	Store  string   `yaml:"store" form:"url" doc:"Another store: a folder, file:///folder, or s3://bucket/prefix. It is for others to keep: best in another account."`
+	Store  string   `yaml:"store" form:"url" doc:"Another store: a folder, file:///folder, or s3://bucket/prefix. It is for others to keep: best in another account. The credential must be able to list, read and put there."`
 	Mode   string   `yaml:"mode" enum:"compliance,governance,none" doc:"store: the Object Lock mode of the copies. S3: must be written."`
 	Retain Duration `yaml:"retain" min:"1s" max:"100y" doc:"store: how long the copies stay locked. S3: must be written (unless mode is none)."`
 

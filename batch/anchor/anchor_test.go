@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -181,12 +182,66 @@ func TestStore(t *testing.T) {
 	_, err = a.Submit(t.Context(), l.fork(3).at(5))
 	says(t, err, anchor.ErrForked, "anchor other account (store): ", key, l.root(5).String())
 	hinted(t, err)
-	if _, err := a.Submit(t.Context(), l.at(9)); err != nil {
+	if _, err := a.Submit(t.Context(), l.at(8)); err != nil {
 		t.Error(err)
 	}
 	store.FailKey("put", "", sinktest.Fault{Err: sinktest.ErrUnavailable})
-	_, err = a.Submit(t.Context(), l.at(8))
+	_, err = a.Submit(t.Context(), l.at(9))
 	says(t, err, sinktest.ErrUnavailable, "other account")
+}
+
+// A log that was rolled back is behind what the other store holds or, once it went on, another one.
+func TestStoreKnowsThatALogWasRolledBack(t *testing.T) {
+	l := newLog(t, 30)
+	store := sinktest.NewMemory(t, &sinktest.Options{AllowConflict: true})
+	a := anchor.NewStore("copy", store, nil, nil)
+	submit := func(s anchor.Submission) error {
+		t.Helper()
+		before := len(store.Keys())
+		_, err := a.Submit(t.Context(), s)
+		if got := len(store.Keys()); err != nil && got != before {
+			t.Errorf("refused with %v, and %d objects were put", err, got-before)
+		}
+		return err
+	}
+	for _, size := range []int64{3, 9, 12} {
+		if err := submit(l.at(size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Nothing of these is a copy of this log's.
+	for _, key := range []string{anchor.StoreKey(origin+"2", 29), anchor.StoreKey(origin, 29) + ".tmp", "checkpoints/audit.example.org%2Fprod/29"} {
+		if _, err := store.Put(t.Context(), object(key, []byte("hello\n"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, size := range []int64{2, 5, 9, 11} {
+		err := submit(l.at(size))
+		says(t, err, anchor.ErrAhead, anchor.StoreKey(origin, 12), fmt.Sprintf("size %d", size))
+		hinted(t, err)
+	}
+	for _, common := range []int64{0, 9, 11} {
+		err := submit(l.fork(common).at(20))
+		says(t, err, anchor.ErrForked, anchor.StoreKey(origin, 12), l.root(12).String())
+		hinted(t, err)
+	}
+	if err := submit(l.fork(12).at(20)); err != nil {
+		t.Errorf("a log that goes on from what is there: %v", err)
+	}
+
+	unproven := l.fork(12).at(30)
+	unproven.Prove = func(context.Context, int64) (tlog.TreeProof, error) { return nil, io.ErrUnexpectedEOF }
+	says(t, submit(unproven), io.ErrUnexpectedEOF, "of 20", "copy")
+	store.FailKey("get", "", sinktest.Fault{Err: sinktest.ErrForbidden})
+	says(t, submit(l.fork(12).at(30)), sinktest.ErrForbidden, "copy")
+	store.Heal()
+	// What can't be listed is no contradiction, and no receipt.
+	store.FailKey("list", "", sinktest.Fault{Err: sinktest.ErrUnavailable})
+	err := submit(l.at(5))
+	says(t, err, sinktest.ErrUnavailable, "copy")
+	if errors.Is(err, anchor.ErrAhead) || errors.Is(err, anchor.ErrForked) {
+		t.Errorf("it reads as a contradiction: %v", err)
+	}
 }
 
 // What lies in the other store may be anything.
@@ -199,6 +254,8 @@ func TestStoreHoldsSomethingElse(t *testing.T) {
 	}
 	a := anchor.NewStore("copy", store, nil, nil)
 	_, err := a.Submit(t.Context(), l.at(5))
+	says(t, err, anchor.ErrForked, "not a checkpoint")
+	_, err = a.Submit(t.Context(), l.at(9)) // nothing tells that the log goes on from there
 	says(t, err, anchor.ErrForked, "not a checkpoint")
 	store.FailKey("get", "", sinktest.Fault{Err: sinktest.ErrForbidden})
 	_, err = a.Submit(t.Context(), l.at(5))
