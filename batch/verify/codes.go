@@ -44,7 +44,7 @@ func Codes() []Code {
 		{codeVersionMissing, Altered, "The version that the manifest names is not there, but another one is.", "The sealed version was deleted. If this is a copy of the store that did not keep version ids, verify a copy in a folder instead."},
 		{codeDeleteMarker, Altered, "A delete marker hides an object.", "Remove the marker: the version below it is what was sealed. Find out who deleted it."},
 		{codeFileMissing, Altered, "A sealed file is gone, and nothing allows that: its retention has not ended and no erasure is recorded.", "Restore it from a copy; its SHA-256 must be the expected one."},
-		{codeFileExpired, Note, "A sealed file is gone, and its retention had ended.", "Nothing: this is how retention ends."},
+		{codeFileExpired, Note, "A sealed file is gone, or hidden behind a delete marker that came later, and its retention had ended.", "Nothing: this is how retention ends."},
 		{codeFileErased, Note, "A sealed file is gone, and its erasure with the reason is recorded in the log.", "Read the reason in the log."},
 		{codeAbsent, Absent, "Not in this partial copy.", "Nothing, if the copy was meant to be without it."},
 		{codeFileSize, Altered, "A file does not have the size that it was sealed with.", "The file was changed. Restore it from a copy; its SHA-256 must be the expected one."},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type fileTask struct {
 	want sink.Lock
 	held bool
 	gone func(Finding) // says that it is not there
+	// ended is when its retention ended, if that is over; else zero: it must be there.
+	ended time.Time
 }
 
 // files checks that the files of a seal are there, and hands them to the workers.
@@ -61,14 +64,15 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 		}
 		since, held := v.log.heldSince(m, f)
 		t.held = held
-		t.gone = func(about Finding) {
-			lock := t.want
-			if lock.RetainUntil.After(t.file.RetainUntil) {
-				lock.RetainUntil = v.log.lockedTo(m.Trail, m.Seal, t.file.RetainUntil)
-			}
-			// What had gone by right before somebody put a hold on its day, or had it locked for longer, was not there for that.
-			v.gone(about, t.file, lock, e, held && since <= lock.RetainUntil.Unix())
+		until := t.want.RetainUntil
+		if until.After(f.RetainUntil) {
+			until = v.log.lockedTo(m.Trail, m.Seal, f.RetainUntil)
 		}
+		// What had gone by right before somebody put a hold on its day, or had it locked for longer, was not there for that. A hold outlives retention.
+		if t.want.Mode != sink.None && v.now.After(until) && !(held && since <= until.Unix()) {
+			t.ended = until
+		}
+		t.gone = func(about Finding) { v.gone(about, t.file, t.ended, e) }
 		if !v.locateFile(&t) {
 			continue
 		}
@@ -91,7 +95,7 @@ func (w *walk) bareFile(sum seal.SumLine, about Finding) {
 	v := w.v
 	about.Key = sum.Key
 	t := fileTask{file: seal.File{Key: sum.Key, SHA256: sum.SHA256, Size: -1}, about: about}
-	t.gone = func(about Finding) { v.gone(about, t.file, t.want, v.log.erasures[sum.Key], false) }
+	t.gone = func(about Finding) { v.gone(about, t.file, t.ended, v.log.erasures[sum.Key]) }
 	if v.locateFile(&t) {
 		v.tasks <- func(ctx context.Context) { v.checkFile(ctx, &t) }
 	}
@@ -119,7 +123,10 @@ func (v *verifier) locateFile(t *fileTask) bool {
 		t.at.version = ""
 	} else if o.state&odd != 0 {
 		versions := v.inv.odd[f.Key]
-		v.reportVersions(versions, f.Version, about)
+		expired := t.hiddenByRight(versions)
+		if !expired {
+			v.reportVersions(versions, f.Version, about)
+		}
 		found := false
 		for _, e := range versions {
 			if !e.Marker && (e.Version == f.Version || f.Version == "") { // the last is the oldest
@@ -127,9 +134,17 @@ func (v *verifier) locateFile(t *fileTask) bool {
 				t.at.version = e.Version
 			}
 		}
+		if found && expired {
+			hidden := about
+			hidden.Code, hidden.Found = codeFileExpired, "retained until "+stamp(t.ended)+", behind a delete marker"
+			v.add(hidden)
+		}
 		if !found {
 			t.at.version = ""
-			v.versionMissing(versions, f, about)
+			left := slices.IndexFunc(versions, func(e sink.Entry) bool { return !e.Marker })
+			if left >= 0 || versions == nil { // else a marker is all that there is
+				v.versionMissing(versions, f, about)
+			}
 			if versions == nil || versions[0].Marker {
 				t.gone(about)
 				return false
@@ -152,6 +167,17 @@ func (v *verifier) locateFile(t *fileTask) bool {
 	return false
 }
 
+// hiddenByRight reports whether markers that were set after the file's retention had ended are all that there is beside the sealed version: this is how a lifecycle rule begins to remove a
+// file, and the version goes later.
+func (t *fileTask) hiddenByRight(versions []sink.Entry) bool {
+	return !t.ended.IsZero() && len(versions) > 0 && versions[0].Marker && !slices.ContainsFunc(versions, func(e sink.Entry) bool {
+		if e.Marker {
+			return !e.Modified.After(t.ended)
+		}
+		return e.Version != t.file.Version
+	})
+}
+
 func (v *verifier) versionMissing(versions []sink.Entry, f *seal.File, about Finding) {
 	about.Code, about.Expected, about.Found = codeVersionMissing, "version "+f.Version, "none"
 	for _, e := range versions {
@@ -164,13 +190,13 @@ func (v *verifier) versionMissing(versions []sink.Entry, f *seal.File, about Fin
 }
 
 // gone says what it means that a file is not there.
-func (v *verifier) gone(about Finding, f seal.File, want sink.Lock, e *erasure, held bool) {
+func (v *verifier) gone(about Finding, f seal.File, ended time.Time, e *erasure) {
 	about.Expected, about.Found = "SHA-256 "+f.SHA256.String(), "nothing"
 	switch {
 	case e != nil && e.SHA256 == f.SHA256:
 		about.Code, about.Expected, about.Found = codeFileErased, "", fmt.Sprintf("erased by %s: %s", e.By, e.Reason)
-	case want.Mode != sink.None && v.now.After(want.RetainUntil) && !held: // a hold outlives retention
-		about.Code, about.Expected, about.Found = codeFileExpired, "", "retained until "+stamp(want.RetainUntil)
+	case !ended.IsZero():
+		about.Code, about.Expected, about.Found = codeFileExpired, "", "retained until "+stamp(ended)
 	case v.o.Partial:
 		about.Code, about.Expected = codeAbsent, ""
 	default:

@@ -176,6 +176,46 @@ func damages() []damage {
 			s.Erase(firstCSV)
 			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 2, 0) }
 		}},
+		{name: "a file is hidden after its time", want: []string{"file-expired"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			b.Seal(oneDay(1))
+			b.Publish()
+			b.Clock = b.Clock.AddDate(0, 2, 0)
+			s.Hide(firstCSV)
+			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 3, 0) }
+		}},
+		{name: "a file was hidden before its time", want: []string{"delete-marker"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			b.Seal(oneDay(1))
+			b.Publish()
+			s.Hide(firstCSV)
+			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 3, 0) }
+		}},
+		{name: "a file is hidden after its time under a hold", want: []string{"delete-marker"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			b.Seal(oneDay(1))
+			day := seal.Date{Day: verifytest.Day(1)}
+			b.Leaf(&logs.Leaf{Type: logs.TypeHold, Hold: &logs.HoldLeaf{Action: logs.HoldPut, Trail: verifytest.Acme, From: day, To: day, Reason: "case 7", By: "counsel"}})
+			b.Publish()
+			holdAll(s)
+			b.Clock = b.Clock.AddDate(0, 2, 0)
+			s.Hide(firstCSV)
+			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 3, 0) }
+		}},
+		{name: "of a file that is over nothing but the marker is left", want: []string{"file-expired"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			b.Seal(oneDay(1))
+			b.Publish()
+			b.Clock = b.Clock.AddDate(0, 2, 0)
+			version := s.History(firstCSV)[0].ID
+			s.Hide(firstCSV)
+			s.Erase(firstCSV, version)
+			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 3, 0) }
+		}},
+		{name: "an overwritten file is hidden after its time", want: []string{"delete-marker", "newer-version"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			b.Seal(oneDay(1))
+			b.Publish()
+			s.Overwrite(firstCSV, []byte("x"), sink.Lock{})
+			b.Clock = b.Clock.AddDate(0, 2, 0)
+			s.Hide(firstCSV)
+			o.Now = func() time.Time { return verifytest.Now.AddDate(0, 3, 0) }
+		}},
 		{name: "a file is gone after its time under a hold", want: []string{"file-missing"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
 			b.Seal(oneDay(1))
 			day := seal.Date{Day: verifytest.Day(1)}
@@ -624,8 +664,11 @@ func TestDamage(t *testing.T) {
 				s = store.Clone(t)
 				d.good(t, s, good, o)
 			} else {
-				s = sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return verifytest.Day(1).Start() }, AllowConflict: true}).Clone(t)
-				d.made(t, verifytest.New(t, s, sink.Compliance), s, o)
+				clock := func() time.Time { return verifytest.Day(1).Start() }
+				s = sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock() }, AllowConflict: true}).Clone(t)
+				b := verifytest.New(t, s, sink.Compliance)
+				clock = func() time.Time { return b.Clock }
+				d.made(t, b, s, o)
 			}
 			r := run(t, s, o)
 			got := codes(r)
