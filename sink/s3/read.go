@@ -51,7 +51,7 @@ func (s *Store) look(ctx context.Context, name, version string) (sink.Info, http
 	if info.Lock, err = lockOf(stat.Metadata); err != nil {
 		return sink.Info{}, nil, fmt.Errorf("%s: %w", s.url(name), err)
 	}
-	if info.Lock.Mode == sink.None && s.mode != sink.None && info.Version != "" {
+	if info.Lock.Mode == sink.None && info.Version != "" && (s.mode != sink.None || version != "") { // a verifier names versions, whatever the store's mode
 		if info.Lock, err = s.retention(ctx, name, info.Version); err != nil {
 			return sink.Info{}, nil, err
 		}
