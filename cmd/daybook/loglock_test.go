@@ -35,8 +35,8 @@ func TestLogLockPastThePolicy(t *testing.T) {
 	export("day")
 
 	s.run("root", 0, "retention", "extend", "acme", "--seals", "1", "--days", "30", "--by", "Ann", "--reason", "case 17", "--yes", "--config", "daybook.yaml")
-	proxy := newRecorder(t, server)
-	proxy.refuses = func(put *http.Request) bool {
+	proxy := server.Record(t)
+	proxy.Refuses = func(put *http.Request) bool { // nothing else has the header
 		until, err := time.Parse(time.RFC3339, put.Header.Get("X-Amz-Object-Lock-Retain-Until-Date"))
 		return err == nil && time.Until(until) > 3*24*time.Hour
 	}

@@ -2,70 +2,41 @@ package main_test
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"daybook/sink/s3test"
 )
 
-// recorder is a proxy in front of a server that remembers the heads of PUTs.
-type recorder struct {
-	*httptest.Server
-	mu      sync.Mutex // guards puts
-	puts    []*http.Request
-	refuses func(put *http.Request) bool // nil: none. Set before it is used.
-}
-
-func newRecorder(t *testing.T, server *s3test.Server) *recorder {
-	t.Helper()
-	target, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &recorder{}
-	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
-		p.SetURL(target)
-		p.Out.Host = p.In.Host // it is signed
-	}}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if request.Method == http.MethodPut {
-			r.mu.Lock()
-			r.puts = append(r.puts, request.Clone(request.Context()))
-			r.mu.Unlock()
-			if r.refuses != nil && r.refuses(request) {
-				w.WriteHeader(http.StatusForbidden)
-				return
-			}
-		}
-		proxy.ServeHTTP(w, request)
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
-
 // TestEveryPutOnTheWire looks at all that an export sends: these servers take what AWS refuses.
 func TestEveryPutOnTheWire(t *testing.T) {
 	t.Parallel()
-	server := s3test.MinIO(t)
-	r := newRecorder(t, server)
+	for name, start := range map[string]func(testing.TB) *s3test.Server{"MinIO": s3test.MinIO, "versitygw": s3test.VersityGW} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			everyPutOnTheWire(t, start(t))
+		})
+	}
+}
+
+func everyPutOnTheWire(t *testing.T, server *s3test.Server) {
+	r := server.Record(t)
 	s := newRoleStation(t, server, "writer")
-	s.configure(strings.ReplaceAll(strings.ReplaceAll(bucketConfig, "endpoint: %s", "endpoint: "+r.URL+" # %s"), "mode: compliance", "mode: compliance\n  encryption: sse-s3"))
+	mode, encryption := "mode: compliance", ""
+	if server.Name() == "minio" { // which alone encrypts
+		mode, encryption = "mode: compliance\n  encryption: sse-s3", "AES256"
+	}
+	s.configure(strings.ReplaceAll(strings.ReplaceAll(bucketConfig, "endpoint: %s", "endpoint: "+r.URL+" # %s"), "mode: compliance", mode))
 	for _, input := range []string{"day", "late"} {
 		s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(root(t), "testdata", "quickstart", input))
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	objects := 0
-	for _, p := range r.puts {
+	for _, p := range r.Took(http.MethodPut) {
 		want := map[string]string{
 			"If-None-Match": `\*`, "X-Amz-Checksum-Sha256": `[A-Za-z0-9+/]{43}=`, "X-Amz-Content-Sha256": `[0-9a-f]{64}`, "X-Amz-Object-Lock-Mode": "COMPLIANCE",
-			"X-Amz-Object-Lock-Retain-Until-Date": `[0-9-]{10}T[0-9:]{8}Z`, "X-Amz-Server-Side-Encryption": "AES256",
+			"X-Amz-Object-Lock-Retain-Until-Date": `[0-9-]{10}T[0-9:]{8}Z`, "X-Amz-Server-Side-Encryption": encryption,
 			"X-Amz-Tagging": "", "X-Amz-Storage-Class": "", "Content-Encoding": "", "X-Amz-Bypass-Governance-Retention": "",
 		}
 		if p.URL.Query().Has("retention") { // a lock is lengthened

@@ -18,6 +18,8 @@ type Version struct {
 	DeleteMarker bool
 	Size         int64
 	ETag         string // without quotes; empty for a delete marker
+	Class        string // the storage class, or the tier of MinIO
+	Modified     time.Time
 }
 
 // CreateBucket makes a bucket: with Object Lock, which brings versioning with it, or plain.
@@ -53,6 +55,8 @@ func (s *Server) Versions(t testing.TB, bucket, prefix string) []Version {
 			DeleteMarker: object.IsDeleteMarker,
 			Size:         object.Size,
 			ETag:         object.ETag,
+			Class:        object.StorageClass,
+			Modified:     object.LastModified,
 		})
 	}
 	return versions

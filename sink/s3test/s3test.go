@@ -78,6 +78,14 @@ func MinIO(t testing.TB) *Server {
 	return start(t, minioKind, false)
 }
 
+// MinIOScanning is MinIO that goes through its objects anew each second, for what its lifecycle rules have to do.
+func MinIOScanning(t testing.TB) *Server {
+	t.Helper()
+	k := minioKind
+	k.environ = func(s *Server) []string { return append(minioKind.environ(s), "MINIO_SCANNER_SPEED=fastest") }
+	return start(t, k, false)
+}
+
 // MinIOTLS is MinIO behind a certificate that CAFile vouches for.
 func MinIOTLS(t testing.TB) *Server {
 	t.Helper()
