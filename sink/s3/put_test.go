@@ -22,7 +22,6 @@ import (
 
 	"daybook/sink"
 	"daybook/sink/s3"
-	"daybook/sink/s3test"
 	"daybook/sink/sinktest"
 )
 
@@ -193,32 +192,6 @@ func TestEncryptionOnWire(t *testing.T) {
 		if _, err := s3.New("s3://bucket", &opts); err == nil {
 			t.Errorf("New with %+v succeeded", opts)
 		}
-	}
-}
-
-// TestEncryptionOnServers asks servers that can encrypt, and one that says nothing and does nothing.
-func TestEncryptionOnServers(t *testing.T) {
-	t.Parallel()
-	for name, start := range map[string]func(testing.TB) *s3test.Server{"minio": s3test.MinIO, "versitygw": s3test.VersityGW} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := start(t)
-			server.CreateBucket(t, "locked", true)
-			for _, c := range []struct {
-				encryption s3.Encryption
-				key        string
-			}{{s3.SSES3, ""}, {s3.SSEKMS, ""}, {s3.SSEKMS, "test-key"}} {
-				opts := options(t, server, sink.Compliance)
-				opts.Encryption, opts.KMSKey = c.encryption, c.key
-				o := object(string(c.encryption)+c.key, "x", sink.Compliance)
-				info, err := open(t, "s3://locked", opts).Put(t.Context(), o)
-				if name == "versitygw" {
-					wantError(t, err, sink.ErrUnfit, "not encrypted", "take store.encryption out")
-				} else if err != nil || info.SHA256 != o.SHA256 || !info.Lock.Covers(o.Lock) {
-					t.Errorf("%s: %+v, %v", c.encryption, info, err)
-				}
-			}
-		})
 	}
 }
 
