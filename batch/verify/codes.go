@@ -71,6 +71,7 @@ func Codes() []Code {
 		{codeNoteText, Altered, "A note is signed, but does not say what its manifest says.", "One of the two was exchanged. The log says which manifest is the right one."},
 		{codeNoteExtra, Altered, "A note has a further signature, of a key that the log does not know, or more lines than Daybook writes.", "Restore the note from a copy; find out who added to it."},
 		{codeSealIncomplete, Incomplete, "The trail's newest manifest has no note yet: a seal is being made, or was interrupted.", "Run the exporter again: it completes the seal. Then verify again."},
+		{codeSealUnvouched, Incomplete, "A manifest is in this partial copy, but neither a note that a key of the store signed nor its leaf in the log: anybody can have made it. Its files were compared with it, and prove nothing.", "Take seals/ and keys/, or the whole of log/, into the copy. If the original store lacks them too, do not trust the seal."},
 		{codeSealMissing, Altered, "Seals are missing: the log or later seals tell of them.", "Restore them from a copy: manifest, note and files."},
 		{codeSealNumber, Altered, "A manifest lies under another number than its own.", "Somebody moved seals. Restore the manifest from a copy."},
 		{codeWrongTrail, Altered, "A manifest lies under another trail than its own.", "Somebody moved seals between trails. Restore the manifest from a copy."},
@@ -178,6 +179,7 @@ const (
 	codeNoteText        = "note-text"
 	codeNoteExtra       = "note-extra-signature"
 	codeSealIncomplete  = "seal-incomplete"
+	codeSealUnvouched   = "seal-unvouched"
 	codeSealMissing     = "seal-missing"
 	codeSealNumber      = "seal-number"
 	codeWrongTrail      = "wrong-trail"

@@ -34,10 +34,10 @@ func (v *verifier) conclude() {
 	}
 	r.Counts.Objects = int64(len(v.inv.objects))
 	r.Counts.Files, r.Counts.Bytes, r.Counts.Rows, r.Counts.Compared, r.Counts.Skipped = v.files.Load(), v.bytes.Load(), v.rows.Load(), v.cells.Load(), v.skips
-	levels.Files = FilesLevel{Intact: !r.has(fileCodes...), Deep: v.o.Deep, Locks: v.inv.versions && v.locked && !r.has(codeLockWeak, codeControlLock)}
-	levels.Chain.Intact = !r.has(chainCodes...) && r.Counts.Seals > 0
+	levels.Files = FilesLevel{Intact: !r.has(fileCodes...) && !v.vouchless, Deep: v.o.Deep, Locks: v.inv.versions && v.locked && !r.has(codeLockWeak, codeControlLock)}
+	levels.Chain.Intact = !r.has(chainCodes...) && !v.vouchless && r.Counts.Seals > 0
 	levels.Chain.Signed = v.signed && !v.unsigned
-	levels.Chain.Logged = v.log.present && !r.has(codeNotLogged, codeNotInLog, codeLogUnfinished)
+	levels.Chain.Logged = v.log.proven && !r.has(codeNotLogged, codeNotInLog, codeLogUnfinished)
 	if r.Counts.Seals == 0 {
 		v.add(Finding{Code: codeNothing, Expected: "seals", Found: "none"})
 		levels.Files.Intact = false

@@ -371,6 +371,11 @@ func damages() []damage {
 			s.Replace(noteKey(1), append(s.Bytes(noteKey(1)), strings.Repeat("— somebody AAAAAAAA\n", 1000)...))
 		}},
 		{name: "a seal is being made", want: []string{"seal-incomplete", "seal-not-logged"}, made: sealed(func(s *verifytest.Seal) { s.NoNote, s.Unlogged = true, true })},
+		{name: "nothing vouches for a seal of a partial copy", want: []string{"absent", "seal-unvouched"}, good: func(t *testing.T, s *sinktest.Memory, _ *verifytest.Good, o *verify.Options) {
+			eraseUnder(s, "log/")
+			s.Erase(noteKey(4))
+			o.Partial = true
+		}},
 		{name: "a seal is gone", want: []string{"seal-missing", "unlisted-object"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Erase(manifestKey(4))
 			s.Erase(noteKey(4))

@@ -21,6 +21,8 @@ import (
 type logState struct {
 	// present: there is a log, and its entries lie under its newest checkpoint, as far as they could be read.
 	present bool
+	// proven: its leaves, every one, are under a checkpoint that the key in force has signed. Only then do they vouch for anything.
+	proven bool
 	// broken: some of it could not be read or is wrong, so that what it does not have may be among that.
 	broken bool
 	// skipped is how many seals are believed to be missing in it.
@@ -136,6 +138,10 @@ func (v *verifier) readLog(ctx context.Context) {
 		v.checkPins()
 		return
 	}
+	if v.o.Partial && len(l.hashes) == 0 {
+		v.withoutLog()
+		return
+	}
 	l.present = l.size > 0 && len(l.keyring.Keys()) > 0
 	for _, size := range v.inv.checkpoints {
 		if size <= l.head.Size {
@@ -146,8 +152,27 @@ func (v *verifier) readLog(ctx context.Context) {
 	l.spread()
 	v.reportLog()
 	v.checkCheckpoints(ctx, unfit)
+	l.proven = l.anchored[l.head.Size] != nil || l.size > l.head.Size // a step is taken in only with a good checkpoint
 	v.checkTiles(ctx)
 	v.checkNexts(ctx)
+	v.checkPins()
+}
+
+// withoutLog goes on as if a partial copy had no log: so much of it is absent that no checkpoint can be checked, as is told. Nothing that the rest says may count,
+// for what is absent may be what would contradict it.
+func (v *verifier) withoutLog() {
+	v.log = newLogState()
+	v.log.broken = true
+	v.report.Counts.Leaves = 0
+	for _, size := range v.inv.checkpoints {
+		v.inv.explain(logs.CheckpointKey(size))
+	}
+	for _, from := range v.inv.nexts {
+		v.inv.explain(logs.NextKey(from))
+	}
+	for _, t := range v.inv.tiles {
+		v.inv.explain(logs.TileKey(t))
+	}
 	v.checkPins()
 }
 

@@ -202,25 +202,42 @@ func (w *walk) seal(r *sealRead, newest bool) {
 	}
 	w.place(m, n, about)
 	w.link(m, hash, about)
-	w.inLog(m, n, hash, about)
+	vouched := w.inLog(m, n, hash, about)
+	about.Key = r.noteAt.key // not the one that the manifest makes: it may lie where it does not belong
 	switch {
 	case signed != nil:
-		about.Key = r.noteAt.key // not the one that the manifest makes: it may lie where it does not belong
-		v.checkNote(m, data, signed, leaf, about)
+		if v.checkNote(m, data, signed, leaf, about) {
+			vouched = true
+		}
 	case r.has&hasNote != 0: // unreadable or hidden, which is told
 	case newest && leaf == nil:
-		about.Key, about.Code, about.Expected, about.Found = r.noteAt.key, codeSealIncomplete, "a signed note", "nothing"
+		about.Code, about.Expected, about.Found = codeSealIncomplete, "a signed note", "nothing"
 		v.add(about)
 	default:
-		about.Key = r.noteAt.key
 		about.Expected = "a signed note"
 		v.fault(sink.ErrNotExist, about, codeNoteMissing, codeNoteMissing)
+	}
+	if !vouched {
+		w.unvouched(about)
 	}
 	w.times(m, leaf, about)
 	w.order(m, about)
 	w.tell(m, about)
 	w.files(m, leaf)
 	v.lockedAsLongAs(m, []located{r.manifestAt, r.noteAt})
+}
+
+// unvouched says of a manifest that is here that neither its note nor the log says that it is what was sealed. What its files are then compared with proves nothing.
+//
+// A store of which all must be here has been told of what is missing; of a partial copy anything may be, and without this somebody who has no key could take away
+// just what would give his own manifest away.
+func (w *walk) unvouched(about Finding) {
+	w.v.vouchless = true
+	if w.v.o.Partial {
+		about.Key = sealDir(w.encoded, about.Seal) + manifestName
+		about.Code, about.Expected, about.Found = codeSealUnvouched, "its note, signed by a key of the store, or its leaf in the log", "neither"
+		w.v.add(about)
+	}
 }
 
 // manifest takes a manifest apart; nil if it is not one.
@@ -298,8 +315,8 @@ func (w *walk) link(m *seal.Manifest, hash seal.Hash, about Finding) {
 	w.pending, w.pendingKnown = m.Counts.Pending, true
 }
 
-// inLog checks that the log knows the seal as it is.
-func (w *walk) inLog(m *seal.Manifest, n uint64, hash seal.Hash, about Finding) {
+// inLog checks that the log knows the seal as it is, and reports whether the log vouches for it: whether a leaf under a checkpoint that is signed says so.
+func (w *walk) inLog(m *seal.Manifest, n uint64, hash seal.Hash, about Finding) bool {
 	v, leaf := w.v, w.leaf(n)
 	about.Key = sealDir(w.encoded, n) + manifestName
 	if m.Key == unsignedKey {
@@ -308,56 +325,61 @@ func (w *walk) inLog(m *seal.Manifest, n uint64, hash seal.Hash, about Finding) 
 			about.Code, about.Expected, about.Found = codeUnsignedSeal, "a signed seal", "an unsigned one"
 			v.add(about)
 		}
-		return
+		return false
 	}
 	v.signed = true
 	if leaf == nil {
 		if !v.log.present || v.log.broken {
-			return // told once
+			return false // told once
 		}
 		about.Code, about.Expected, about.Found = codeNotLogged, "a leaf of the log", "none yet"
 		if n <= w.loggedTo() {
 			about.Code, about.Found = codeNotInLog, "none"
 		}
 		v.add(about)
-		return
+		return false
 	}
 	leaf.sealedAt = m.SealedAt.Unix()
 	is := fmt.Sprintf("manifest %v of %v, addendum %d, key %s", hash, m.Day, m.Addendum, m.Key)
 	if must := fmt.Sprintf("manifest %v of %v, addendum %d, key %s", leaf.manifest, leaf.day, leaf.addendum, leaf.key); is != must {
 		about.Code, about.Expected, about.Found = codeLogMismatch, must, is
 		v.add(about)
+		return false
 	}
+	return v.log.proven
 }
 
 // hasLog reports whether there is anything of a log in the store.
 func (inv *inventory) hasLog() bool { return len(inv.checkpoints)+len(inv.nexts)+len(inv.tiles) > 0 }
 
-// checkNote checks a note's signature and that it says what the manifest says.
-func (v *verifier) checkNote(m *seal.Manifest, data, signed []byte, leaf *loggedSeal, about Finding) {
+// checkNote checks a note's signature and that it says what the manifest says. It reports whether the note vouches for the manifest.
+func (v *verifier) checkNote(m *seal.Manifest, data, signed []byte, leaf *loggedSeal, about Finding) bool {
 	text := seal.NoteText(m, data)
 	if m.Key == unsignedKey {
 		if string(signed) != text {
 			about.Code, about.Expected, about.Found = codeNoteText, "what the manifest says, unsigned", "something else"
 			v.add(about)
+			return false
 		}
-		return
+		return true
 	}
-	key, known := v.keyOf(m.Key, leaf, about)
+	key, known, inForce := v.keyOf(m.Key, leaf, about)
 	if known || !v.log.present {
 		v.keyNeeded(m.Key, about)
 	}
 	if !known {
-		return // told
+		return false // told
 	}
 	n := v.openNote(signed, key, about)
 	if n == nil {
-		return
+		return false
 	}
 	if n.Text != text {
 		about.Code, about.Expected, about.Found = codeNoteText, "what the manifest says", fmt.Sprintf("another text from line %d on", differs(text, n.Text))
 		v.add(about)
+		return false
 	}
+	return inForce
 }
 
 // openNote checks a note's signature; nil if there is no good one.
@@ -392,8 +414,9 @@ func differs(a, b string) int {
 	return line
 }
 
-// keyOf returns the key that must have signed a seal, and reports if it may not have.
-func (v *verifier) keyOf(id string, leaf *loggedSeal, about Finding) (seal.PublicKey, bool) {
+// keyOf returns the key that must have signed a seal, if it is known, and whether it was in force there; if the log says that it was not, that is reported.
+func (v *verifier) keyOf(id string, leaf *loggedSeal, about Finding) (key seal.PublicKey, known, inForce bool) {
+	inForce = true
 	about.Expected = "a key of the log's that is in force there"
 	about.Found = "key " + id
 	if v.log.present {
@@ -406,31 +429,30 @@ func (v *verifier) keyOf(id string, leaf *loggedSeal, about Finding) (seal.Publi
 		case err == nil:
 		case v.log.broken: // keys may be among what could not be read
 		case errors.Is(err, logs.ErrRevoked):
-			about.Code = codeKeyRevoked
+			about.Code, inForce = codeKeyRevoked, false
 			v.add(about)
 		case errors.Is(err, logs.ErrKeyRange):
-			about.Code = codeKeyRange
+			about.Code, inForce = codeKeyRange, false
 			v.add(about)
 		default:
 			about.Code = codeKeyUnknown
 			v.add(about)
-			return seal.PublicKey{}, false
+			return seal.PublicKey{}, false, false
 		}
 		if key, ok := v.log.key(id); ok {
-			return key, true
+			return key, true, inForce
 		}
 	}
 	for _, key := range v.o.Keys {
 		if key.ID() == id {
 			v.metKey(key)
-			return key, true
+			return key, true, inForce
 		}
 	}
-	key, ok := v.keys[id]
-	if ok {
+	if key, known = v.keys[id]; known {
 		v.metKey(key)
 	}
-	return key, ok // a key that is missing is told by keyNeeded
+	return key, known, inForce // a key that is missing is told by keyNeeded
 }
 
 // metKey remembers a key that signed something in a store without a log.

@@ -92,7 +92,7 @@ func (r *Report) filesLine() string {
 	var parts []string
 	switch {
 	case !f.Intact:
-		parts = append(parts, "not intact")
+		parts = append(parts, r.notIntact())
 	case r.Tally[Absent] > 0 || r.Counts.Skipped > 0:
 		parts = append(parts, "intact, as far as they are here and were asked for")
 	default:
@@ -109,13 +109,21 @@ func (r *Report) filesLine() string {
 	return strings.Join(parts, " · ")
 }
 
+// notIntact is said of a level that was not reached: of files and seals that nobody vouches for it is not known what they should be.
+func (r *Report) notIntact() string {
+	if r.Tally[Altered] == 0 && r.has(codeSealUnvouched, codeSealIncomplete) {
+		return "not all vouched for"
+	}
+	return "not intact"
+}
+
 func (r *Report) chainLine() string {
 	c := r.Levels.Chain
 	var parts []string
 	if c.Intact {
 		parts = append(parts, "intact")
 	} else {
-		parts = append(parts, "not intact")
+		parts = append(parts, r.notIntact())
 	}
 	switch {
 	case c.SignedBy != "":

@@ -88,6 +88,8 @@ type verifier struct {
 	asked bool
 	// unsigned and signed say which kinds of seals were met.
 	unsigned, signed bool
+	// vouchless: for the manifest of some seal neither a note nor the log vouches.
+	vouchless bool
 
 	expiry   []*expiryRule
 	control  []controlLock
@@ -292,6 +294,11 @@ func (v *verifier) keyNeeded(id string, about Finding) {
 // checkKeysGiven settles what the auditor's keys vouch for.
 func (v *verifier) checkKeysGiven() {
 	chain := &v.report.Levels.Chain
+	defer func() {
+		if v.vouchless { // which is told
+			chain.VouchedBy = nil
+		}
+	}()
 	yours := map[string]bool{}
 	for _, k := range v.o.Keys {
 		yours[k.ID()] = true

@@ -127,7 +127,8 @@ It says which level was reached, and never just OK:
   head anchored      somebody outside the store has the log's head: by whom, and when
 A key is worth what you know of it: give the one that you were told of with --key.
 
-With --partial a copy of some days or formats will do: what is absent is listed, and is no fault.
+With --partial a copy of some days or formats will do: what is absent is listed, and is no fault. A
+manifest that is there needs its note, or the whole log, to vouch for it.
 With --proof a file that daybook prove made is checked, and no store is needed.
 With --receipt the event that daybook serve gave this receipt for is looked for in the store: exit
 code 0 if it is sealed, 1 if it is not and should be, 2 if there is time left.

@@ -33,6 +33,17 @@ func (f *forger) swapFile(n uint64) (*seal.Manifest, []byte) {
 	return m, data
 }
 
+// unvouched does as swapFile, and takes away what says otherwise: the seal's note, and the seal that follows with its files. The auditor has both keys.
+func (f *forger) unvouched() {
+	const n = 4
+	f.t.Helper()
+	f.at = seal.ManifestKey(acme, n)
+	f.swapFile(n)
+	f.Erase(seal.NoteKey(acme, n))
+	f.eraseSeal(acme, n+1)
+	f.o.Keys = []seal.PublicKey{f.w.first.Public(), f.w.second.Public()}
+}
+
 // exchange swaps the bytes of two objects.
 func (f *forger) exchange(a, b string) {
 	was := f.Bytes(a)
@@ -56,6 +67,25 @@ func sealCases() []testCase {
 				m, data := f.swapFile(4)
 				_, signature, _ := bytes.Cut(f.Bytes(f.at), []byte("\n\n"))
 				f.Replace(f.at, join([]byte(seal.NoteText(m, data)), []byte("\n"), signature))
+			}},
+			{does: "Its note, the next seal and the whole log are gone, in a copy that is said to be partial.", with: []string{"partial", "key"}, says: []string{"seal-unvouched"}, notes: []string{"absent"}, exit: 2, folder: true, do: func(f *forger) {
+				f.unvouched()
+				f.eraseAll(tlog.Prefix)
+			}},
+			{does: "Its note, the next seal and the entries of the log are gone, in a copy that is said to be partial.", with: []string{"partial", "key"}, says: []string{"seal-unvouched"}, notes: []string{"absent"}, exit: 2, folder: true, do: func(f *forger) {
+				f.unvouched()
+				f.eraseAll("log/tile/entries/")
+			}},
+			{does: "Its note and the next seal are gone, in a copy that is said to be partial; the log is there.", with: []string{"partial", "key"}, says: []string{"seal-log-mismatch", "seal-unvouched"}, notes: []string{"absent"}, exit: 1, folder: true, do: func(f *forger) { f.unvouched() }},
+			{does: "The manifest and note name a key of the forger's, which is not there; the next seal and the log are gone, in a copy that is said to be partial.", with: []string{"partial", "key"}, says: []string{"seal-unvouched"}, notes: []string{"absent"}, exit: 2, folder: true, do: func(f *forger) {
+				f.unvouched()
+				thief, m := f.newKey("thief"), f.manifest(acme, 4)
+				m.Key = thief.ID()
+				data, err := m.Encode()
+				f.must(err)
+				f.put(f.at, data)
+				f.put(seal.NoteKey(acme, 4), f.sign(m, data, thief))
+				f.eraseAll(tlog.Prefix)
 			}},
 		}},
 		{15, "Delete a manifest in the middle of the chain", []variant{
