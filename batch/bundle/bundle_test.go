@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/note"
 
 	"daybook/batch/bundle"
 	"daybook/batch/proof"
@@ -419,33 +421,14 @@ func scripts(t *testing.T, dir string) []string {
 
 // The steps of README.txt work with stock tools alone, and find what was altered after the bundle was made.
 func TestReadme(t *testing.T) {
-	need(t, "sh", "sha256sum", "openssl", "awk", "sed", "base64", "unzip", "cut", "tail", "tr", "mktemp")
+	need(t, "sh", "sha256sum", "openssl", "awk", "sed", "base64", "unzip", "cut", "tail", "tr", "mktemp", "find", "grep", "sort", "uniq")
 	store, g := good(t)
 	o := options(g)
 	o.From, o.To = verifytest.Day(2), verifytest.Day(6)
 	data, summary := write(t, store, o)
 	dir := unpack(t, data, "unzip")
-	run := func(script string) string {
-		cmd := exec.Command("sh", "-c", script)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "LC_ALL=C")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s\n%s", err, script, out)
-		}
-		return string(out)
-	}
-	all := scripts(t, dir)
-	var sums, signatures, keys string
-	for _, s := range all {
-		switch {
-		case strings.Contains(s, "sha256sum -c"):
-			sums = s
-		case strings.Contains(s, "pkeyutl"):
-			signatures = s
-		case strings.Contains(s, "-outform DER"):
-			keys = s
-		}
-	}
+	run := func(script string) string { return shell(t, dir, script) }
+	sums, signatures, keys := steps(t, dir)
 	notes, err := filepath.Glob(filepath.Join(dir, "store", "seals", "*", "*", "SHA256SUMS.note"))
 	if err != nil || len(notes) == 0 {
 		t.Fatalf("%d notes (%v)", len(notes), err)
@@ -456,16 +439,9 @@ func TestReadme(t *testing.T) {
 	if out := run(signatures); strings.Contains(out, "FAILED") || strings.Count(out, "Signature Verified Successfully\n") != len(notes) {
 		t.Errorf("signatures of %d notes:\n%s", len(notes), out)
 	}
-	out := run(keys)
-	for line := range strings.Lines(out) {
-		name, id, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if name != "keys/"+id+".pem" {
-			t.Errorf("keys: %s", line)
-		}
-	}
 	readme, err := os.ReadFile(filepath.Join(dir, "README.txt"))
-	if err != nil || !strings.Contains(string(readme), g.Key.Fingerprint()) || !strings.Contains(out, g.Key.ID()) {
-		t.Errorf("the key is not named (%v):\n%s", err, readme)
+	if out := run(keys); err != nil || strings.Count(out, "\n") != 2 || !strings.Contains(out, g.Key.Fingerprint()) || !strings.Contains(string(readme), g.Key.Fingerprint()) {
+		t.Errorf("the keys are not named (%v):\n%s\n%s", err, out, readme)
 	}
 
 	// Now somebody alters what was unpacked.
@@ -495,5 +471,201 @@ func TestReadme(t *testing.T) {
 	}
 	if r := verified(t, dir, verify.Options{Keys: o.Verify.Keys}); r.ExitCode() != 1 {
 		t.Errorf("an altered bundle: exit code %d\n%s", r.ExitCode(), text(t, r))
+	}
+}
+
+// shell runs a step of README.txt in the folder of the bundle.
+func shell(t *testing.T, dir, script string) string {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	return string(out)
+}
+
+// steps returns those steps of README.txt that need stock tools alone.
+func steps(t *testing.T, dir string) (sums, signatures, keys string) {
+	t.Helper()
+	for _, s := range scripts(t, dir) {
+		switch {
+		case strings.Contains(s, "sha256sum -c"):
+			sums = s
+		case strings.Contains(s, "pkeyutl"):
+			signatures = s
+		case strings.Contains(s, "# key:"):
+			keys = s
+		}
+	}
+	return sums, signatures, keys
+}
+
+// Whoever has no key can alter a file, fit its manifest, and do with the notes what he likes: the stock tools find it.
+func TestReadmeAgainstForgers(t *testing.T) {
+	need(t, "sh", "sha256sum", "openssl", "awk", "sed", "base64", "cut", "tail", "tr", "mktemp", "find", "grep", "sort", "uniq")
+	store, g := good(t)
+	o := options(g)
+	o.Trail, o.From, o.To, o.Formats = "acme", verifytest.Day(1), verifytest.Day(2), []string{"csv"}
+	data, _ := write(t, store, o)
+	evil, err := seal.GenerateKey(filepath.Join(t.TempDir(), "evil.key"), "daybook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(text, key string) []byte {
+		t.Helper()
+		text = regexp.MustCompile(`(?m)^# key: .*$`).ReplaceAllString(text, "# key: "+key)
+		out, err := note.Sign(&note.Note{Text: text}, evil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for name, forge := range map[string]func(f *forged) (sums, signatures bool){ // where it is found
+		"nothing":             func(*forged) (bool, bool) { return false, false },
+		"a note that is gone": func(f *forged) (bool, bool) { f.alter(); f.remove(f.note); return true, false },
+		"another seal's note": func(f *forged) (bool, bool) { f.alter(); f.put(f.note, f.other); return true, false },
+		"lines below a note": func(f *forged) (bool, bool) {
+			f.alter()
+			f.put(f.note, append(bytes.Clone(f.other), f.text[strings.Index(f.text, "# key: "):]...))
+			return true, true
+		},
+		"a seal more": func(f *forged) (bool, bool) {
+			f.put("seals/evil/00000001/manifest.json", f.read(f.manifest))
+			f.put("seals/evil/00000001/SHA256SUMS.note", f.other)
+			return true, false
+		},
+		"a key elsewhere": func(f *forged) (bool, bool) {
+			f.alter()
+			f.put("csv/evil.pem", evil.Public().PEM())
+			f.put(f.note, signed(f.text, "../csv/evil"))
+			return true, true
+		},
+		"a key under another's name": func(f *forged) (bool, bool) {
+			f.alter()
+			f.put("keys/0123456789abcdef01234567.pem", evil.Public().PEM())
+			f.put(f.note, signed(f.text, "0123-4567-89ab-cdef-0123-4567"))
+			return false, true
+		},
+		"a file more":          func(f *forged) (bool, bool) { f.put("csv/more.csv", []byte("x\n")); return true, false },
+		"a file that is above": func(f *forged) (bool, bool) { f.put("more.csv", []byte("x\n")); return true, false },
+		"a name of two lines": func(f *forged) (bool, bool) {
+			f.put(f.file+"\n"+f.file, []byte("x\n"))
+			return true, false
+		},
+		"a link": func(f *forged) (bool, bool) {
+			if err := os.Symlink("a", f.path("csv/link")); err != nil {
+				f.t.Fatal(err)
+			}
+			return true, false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := unpack(t, data, "")
+			sums, signatures, _ := steps(t, dir)
+			f := newForged(t, filepath.Join(dir, "store"))
+			inSums, inSignatures := forge(f)
+			if out := shell(t, dir, sums); strings.Contains(out, "FAILED") != inSums {
+				t.Errorf("sums: want it found %v\n%s", inSums, out)
+			}
+			if out := shell(t, dir, signatures); strings.Contains(out, "FAILED") != inSignatures {
+				t.Errorf("signatures: want it found %v\n%s", inSignatures, out)
+			}
+		})
+	}
+	// A key of the forger's own, under its name, is for the person to see.
+	dir := unpack(t, data, "")
+	_, _, keys := steps(t, dir)
+	f := newForged(t, filepath.Join(dir, "store"))
+	f.alter()
+	f.put(seal.KeyKey(evil.Public().ID()), evil.Public().PEM())
+	f.put(f.note, signed(f.text, evil.Public().Fingerprint()))
+	if out := shell(t, dir, keys); !strings.Contains(out, evil.Public().Fingerprint()) {
+		t.Errorf("the forger's key is not told:\n%s", out)
+	}
+}
+
+// forged is an unpacked bundle that somebody forges who has no key.
+type forged struct {
+	t              *testing.T
+	store          string // its folder
+	file           string // a CSV file
+	manifest, note string // of its seal
+	text           string // what that note says above its blank line
+	other          []byte // the note of another seal
+}
+
+func newForged(t *testing.T, store string) *forged {
+	t.Helper()
+	f := &forged{t: t, store: store}
+	notes, err := filepath.Glob(filepath.Join(store, "seals", "*", "*", "SHA256SUMS.note"))
+	if err != nil || len(notes) < 3 {
+		t.Fatalf("%d notes (%v)", len(notes), err)
+	}
+	f.note, err = filepath.Rel(store, notes[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.note = filepath.ToSlash(f.note)
+	f.manifest = strings.TrimSuffix(f.note, "SHA256SUMS.note") + "manifest.json"
+	f.text, _, _ = strings.Cut(string(f.read(f.note)), "\n\n")
+	f.text += "\n"
+	for line := range strings.Lines(f.text) {
+		if _, key, _ := strings.Cut(strings.TrimSpace(line), "  "); strings.HasPrefix(key, "csv/") {
+			f.file = key
+		}
+	}
+	if f.other, err = os.ReadFile(notes[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range notes[3:] { // a few say as much as all, and sooner
+		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// alter changes the file, and fits to that its manifest, and what the note would have to say.
+func (f *forged) alter() {
+	f.t.Helper()
+	content, manifest := f.read(f.file), f.read(f.manifest)
+	was, manifestWas := seal.Sum(content).String(), seal.Sum(manifest).String()
+	content[len(content)/3] ^= 1
+	f.put(f.file, content)
+	is := seal.Sum(content).String()
+	manifest = bytes.Replace(manifest, []byte(was), []byte(is), 1)
+	f.put(f.manifest, manifest)
+	f.text = strings.NewReplacer(was, is, manifestWas, seal.Sum(manifest).String()).Replace(f.text)
+}
+
+func (f *forged) path(key string) string { return filepath.Join(f.store, filepath.FromSlash(key)) }
+
+func (f *forged) read(key string) []byte {
+	f.t.Helper()
+	data, err := os.ReadFile(f.path(key))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return data
+}
+
+func (f *forged) put(key string, data []byte) {
+	f.t.Helper()
+	err := os.MkdirAll(filepath.Dir(f.path(key)), 0o700)
+	if err == nil {
+		err = os.WriteFile(f.path(key), data, 0o600)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *forged) remove(key string) {
+	f.t.Helper()
+	if err := os.Remove(f.path(key)); err != nil {
+		f.t.Fatal(err)
 	}
 }

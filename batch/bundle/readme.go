@@ -9,18 +9,26 @@ import (
 // The steps of README.txt, each a script for a POSIX shell that is run in the folder of the bundle, and prints a line with FAILED for what is wrong. They stand
 // there indented by four spaces.
 const (
-	stepSums = `(cd store && for note in seals/*/*/SHA256SUMS.note; do
-  sha256sum -c --ignore-missing "$note" 2>/dev/null || echo "FAILED $note"
-done)`
+	// stepSums begins with the manifests: whoever removes a note, or puts another's in its place, has no loop to get out of. Only what is signed of a note counts.
+	stepSums = `(cd store && export LC_ALL=C && t=$(mktemp -d) && for manifest in seals/*/*/manifest.json; do
+  note=${manifest%manifest.json}SHA256SUMS.note
+  sed '/^$/,$d' "$note" > "$t/text"
+  [ "$(sha256sum "$manifest")" = "$(tail -n 1 "$t/text")" ] || echo "FAILED $manifest: no note of it"
+  sha256sum -c --ignore-missing "$t/text" 2>/dev/null || echo "FAILED $note"
+  { echo "$note"; sed -n 's/^[0-9a-f]*  //p' "$t/text"; } >> "$t/named"
+done
+find . ! -type d ! -path './log/*' ! -path './keys/*.pem' | cut -c3- | grep -vxFf "$t/named" | sed 's/^/FAILED, in no note: /'
+find . -name '*[!A-Za-z0-9._%=!-]*' | sed 's/^/FAILED, not a name of these files: /'
+rm -r "$t")`
+	// stepSignatures takes a key only under the name that it gives, so that the key's line in a note leads nowhere else.
 	stepSignatures = `(cd store && t=$(mktemp -d) && for note in seals/*/*/SHA256SUMS.note; do
-  key=keys/$(sed -n 's/^# key: //p' "$note" | tr -d -).pem
-  awk '/^$/{exit}{print}' "$note" > "$t/text"
-  tail -1 "$note" | awk '{print $NF}' | base64 -d | tail -c +5 > "$t/sig"
-  openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$t/text" -sigfile "$t/sig" || echo "FAILED $note"
+  sed '/^$/,$d' "$note" > "$t/text"
+  tail -n 1 "$note" | awk '{print $NF}' | base64 -d | tail -c +5 > "$t/sig"
+  id=$(sed -n 's/^# key: //p' "$t/text" | tr -d -)
+  [ "$(openssl pkey -pubin -in "keys/$id.pem" -outform DER | sha256sum | cut -c1-24)" = "$id" ] &&
+  openssl pkeyutl -verify -pubin -inkey "keys/$id.pem" -rawin -in "$t/text" -sigfile "$t/sig" || echo "FAILED $note"
 done; rm -r "$t")`
-	stepKeys = `(cd store && for key in keys/*.pem; do
-  echo "$key $(openssl pkey -pubin -in "$key" -outform DER | sha256sum | cut -c1-24)"
-done)`
+	stepKeys = `(cd store && sed -n 's/^# key: //p' seals/*/*/SHA256SUMS.note | sort | uniq -c)`
 )
 
 // readme is README.txt.
@@ -67,13 +75,14 @@ Compare it with what a witness, a time-stamping authority or an earlier bundle s
 		script("daybook verify store --partial")
 	}
 	para("2. Files and sums, with sha256sum alone\n---------------------------------------")
-	para("Each note lists the SHA-256 of its seal's files. Every line must end in OK; files that are not in this bundle are passed over.")
+	para(`Each manifest has a note beside it, which lists the SHA-256 of the seal's files, and of the manifest last. Every line must end in OK. Files that are not in
+this bundle are passed over; a file that no note lists is told. That no seal is missing, and what the log says, only step 1 shows.`)
 	script(stepSums)
 	if signed {
 		para("3. Signatures, with openssl alone\n---------------------------------")
-		para("Each note is signed. Every line must say: Signature Verified Successfully.")
+		para("What stands in a note above its blank line is signed. Every line must say: Signature Verified Successfully.")
 		script(stepSignatures)
-		para("The name of each key file must be what its key gives, and its fingerprint one that you compared:")
+		para("These keys signed, and how many notes each. Every fingerprint must be one that you compared:")
 		script(stepKeys)
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
