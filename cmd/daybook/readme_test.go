@@ -196,6 +196,63 @@ func TestVerifyPage(t *testing.T) {
 	r.page(t, filepath.Join("docs", "VERIFY.md"))
 }
 
+// TestVerifyPageOnForgedStores runs the functions that the page defines on a store of ten seals and more, and on copies of it that somebody altered who has no key.
+func TestVerifyPageOnForgedStores(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"bash", "sha256sum", "openssl", "jq", "gzip"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no %s to run the page's commands with: make test installs it", tool)
+		}
+	}
+	markdown, err := os.ReadFile(filepath.Join(root(t), "docs", "VERIFY.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReadme(t)
+	r.name = "the page"
+	var events strings.Builder
+	for d := range 11 {
+		fmt.Fprintf(&events, `{"id":"%d","time":"2026-03-%02dT12:00:00Z","action":"file-read","outcome":"success"}`+"\n", d, d+1)
+	}
+	writeFile(t, filepath.Join(r.dir, "events.jsonl"), events.String())
+	b := block{lines: []string{"$ daybook export events.jsonl >/dev/null 2>&1; cd audit; cp keys/*.pem /tmp/trusted.pem"}}
+	for _, page := range blocks(t, string(markdown)) {
+		for _, line := range page.lines {
+			if strings.HasPrefix(line, "$ ") && (strings.Contains(line, "() { ") || strings.HasPrefix(line, "$ head=")) {
+				b.lines = append(b.lines, strings.TrimSuffix(line, "; sed -n 2p $head"))
+			}
+		}
+	}
+	each := func(format string, args ...any) {
+		for n := 1; n <= 11; n++ {
+			b.lines = append(b.lines, fmt.Sprintf(format, append([]any{n}, args...)...))
+		}
+	}
+	b.lines = append(b.lines, "$ intact")
+	each("seals/audit/%08d/manifest.json and its files are intact")
+	b.lines = append(b.lines, "$ entries show | sha256sum --check")
+	each("seals/audit/%08d/manifest.json: OK")
+	b.lines = append(b.lines, "$ for note in seals/*/*/SHA256SUMS.note; do verify $note; done | sort -u", "Signature Verified Successfully")
+	const seal = "seals/audit/00000010"
+	b.lines = append(b.lines,
+		`$ forge() { rm -rf /tmp/forged; cp -r . /tmp/forged; cd /tmp/forged; chmod -R u+w .; file=$(echo csv/*/*/dt=2026-03-10/*); was=$(sha256sum <$file | cut -c1-64); `+
+			`zcat $file | sed s/Yes/No/ | gzip >/tmp/csv; cp /tmp/csv $file; is=$(sha256sum <$file | cut -c1-64); sed -i s/$was/$is/ `+seal+`/manifest.json; }`)
+	at := strings.NewReplacer("NOTE", seal+"/SHA256SUMS.note", "MANIFEST", seal+"/manifest.json", "OTHER", "seals/audit/00000009/SHA256SUMS.note")
+	for _, with := range []string{
+		":",             // its note is as it was
+		"rm NOTE",       // is gone
+		"cp OTHER NOTE", // is another's
+		"{ cat OTHER; sha256sum $file MANIFEST; } >/tmp/note; cp /tmp/note NOTE", // and what is not signed of it says what it should
+	} {
+		b.lines = append(b.lines, at.Replace("$ (forge; "+with+"; intact 2>/dev/null | grep -v intact)"), at.Replace("MANIFEST: ALTERED, or its note is not there"))
+	}
+	// A note that says what it should has no signature.
+	b.lines = append(b.lines, at.Replace(`$ (forge; sed s/$was/$is/ NOTE | sed "s|.*MANIFEST|$(sha256sum MANIFEST)|" >/tmp/note; cp /tmp/note NOTE; intact | grep -c intact; verify NOTE 2>&1 | grep -c Successfully)`))
+	b.lines = append(b.lines, "11", "0")
+	b.lines = append(b.lines, "$ (forge; echo >csv/more.csv; find * ! -type d ! -path 'log/*' ! -path 'keys/*' | grep -vxF \"$(listed)\")", "csv/more.csv")
+	r.run(t, b)
+}
+
 // TestConsumePage runs the commands of the page for those who load the files.
 func TestConsumePage(t *testing.T) {
 	for _, tool := range []string{"bash", "jq", "zcat", "sed"} {
