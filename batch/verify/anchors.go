@@ -78,7 +78,7 @@ func (v *verifier) checkAnchors(ctx context.Context) {
 	if len(cosigs[quorum]) == 0 {
 		cosigned = 0 // a policy that asks for nothing is met by anything, and vouches for nothing
 	}
-	head.Anchored = v.log.present && max(cosigned, stamped, pinned) >= size
+	head.Anchored = v.log.proven && max(cosigned, stamped, pinned) >= size
 	if v.log.present && !head.Anchored {
 		v.add(Finding{Code: codeHeadUnanchored, Key: logs.CheckpointKey(size), Expected: "an anchor that was checked", Found: upTo(max(cosigned, stamped, pinned))})
 	}

@@ -136,6 +136,48 @@ func TestACheckpointThatACopyWithoutLogCannotShow(t *testing.T) {
 	mustFind(t, run(t, s, o), 0)
 	o.Checkpoints = [][]byte{good.Head}
 	mustFind(t, run(t, s, o), 2, "checkpoint-unchecked")
+
+	// A part of the log can show it no better, and its newest checkpoint, which is then unchecked, is no head.
+	wrong := fmt.Appendf(nil, "%s\n5\n%s=\n", verifytest.Origin, strings.Repeat("A", 43))
+	for _, erased := range []string{"log/tile/entries/", "log/tile/"} {
+		for name, pin := range map[string][]byte{"head": good.Head, "earlier": good.Earlier, "contradicted": wrong} {
+			t.Run(name+" without "+erased, func(t *testing.T) {
+				s := store.Clone(t)
+				eraseUnder(s, erased)
+				o := *o
+				o.Checkpoints = [][]byte{pin}
+				r := run(t, s, &o)
+				if mustFind(t, r, 2, "checkpoint-unchecked"); r.Levels.Head.Size != 0 || r.Levels.Head.Anchored {
+					t.Errorf("head %+v", r.Levels.Head)
+				}
+				var text strings.Builder
+				if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "no checkpoint of the log could be checked") {
+					t.Errorf("error %v, text:\n%s", err, &text)
+				}
+			})
+		}
+	}
+}
+
+// A head that the key in force did not sign is not told as the log's.
+func TestAHeadThatNobodySigned(t *testing.T) {
+	s := memory(t)
+	b := verifytest.New(t, s, sink.Compliance)
+	b.Seal(oneDay(1))
+	root := b.Root(2)
+	forged, err := logs.SignCheckpoint(logs.Checkpoint{Origin: verifytest.Origin, Size: 2, Root: root}, b.NewKey("thief"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Publish()
+	copied := s.Clone(t)
+	copied.Replace(logs.CheckpointKey(2), forged)
+	for _, partial := range []bool{false, true} {
+		r := run(t, copied, &verify.Options{Partial: partial, Checkpoints: [][]byte{forged}})
+		if mustFind(t, r, 1, "checkpoint-invalid"); r.Levels.Head.Anchored || r.Levels.Head.Size != 0 || r.Levels.Chain.Logged {
+			t.Errorf("levels %+v", r.Levels)
+		}
+	}
 }
 
 func TestAPolicyThatAsksForNothingAnchorsNothing(t *testing.T) {

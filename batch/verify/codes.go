@@ -112,7 +112,7 @@ func Codes() []Code {
 		{codeLogTwice, Altered, "The log tells of one seal twice, or of a trail's seals out of order.", "The log was forged by a holder of its key."},
 		{codePinContradicted, Altered, "The log contradicts a checkpoint that you hold: history was rewritten.", "Keep your checkpoint: it proves it."},
 		{codeLogCut, Altered, "The log is shorter than a checkpoint that you hold, or than an anchor in the store: its end was cut off.", "Keep your checkpoint: it proves it. Restore the store from a copy."},
-		{codePinUnchecked, Incomplete, "A checkpoint that you hold could not be compared: this partial copy has no log.", "Take log/ into the copy."},
+		{codePinUnchecked, Incomplete, "A checkpoint that you hold could not be compared: of the log too much is not in this partial copy, or could not be read.", "Take log/, the whole of it, into the copy."},
 		{codePinOther, Altered, "A checkpoint that you hold is of another log.", "Check that this is the store you mean; if it is, it was made anew."},
 
 		{codeCosigInvalid, Altered, "A witness's cosignature does not fit its checkpoint.", "It was forged, or moved from another checkpoint. Ask the witness for its own record."},

@@ -153,6 +153,10 @@ func (v *verifier) readLog(ctx context.Context) {
 	v.reportLog()
 	v.checkCheckpoints(ctx, unfit)
 	l.proven = l.anchored[l.head.Size] != nil || l.size > l.head.Size // a step is taken in only with a good checkpoint
+	if v.report.unproven = !l.proven; l.proven {
+		head := &v.report.Levels.Head
+		head.Origin, head.Size, head.Root = l.head.Origin, l.head.Size, l.head.Root
+	}
 	v.checkTiles(ctx)
 	v.checkNexts(ctx)
 	v.checkPins()
@@ -163,6 +167,7 @@ func (v *verifier) readLog(ctx context.Context) {
 func (v *verifier) withoutLog() {
 	v.log = newLogState()
 	v.log.broken = true
+	v.report.unproven = true
 	v.report.Counts.Leaves = 0
 	for _, size := range v.inv.checkpoints {
 		v.inv.explain(logs.CheckpointKey(size))
@@ -417,11 +422,9 @@ func (v *verifier) take(l *logState, index int64, leaf *logs.Leaf, about Finding
 	}
 }
 
-// reportLog reports keys and head.
+// reportLog reports the keys.
 func (v *verifier) reportLog() {
 	l := v.log
-	head := &v.report.Levels.Head
-	head.Origin, head.Size, head.Root = l.head.Origin, l.head.Size, l.head.Root
 	for _, k := range l.keyring.Keys() {
 		v.report.Keys = append(v.report.Keys, KeyReport{
 			Name: k.Key.Name(), ID: k.Key.ID(), Fingerprint: k.Key.Fingerprint(), First: k.First, Last: k.Last, RevokedFrom: k.RevokedFrom,
@@ -660,13 +663,16 @@ func (v *verifier) checkPins() {
 			about.Code, about.Found = codeLogCut, "no log"
 			if v.o.Partial {
 				about.Code = codePinUnchecked
+				if v.report.unproven {
+					about.Found = "a log of which too much is missing here"
+				}
 			}
 		case p.c.Origin != v.log.head.Origin:
 			about.Code, about.Found = codePinOther, v.log.head.Origin
 		case p.c.Size > v.log.head.Size:
 			about.Code, about.Found = codeLogCut, fmt.Sprintf("%d leaves", v.log.head.Size)
 		case !known:
-			continue // the log could not be read, which is told
+			about.Code, about.Found = codePinUnchecked, "a log of which too much is missing here, or could not be read"
 		case root != p.c.Root:
 			about.Code, about.Found = codePinContradicted, "root "+root.String()
 		default:

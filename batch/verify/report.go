@@ -96,7 +96,7 @@ type HeadLevel struct {
 	// Anchored: an anchor that was checked covers the newest checkpoint.
 	Anchored bool     `json:"anchored"`
 	Anchors  []Anchor `json:"anchors,omitempty"`
-	// Origin, Size and Root are the newest checkpoint's.
+	// Origin, Size and Root are those of the newest checkpoint whose signature and leaves were checked; blank if there is none.
 	Origin string    `json:"origin,omitempty"`
 	Size   int64     `json:"size,omitempty"`
 	Root   seal.Hash `json:"root,omitzero"`
@@ -171,6 +171,9 @@ type Report struct {
 	More map[string]int64 `json:"more,omitempty"`
 	// Tally is how many findings there are of each status.
 	Tally map[Status]int64 `json:"tally"`
+
+	// unproven: there is a log here, of which no checkpoint could be checked.
+	unproven bool
 
 	mu sync.Mutex // guards findings while workers are at work
 	// seen is how many there are of each code.

@@ -144,6 +144,9 @@ func (r *Report) chainLine() string {
 
 func (r *Report) headLine() string {
 	h := r.Levels.Head
+	if r.unproven {
+		return "unanchored · no checkpoint of the log could be checked"
+	}
 	if h.Size == 0 {
 		return "unanchored · no log"
 	}

@@ -120,6 +120,10 @@ func sealCases() []testCase {
 				f.cutLog(7)
 			}},
 			{does: "And the receipts; a checkpoint is given.", with: []string{"checkpoint"}, says: []string{"log-cut"}, exit: 1, folder: true, do: cutTailOfStore},
+			{does: "And the receipts and the entries of the log, in a copy that is said to be partial; a checkpoint is given.", with: []string{"partial", "checkpoint"}, says: []string{"checkpoint-unchecked"}, notes: []string{"absent"}, exit: 2, folder: true, do: func(f *forger) {
+				cutTailOfStore(f)
+				f.eraseAll("log/tile/entries/")
+			}},
 			{does: "And the receipts; the roots of the time-stamping authority are given.", with: []string{"tsa-ca"}, says: []string{"timestamp-missing"}, exit: 2, do: cutTailOfStore},
 			{does: "And all receipts, those of the days that are left too; a witness is named.", with: []string{"policy"}, says: []string{"quorum-missing"}, exit: 2, do: func(f *forger) {
 				cutTailOfStore(f)
