@@ -142,7 +142,7 @@ func appendQuoted(dst []byte, s string) []byte {
 
 // Parse reads a receipt without checking who signed it.
 func Parse(data []byte) (Receipt, error) {
-	text, _, err := split(data)
+	text, _, err := split(trimmed(data))
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -152,6 +152,7 @@ func Parse(data []byte) (Receipt, error) {
 // Verify reads a receipt and checks it against the keys that are trusted (see batch/seal.Verifiers), and returns the names of those that signed it. Without
 // a good signature by one of these the error is ErrReceipt; note.UnverifiedNoteError and note.InvalidSignatureError say more.
 func Verify(data []byte, trusted note.Verifiers) (Receipt, []string, error) {
+	data = trimmed(data)
 	_, signatures, err := split(data)
 	if err != nil {
 		return Receipt{}, nil, err
@@ -174,13 +175,21 @@ func Verify(data []byte, trusted note.Verifiers) (Receipt, []string, error) {
 	return r, names, nil
 }
 
+// trimmed returns a receipt without the empty lines that tools leave behind it: `jq -r` writes a line feed after a text that ends in one.
+func trimmed(data []byte) []byte {
+	for bytes.HasSuffix(data, []byte("\n\n")) {
+		data = data[:len(data)-1]
+	}
+	return data
+}
+
 // split returns a receipt's text, with its last line feed, and the lines of its signatures.
 func split(data []byte) (text string, signatures []byte, err error) {
 	if len(data) > MaxSize {
 		return "", nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrReceipt, len(data), MaxSize)
 	}
 	at := bytes.LastIndex(data, []byte("\n\n"))
-	if at < 0 || at+2 == len(data) {
+	if at < 0 {
 		return "", nil, fmt.Errorf("%w: it bears no signature", ErrReceipt)
 	}
 	return string(data[:at+1]), data[at+2:], nil

@@ -98,6 +98,20 @@ func TestNamesCannotEndALine(t *testing.T) {
 	}
 }
 
+// jq -r writes a line feed after a receipt, and so do editors.
+func TestEmptyLinesBehindAReceipt(t *testing.T) {
+	k := newKey(t, "daybook")
+	for _, more := range []string{"\n", "\n\n\n"} {
+		data := append(encode(t, sample, k), more...)
+		if got, _, err := receipt.Verify(data, seal.Verifiers(k.Public())); err != nil || got != sample {
+			t.Errorf("with %q: %+v %v", more, got, err)
+		}
+		if got, err := receipt.Parse(data); err != nil || got != sample {
+			t.Errorf("with %q, parsed: %+v %v", more, got, err)
+		}
+	}
+}
+
 func TestATamperedReceiptIsNone(t *testing.T) {
 	k, other := newKey(t, "daybook"), newKey(t, "daybook")
 	trusted := seal.Verifiers(k.Public())

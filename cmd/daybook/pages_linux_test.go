@@ -90,10 +90,10 @@ func TestIntakePage(t *testing.T) {
 	r.one = true
 	config := serviceFile(t, r.dir, "")
 	p := startProcess(t, r.dir, []string{"HOME=" + r.home}, "daybook", "serve", "--config", config)
-	runIn(t, r.dir, 0, "trail", "enable", "audit", "--config", config, "--since", "2026-03-01")
+	runIn(t, r.dir, 0, "trail", "enable", "audit", "--config", config)
 	writeFile(t, filepath.Join(r.dir, "api.token"), runIn(t, r.dir, 0, "token", "create", "--org", "acme", "--source", "api", "--config", config))
 	writeFile(t, filepath.Join(r.dir, "event.json"), `{"id":"evt-1","time":"2026-03-10T09:00:00Z","action":"login","outcome":"success"}`)
-	r.replace = strings.NewReplacer("https://audit.example.org:8470", "http://"+p.address)
+	r.replace = strings.NewReplacer("https://audit.example.org:8470", "http://"+p.address, "# once the day is sealed", "daybook roll --config daybook.yaml > roll.txt")
 	r.page(t, filepath.Join("docs", "INTAKE.md"))
 	p.signal(t, syscall.SIGTERM)
 }

@@ -131,7 +131,8 @@ With --partial a copy of some days or formats will do: what is absent is listed,
 manifest that is there needs its note, or the whole log, to vouch for it.
 With --proof a file that daybook prove made is checked, and no store is needed.
 With --receipt the event that daybook serve gave this receipt for is looked for in the store: exit
-code 0 if it is sealed, 1 if it is not and should be, 2 if there is time left.
+code 0 if it is sealed, 1 if it is not and should be, 2 if there is time left, 3 if the receipt is
+none, or signed by another key.
 
 Exit codes: 0 verified to the level asked, 1 altered, 2 incomplete (the level asked was not reached,
 or the command line is at fault), 3 something could not be read.`,
@@ -354,9 +355,8 @@ func (a *app) verifyReceipt(cmd *cobra.Command, args []string, f *verifyFlags) e
 	promise, err := proof.CheckPromise(cmd.Context(), store, data, given.keys, time.Now(), ui.searched)
 	ui.close()
 	switch {
-	case errors.Is(err, receipt.ErrReceipt):
-		_, _ = fmt.Fprintf(a.stderr, "daybook: error: %s: %v\n", f.receipt, err)
-		return verdict{exitAltered}
+	case errors.Is(err, receipt.ErrReceipt): // which breaks no word: exit code 1 is for one that was given
+		return unread(&sink.HintError{Err: fmt.Errorf("%s: %w", f.receipt, err), Hint: "give the receipt as the sender had it, and the key of the store that it is for (--key)"})
 	case err != nil:
 		return unread(err)
 	}
