@@ -90,8 +90,9 @@ func (a authenticator) Certificate(leaf *x509.Certificate) (receiver.Sender, err
 // backend takes events in from the receiver.
 type backend struct{ s *Service }
 
+// Begin is asked for each part of a request. One that was under way when the service began to stop is taken to its end: the server takes no new ones then.
 func (b backend) Begin(sender receiver.Sender, received time.Time) (receiver.Batch, error) {
-	if err := b.s.unavailable(); err != nil {
+	if err := b.s.standing.Spool().Ready(); err != nil {
 		return nil, refusal(err)
 	}
 	return &gathering{s: b.s, sender: sender, g: b.s.standing.Begin(received), received: received}, nil
@@ -107,7 +108,7 @@ func refusal(err error) error {
 
 func (b backend) Reject(sender receiver.Sender, r receiver.Rejection) error {
 	// Quarantine is on the same disk: what there is to be free of it is for sealing.
-	if err := b.s.unavailable(); err != nil {
+	if err := b.s.standing.Spool().Ready(); err != nil {
 		return refusal(err)
 	}
 	err := b.s.rejects.use(func(q *intake.Quarantine) error {

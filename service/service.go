@@ -415,7 +415,7 @@ func (s *Service) wake() {
 	}
 }
 
-// unavailable says why events can't be taken in; nil if they can.
+// unavailable says why nothing new is taken in; nil if it is. Requests that are under way go by the spool alone.
 func (s *Service) unavailable() error {
 	s.mu.Lock()
 	draining := s.draining

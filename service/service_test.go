@@ -1,8 +1,12 @@
 package service_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptrace"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -423,4 +427,55 @@ func TestReceiptIsKept(t *testing.T) {
 	if _, err := proof.CheckPromise(t.Context(), w.store, []byte(strings.Replace(got.Receipts[0], "e1", "e2", 1)), nil, w.clock.now(), nil); err == nil {
 		t.Error("a receipt that was altered is taken for one")
 	}
+}
+
+// A request that is under way when the service is asked to stop is taken to its end.
+func TestStopWhileABodyComes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	address, stop := w.serve()
+	body, sent := io.Pipe()
+	underWay := make(chan struct{})
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(underWay) }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/v1/events", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+w.sender)
+	req.Header.Set("Expect", "100-continue")
+	answered := make(chan error, 1)
+	var got taken
+	go func() {
+		resp, err := (&http.Transport{ExpectContinueTimeout: time.Minute}).RoundTrip(req)
+		if err != nil {
+			answered <- err
+			return
+		}
+		defer resp.Body.Close()
+		err = json.NewDecoder(resp.Body).Decode(&got)
+		if resp.StatusCode != http.StatusOK {
+			err = errors.Join(err, fmt.Errorf("answered with %s", resp.Status))
+		}
+		answered <- err
+	}()
+	<-underWay // the handler reads the body
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	eventually(t, "the service stops", func() bool { _, code := w.try("", http.MethodGet, "/readyz", nil); return code == http.StatusServiceUnavailable })
+	for _, line := range []string{event("e1", begun) + "\n", "no JSON\n", event("e2", begun) + "\n"} {
+		if _, err := io.WriteString(sent, line); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := sent.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-answered; err != nil || got.Accepted != 2 || got.Rejected != 1 {
+		t.Errorf("taken %+v: %v", got, err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	w.check()
 }
