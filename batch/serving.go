@@ -74,10 +74,9 @@ func (s *Standing) Close() error {
 	return errors.Join(s.Flush(0, nil), s.spool.Close(), s.state.close())
 }
 
-// Configure has later seals made by other settings. The data folder, the key and the clock stay; so do trails and retention policies, until SetTrails is called.
+// Configure has later rolls made by other settings; one that is under way goes on by those that it began with, and is not waited for. The data folder, the key and the clock stay; so
+// do trails and retention policies, until SetTrails is called.
 func (s *Standing) Configure(settings Settings) {
-	s.rolling.Lock() // a seal is made by one of the two
-	defer s.rolling.Unlock()
 	old := s.settings.Load()
 	settings.Data, settings.Key, settings.Now = old.Data, old.Key, old.Now
 	s.settings.Store(&settings)

@@ -333,6 +333,46 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A reload takes effect while a day is being sealed: who was struck from the configuration sends nothing more.
+func TestReloadWhileSealing(t *testing.T) {
+	t.Parallel()
+	slow := &slowStore{begun: make(chan struct{}, 1), release: make(chan struct{})}
+	w := newWorld(t, func(c *service.Config) {
+		slow.Memory = c.Batch.Store.(*sinktest.Memory)
+		c.Batch.Store = slow
+	})
+	w.people()
+	w.send(event("e1", begun))
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	_, stop := w.serve() // it looks as it starts
+	<-slow.begun
+	c := w.config
+	c.MaxBody, c.Effective = 10, []string{"a: 2"}
+	c.Batch.Config = seal.Sum([]byte("another"))
+	reloaded := make(chan error, 1)
+	go func() { reloaded <- w.Reload(c, control.System) }()
+	select {
+	case err := <-reloaded:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the reload waits for the seal")
+	}
+	if data, code := w.try(w.sender, http.MethodPost, "/v1/events", event("e2", begun)); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("by the new limit: answered with %d %s", code, data)
+	}
+	close(slow.release)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if list := w.manifests("audit"); len(list) != 1 || list[0].Config != w.config.Batch.Config {
+		t.Errorf("the seal under way is not by what it began with: %v", briefs(list))
+	}
+	w.check()
+}
+
 // Events that import left for a trail that nobody has switched on are told, and sealed once it is on.
 func TestStrandedEvents(t *testing.T) {
 	t.Parallel()
@@ -462,7 +502,10 @@ func TestStopWhileABodyComes(t *testing.T) {
 	<-underWay // the handler reads the body
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
-	eventually(t, "the service stops", func() bool { _, code := w.try("", http.MethodGet, "/readyz", nil); return code == http.StatusServiceUnavailable })
+	eventually(t, "the service stops", func() bool {
+		_, code := w.try("", http.MethodGet, "/readyz", nil)
+		return code == http.StatusServiceUnavailable
+	})
 	for _, line := range []string{event("e1", begun) + "\n", "no JSON\n", event("e2", begun) + "\n"} {
 		if _, err := io.WriteString(sent, line); err != nil {
 			t.Error(err)
