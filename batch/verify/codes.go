@@ -102,7 +102,7 @@ func Codes() []Code {
 		{codeForked, Altered, "Two checkpoints contradict each other: the log was rewritten, or shows two histories.", "Keep both: they prove it. Compare with the anchors to learn which history is the first."},
 		{codeLogRoot, Altered, "The log's entries do not give the root of its newest checkpoint.", "Entries were changed, added or removed. Restore log/ from a copy."},
 		{codeLogAltered, Altered, "A tile or an entry bundle of the log does not have the bytes that it must.", "Restore it from a copy."},
-		{codeLogObjectMissing, Altered, "A tile or an entry bundle of the log is gone.", "Restore it from a copy."},
+		{codeLogObjectMissing, Altered, "A checkpoint, a step (`log/next/`), a tile or an entry bundle of the log is gone.", "Restore it from a copy."},
 		{codeLogUnfinished, Incomplete, "The log tells of a newer checkpoint than the store has: it is being published, or was interrupted, or was removed.", "Run the exporter again: it publishes what is missing. If it has nothing to publish, the checkpoint was removed: compare with the anchors."},
 		{codeLeafInvalid, Altered, "A leaf of the log is not one that Daybook writes, or is not signed as it must be.", "The log was forged by a holder of its key, or written by a newer release."},
 		{codeLeafReference, Altered, "A leaf of the log names a seal, file or period that is not what it says.", "Read the leaf: a review, erasure, hold or extension was moved to something else."},

@@ -517,6 +517,16 @@ func damages() []damage {
 			s.Erase("log/tile/0/000.p/23")
 			s.Erase(logs.NextKey(5))
 		}},
+		{name: "a checkpoint in the middle is gone", want: []string{"log-object-missing"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			s.Erase(logs.CheckpointKey(5))
+		}},
+		{name: "checkpoints in the middle are gone, with all that was published with them", want: []string{"log-object-missing"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			erasePublished(s, 5, 7)
+		}},
+		{name: "the same in a partial copy", want: []string{"absent"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, o *verify.Options) {
+			erasePublished(s, 5, 7)
+			o.Partial = true
+		}},
 		{name: "publishing was interrupted", want: []string{"log-unfinished"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Erase(logs.CheckpointKey(23))
 			s.Erase("log/tile/0/000.p/23")
@@ -587,7 +597,7 @@ func damages() []damage {
 			o.TimestampRoots = a.Roots()
 			s.Overwrite(logs.AnchorKey(23, "tsa", ".tsr"), a.Stamp(g.Head, verifytest.Day(10).Start()), sink.Lock{})
 		}},
-		{name: "an anchor whose checkpoint is gone", want: []string{"anchor-stray", "unlisted-object"}, good: func(t *testing.T, s *sinktest.Memory, g *verifytest.Good, _ *verify.Options) {
+		{name: "an anchor whose checkpoint is gone", want: []string{"anchor-stray", "log-object-missing"}, good: func(t *testing.T, s *sinktest.Memory, g *verifytest.Good, _ *verify.Options) {
 			s.Overwrite(logs.AnchorKey(9, "w", ".cosig"), verifytest.NewWitness(t, "witness.example").Cosign(g.Earlier, verifytest.Now), sink.Lock{})
 			s.Erase(logs.CheckpointKey(9))
 		}},
@@ -630,6 +640,15 @@ func damages() []damage {
 			s.Erase(firstEvidence)
 			o.Deep, o.Partial = true, true
 		}},
+	}
+}
+
+// erasePublished removes the checkpoints of some sizes, and all that was put with each of them but for the step that leads to the first.
+func erasePublished(s *sinktest.Memory, sizes ...int64) {
+	for _, size := range sizes {
+		for _, key := range []string{logs.CheckpointKey(size), logs.NextKey(size), fmt.Sprintf("log/tile/0/000.p/%d", size), fmt.Sprintf("log/tile/entries/000.p/%d", size)} {
+			s.Erase(key)
+		}
 	}
 }
 

@@ -157,8 +157,8 @@ func (v *verifier) readLog(ctx context.Context) {
 		head := &v.report.Levels.Head
 		head.Origin, head.Size, head.Root = l.head.Origin, l.head.Size, l.head.Root
 	}
+	v.checkNexts(ctx) // it finds sizes that tiles are of
 	v.checkTiles(ctx)
-	v.checkNexts(ctx)
 	v.checkPins()
 }
 

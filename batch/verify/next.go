@@ -140,36 +140,47 @@ func (v *verifier) follows(s *step, about Finding) bool {
 	return false
 }
 
-// checkNexts checks what follows each checkpoint.
+// checkNexts goes from step to step and checks what follows each checkpoint. A step names the checkpoint that it leads to, so that none can be taken away
+// from between two others.
 func (v *verifier) checkNexts(ctx context.Context) {
 	l := v.log
-	sizes := append([]int64{0}, l.sizes...)
-	for _, size := range sizes {
-		if size >= l.size || len(l.hashes) == 0 {
-			break
+	if len(l.hashes) == 0 { // nothing to compare with, which is told
+		for _, from := range v.inv.nexts {
+			v.inv.explain(logs.NextKey(from))
 		}
-		if key := logs.NextKey(size); v.inv.find(key) == nil {
-			v.fault(sink.ErrNotExist, Finding{Key: key, Expected: fmt.Sprintf("what follows %d leaves", size)}, codeLogObjectMissing, codeLogAltered)
-		}
+		return
 	}
-	for _, from := range v.inv.nexts {
-		if ctx.Err() != nil {
+	for from := int64(0); from < l.size && ctx.Err() == nil; {
+		key := logs.NextKey(from)
+		if v.inv.find(key) == nil {
+			v.fault(sink.ErrNotExist, Finding{Key: key, Expected: fmt.Sprintf("what follows %d leaves", from)}, codeLogObjectMissing, codeLogAltered)
+		} else if from < l.head.Size { // those beyond were looked at when they were taken in
+			if s, about := v.readStep(ctx, from); s != nil && v.checkStep(from, s, about) {
+				v.stepTo(s.c.Size, key)
+			}
+		}
+		i, _ := slices.BinarySearch(l.sizes, from+1)
+		if i == len(l.sizes) {
 			return
 		}
-		if len(l.hashes) == 0 {
-			v.inv.explain(logs.NextKey(from)) // nothing to compare with, which is told
-			continue
-		}
-		if _, follows := slices.BinarySearch(sizes, from); !follows || from >= l.head.Size {
-			continue // it stays unexplained, or was looked at
-		}
-		if s, about := v.readStep(ctx, from); s != nil {
-			v.checkStep(from, s, about)
-		}
+		from = l.sizes[i]
 	}
 }
 
-func (v *verifier) checkStep(from int64, s *step, about Finding) {
+// stepTo takes in the size that a step leads to, and reports its checkpoint if it is gone. What else was published with it is known then.
+func (v *verifier) stepTo(size int64, step string) {
+	l := v.log
+	i, there := slices.BinarySearch(l.sizes, size)
+	if there {
+		return
+	}
+	l.sizes = slices.Insert(l.sizes, i, size)
+	about := Finding{Key: logs.CheckpointKey(size), Expected: fmt.Sprintf("the checkpoint of %d leaves, which %s leads to", size, step)}
+	v.fault(sink.ErrNotExist, about, codeLogObjectMissing, codeLogAltered)
+}
+
+// checkStep checks what follows a checkpoint, and reports whether its leaves and the signature of its checkpoint are good.
+func (v *verifier) checkStep(from int64, s *step, about Finding) bool {
 	l := v.log
 	for i, entry := range s.entries {
 		index := from + int64(i)
@@ -179,13 +190,19 @@ func (v *verifier) checkStep(from int64, s *step, about Finding) {
 		if hash, want := tlog.RecordHash(entry), l.hashes[tlog.StoredHashIndex(0, index)]; hash != want {
 			about.Expected, about.Found = fmt.Sprintf("leaf %d with hash %x", index, want[:8]), fmt.Sprintf("%x", hash[:8])
 			v.add(about)
-			return
+			return false
 		}
 	}
 	there := l.anchored[s.c.Size]
-	if bytes.Equal(s.signed, there) || !v.checkCheckpoint(s.signed, s.c, about) || there == nil {
-		return // one that is not there, or is at fault, is told
+	if bytes.Equal(s.signed, there) {
+		return true
 	}
-	about.Expected, about.Found = "the checkpoint as it is", "another"
-	v.add(about)
+	if !v.checkCheckpoint(s.signed, s.c, about) {
+		return false
+	}
+	if there != nil { // one that is at fault is told
+		about.Expected, about.Found = "the checkpoint as it is", "another"
+		v.add(about)
+	}
+	return true
 }

@@ -2,6 +2,7 @@ package tamper_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -80,6 +81,8 @@ func logCases() []testCase {
 				f.at = tlog.CheckpointKey(f.w.size())
 				f.Replace(f.at, f.w.checkpoints[f.w.sizes[8]])
 			}},
+			{does: "A checkpoint in the middle is removed, with its receipt.", says: []string{"log-object-missing"}, exit: 1, folder: true, do: func(f *forger) { f.unpublish(f.w.sizes[2], false) }},
+			{does: "A checkpoint in the middle is removed, with its receipt, its tiles, its entries and the step that leads on from it.", says: []string{"log-object-missing"}, exit: 1, folder: true, do: func(f *forger) { f.unpublish(f.w.sizes[2], true) }},
 			{does: "The log is set back by three days, the seals stay.", says: []string{"seal-not-logged"}, exit: 2, folder: true, do: func(f *forger) {
 				f.cutLog(7)
 				f.noAnchors()
@@ -144,6 +147,18 @@ func logCases() []testCase {
 				f.Replace(f.at, []byte(strings.Replace(text, "\n", "\r\n", 1)+"\n\n"+signature))
 			}},
 		}},
+	}
+}
+
+// unpublish removes an old checkpoint and its receipt, and all that was put with it. A finding must name it.
+func (f *forger) unpublish(size int64, all bool) {
+	f.at = tlog.CheckpointKey(size)
+	f.Erase(f.at)
+	f.eraseAll(fmt.Sprintf("%sanchors/%012d/", tlog.Prefix, size))
+	if all {
+		f.Erase(tile(0, size))
+		f.Erase(tile(-1, size))
+		f.Erase(tlog.NextKey(size))
 	}
 }
 
