@@ -19,6 +19,7 @@ import (
 	"daybook/batch/intake"
 	"daybook/batch/proof"
 	"daybook/batch/seal"
+	daybook "daybook/event"
 	"daybook/service"
 	"daybook/sink/sinktest"
 )
@@ -521,4 +522,41 @@ func TestStopWhileABodyComes(t *testing.T) {
 		t.Error(err)
 	}
 	w.check()
+}
+
+// A backfill that is admitted to a trail that is on already has its time, from then on; and nothing is claimed of its days, which the trail did not keep when they passed.
+func TestLaterBackfillHasItsTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	w.clock.move(14 * time.Hour) // 02:00 of the next day
+	w.heartbeat()
+	w.roll()
+	since := seal.Date{Day: daybook.DayOf(begun) - 2}
+	w.call(w.alice, http.MethodPost, "/v1/trails/audit/enable", service.EnableRequest{Since: &since}, http.StatusOK, nil)
+	w.clock.move(6*time.Hour + 59*time.Minute) // an hour to close, six to wait
+	w.heartbeat()
+	w.roll()
+	if list := w.manifests("audit"); len(list) != 1 {
+		t.Fatalf("seals are %v: the days of the backfill were not waited for", briefs(list))
+	}
+	if got := w.send(event("old", begun.Add(-24*time.Hour))); got.Accepted != 1 {
+		t.Errorf("taken %+v", got)
+	}
+	w.clock.move(time.Minute)
+	w.roll()
+	list := w.manifests("audit")
+	if diff := cmp.Diff([]string{"2026-03-10 addendum 0", "2026-03-08 addendum 0", "2026-03-09 addendum 0"}, briefs(list)); diff != "" {
+		t.Fatalf("seals (-want +got):\n%s", diff)
+	}
+	if n := list[2].Counts.Written; n != 1 {
+		t.Errorf("the seal of the 9th holds %d events, want the one that was sent", n)
+	}
+	for _, m := range list[1:] {
+		for _, s := range m.Sources {
+			if !s.Watermark.IsZero() || len(s.Gaps) > 0 {
+				t.Errorf("the seal of %v claims of its source %+v", m.Day, s)
+			}
+		}
+	}
 }

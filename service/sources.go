@@ -133,15 +133,15 @@ func (s *Service) awaited(org string, now time.Time) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// ready reports whether a closed day of a trail need wait no longer: all its sources have come past its end, or have had their time. A day of before the trail was enabled
-// waits for its backfill, of which nobody says that it is whole.
+// ready reports whether a closed day of a trail need wait no longer: all its sources have come past its end, or have had their time. A day that was over when it was
+// admitted waits for its backfill, of which nobody says that it is whole.
 func (s *Service) ready(trail string, day event.Day) bool {
 	t, ok := s.control.Trail(trail)
 	now := s.now()
 	if !ok || !now.Before(s.latest(t, day)) || t.State == control.Off && !s.control.On(trail, day.End().Add(-1)) {
 		return true
 	}
-	if !t.Enabled.Before(day.End()) {
+	if !t.Admitted(day).Before(day.End()) {
 		return false
 	}
 	for _, name := range s.awaited(t.Spec.Org, now) {
@@ -156,16 +156,17 @@ func (s *Service) ready(trail string, day event.Day) bool {
 func (s *Service) latest(t control.TrailState, day event.Day) time.Time {
 	c := s.config.Load()
 	at := day.End()
-	if at.Before(t.Enabled) {
-		at = t.Enabled
+	if admitted := t.Admitted(day); at.Before(admitted) {
+		at = admitted
 	}
 	return at.Add(c.Batch.CloseAfter + c.MaxWait)
 }
 
-// sourcesOf tells how far the sources of a trail's day have come, and what may be missing of them.
+// sourcesOf tells how far the sources of a trail's day have come, and what may be missing of them. Of a day that was over when the trail was enabled they tell nothing:
+// that a source has come past it does not say that it has filled it.
 func (s *Service) sourcesOf(trail string, day event.Day) []seal.Source {
 	t, ok := s.control.Trail(trail)
-	if !ok {
+	if !ok || !t.Enabled.Before(day.End()) {
 		return nil
 	}
 	now := s.now()
@@ -177,7 +178,7 @@ func (s *Service) sourcesOf(trail string, day event.Day) []seal.Source {
 	for _, name := range s.awaited(t.Spec.Org, now) {
 		st := s.sources.of(t.Spec.Org, name)
 		source := seal.Source{Name: name, Watermark: st.Watermark}
-		if st.Watermark.Before(end) && t.Enabled.Before(end) { // of a backfill nobody said that it would be whole
+		if st.Watermark.Before(end) {
 			from, reason := day.Start(), "nothing was heard of the source"
 			if st.Watermark.After(from) {
 				from = st.Watermark

@@ -227,6 +227,7 @@ func TestEnable(t *testing.T) {
 	narrow.Projects = []string{"p1"}
 	refused(t, w.Enable(alice, narrow, today, false), control.ErrExists)
 	want.Since, want.Backfill = today-9, true
+	want.Extended = []control.Extension{{At: w.clock(), From: today, To: today + 1}, {At: w.clock(), From: today - 9, To: today}}
 	s, _ = w.Trail("acme")
 	if diff := cmp.Diff(want, s); diff != "" {
 		t.Errorf("extended (-want +got):\n%s", diff)
@@ -464,4 +465,24 @@ func BenchmarkOn(b *testing.B) {
 			c.On("acme", now)
 		}
 	})
+}
+
+// Each day tells when it was admitted: with the enabling, or with the backfill that it belongs to.
+func TestAdmitted(t *testing.T) {
+	w := newWorld(t)
+	today := w.today()
+	must(t, w.Enable(alice, acme, today, false))
+	w.wait(24 * hour)
+	must(t, w.Enable(alice, acme, today, true)) // what came before the enabling
+	w.wait(24 * hour)
+	must(t, w.Enable(alice, acme, today-5, true))
+	w.wait(24 * hour)
+	must(t, w.Enable(alice, acme, today-7, true))
+	w.reopen()
+	s, _ := w.Trail("acme")
+	for day, days := range map[event.Day]int{today + 1: 0, today: 1, today - 1: 2, today - 5: 2, today - 6: 3, today - 7: 3} {
+		if got, want := s.Admitted(day), morning.AddDate(0, 0, days); !got.Equal(want) {
+			t.Errorf("%v was admitted at %v, want %v", day, got, want)
+		}
+	}
 }

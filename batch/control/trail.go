@@ -94,12 +94,29 @@ type TrailState struct {
 	// Since is the first day that is kept; Backfill says whether events that happened before the trail was enabled are, too.
 	Since    event.Day
 	Backfill bool
-	// Enabled is when it was first.
-	Enabled time.Time
+	// Enabled is when it was first, and Extended what was added to it later.
+	Enabled  time.Time
+	Extended []Extension
 	// Request is there while the trail is in DisableRequested or CoolingOff, Approval in CoolingOff, Off in Off.
 	Request  *Request
 	Approval *Approval
 	Off      *OffState
+}
+
+// Extension is an earlier first day of a trail that was on already: it admits a backfill of the days from From on, before To.
+type Extension struct {
+	At       time.Time
+	From, To event.Day
+}
+
+// Admitted is when a day was let in: when the trail was enabled, or extended to it.
+func (s *TrailState) Admitted(day event.Day) time.Time {
+	for _, x := range s.Extended {
+		if x.From <= day && day < x.To {
+			return x.At
+		}
+	}
+	return s.Enabled
 }
 
 // Request asks for a disabling.
@@ -146,6 +163,7 @@ type trail struct {
 	since    event.Day
 	backfill bool
 	enabled  time.Time
+	extended []Extension
 	request  *Request
 	people   lineage // who could have made the request
 	approval *Approval
@@ -274,10 +292,14 @@ func (t *trail) enable(r *record) error {
 	if t.request != nil {
 		return errContradiction // a keep comes first
 	}
-	if len(t.turns) == 0 || r.Time.Before(t.enabled) {
+	first := len(t.turns) == 0
+	if !first && t.extends(r.Since.Day, r.Backfill) {
+		t.extended = append(t.extended, Extension{At: r.Time, From: r.Since.Day, To: max(t.since, r.Since.Day+1)})
+	}
+	if first || r.Time.Before(t.enabled) {
 		t.enabled = r.Time
 	}
-	if len(t.turns) == 0 || r.Since.Day < t.since {
+	if first || r.Since.Day < t.since {
 		t.since = r.Since.Day
 	}
 	t.spec = *r.Spec
@@ -320,7 +342,7 @@ func (t *trail) view(now time.Time) TrailState {
 		}
 	}
 	return TrailState{
-		Spec: v.spec.clone(), State: v.state(), Since: v.since, Backfill: v.backfill, Enabled: v.enabled,
+		Spec: v.spec.clone(), State: v.state(), Since: v.since, Backfill: v.backfill, Enabled: v.enabled, Extended: slices.Clone(v.extended),
 		Request: clone(v.request), Approval: clone(v.approval), Off: clone(v.off),
 	}
 }
