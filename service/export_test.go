@@ -49,3 +49,10 @@ func (s *Service) Metrics() map[string]MetricDoc {
 
 // Schedule looks for days that are due when cron says so, until ctx ends.
 func (s *Service) Schedule(ctx context.Context) error { return s.schedule(ctx) }
+
+// Begin has the service tell that it is at work, as Run does.
+func (s *Service) Begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun = s.now()
+}

@@ -127,6 +127,7 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	w.Service, w.client = s, s.InProcess()
+	w.Begin()
 }
 
 func (w *world) shut() {

@@ -211,6 +211,11 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 	if !found {
 		return nil, &sink.HintError{Err: fmt.Errorf("trail %q: %w", only, control.ErrNotFound), Hint: "`daybook trail list` tells which there are"}
 	}
+	on := func(t TrailStatus) bool { return t.Switch.State != string(control.Off) }
+	if st.Started == nil && slices.ContainsFunc(st.Trails, on) {
+		st.problem(LevelAlert, "not-running", "", "start it: `systemctl start daybook`, or `daybook serve`; its log says why it ended",
+			"a trail is on, and no service is at work with the data folder: nothing is taken in, and no day is sealed by itself")
+	}
 	if len(st.Trails) == 0 {
 		st.problem(LevelWarning, "no-trail", "", "`daybook trail enable` switches one on; if one was on before, this is another data folder, or that was lost", "nothing is recorded: no trail was ever switched on here")
 	}

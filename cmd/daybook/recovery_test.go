@@ -138,6 +138,21 @@ func (s *site) check(sealed ...string) {
 	}
 }
 
+// A service that died is an alert, as long as a trail is on: nothing is taken in, and nobody else tells.
+func TestStatusOfADeadService(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.daybook(0, "status")
+	s.kill(t)
+	if out := s.daybook(1, "status"); !strings.Contains(out, "alert (not-running)") {
+		t.Errorf("status says\n%s", out)
+	}
+	s.serve()
+	s.daybook(0, "status")
+	s.stop(t)
+	s.daybook(1, "status")
+}
+
 // A backup is taken while the service is at work, and restored where the data folder was lost: what was sealed since is learnt from the store once a person has said so, and
 // what was not sealed is sent again.
 func TestRestoreABackup(t *testing.T) {
