@@ -116,7 +116,7 @@ var (
 	descPending    = prometheus.NewDesc("daybook_pending_events", "Events that wait to be sealed.", []string{"trail"}, nil)
 	descLate       = prometheus.NewDesc("daybook_late_events", "Events that wait for an addendum, since their day is sealed.", []string{"trail"}, nil)
 	descOldest     = prometheus.NewDesc("daybook_oldest_pending_timestamp_seconds", "Time of the oldest event that waits.", []string{"trail"}, nil)
-	descOverdue    = prometheus.NewDesc("daybook_overdue_seals", "Seals of days that could have been made, and are not.", []string{"trail"}, nil)
+	descOverdue    = prometheus.NewDesc("daybook_overdue_seals", "Days without a seal that could have been sealed over two hours ago.", []string{"trail"}, nil)
 	descLastSeal   = prometheus.NewDesc("daybook_last_seal_timestamp_seconds", "When the newest seal was made.", []string{"trail"}, nil)
 	descSealNumber = prometheus.NewDesc("daybook_seal_number", "Number of the newest seal.", []string{"trail"}, nil)
 	descOn         = prometheus.NewDesc("daybook_trail_on", "1 while the trail is on, 0 while it is off.", []string{"trail", "org"}, nil)
@@ -203,14 +203,7 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 		gauge(descPending, float64(t.Waiting), t.Trail)
 		gauge(descLate, float64(t.Late), t.Trail)
 		gauge(descOn, one(t.Switch.State != string(control.Off)), t.Trail, t.Switch.Org)
-		state, _ := s.control.Trail(t.Trail)
-		overdue := 0
-		for _, d := range t.Due {
-			if s.overdue(state, d.Day) {
-				overdue++
-			}
-		}
-		gauge(descOverdue, float64(overdue), t.Trail)
+		gauge(descOverdue, float64(len(t.Overdue)), t.Trail)
 		if t.Oldest != nil {
 			gauge(descOldest, float64(t.Oldest.Unix()), t.Trail)
 		}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 
 	"daybook/service"
 )
@@ -215,6 +216,48 @@ func TestMetrics(t *testing.T) {
 		t.Log(text)
 	}
 	promtool(t, text, "check", "metrics")
+}
+
+// A day that could have been sealed is overdue, whatever else waits: an addendum before it, or the day after it for its source. What is sealed is not, though events came late.
+func TestOverdue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	w.clock.move(14 * time.Hour) // the 11th, 02:00
+	w.heartbeat()
+	w.roll()
+	w.send(event("late", begun))
+	expect := func(metric int, days ...string) {
+		t.Helper()
+		w.heartbeat()
+		var told []string
+		for _, d := range w.trail().Overdue {
+			told = append(told, d.String())
+		}
+		if diff := cmp.Diff(days, told); diff != "" {
+			t.Errorf("at %s these days are overdue (-want +got):\n%s", w.clock.now(), diff)
+		}
+		if found := len(w.problemsOf("overdue")); found != min(metric, 1) {
+			t.Errorf("at %s status tells %d times of overdue days", w.clock.now(), found)
+		}
+		if line := fmt.Sprintf("\ndaybook_overdue_seals{trail=\"audit\"} %d\n", metric); !strings.Contains(w.scrape(), line) {
+			t.Errorf("at %s /metrics lacks %s", w.clock.now(), line)
+		}
+	}
+	w.clock.move(24 * time.Hour) // the 12th, 02:00: the 11th is due, and late events of the 10th go with it
+	expect(0)
+	w.clock.move(8 * time.Hour)
+	expect(1, "2026-03-11")
+	w.clock.move(40 * time.Hour) // the 14th, 02:00
+	if st := w.trail(); len(st.Awaiting) != 1 {
+		t.Fatalf("%v wait for their source, want the 13th", st.Awaiting)
+	}
+	if n := len(w.trail().Overdue); n != 2 || len(w.problemsOf("overdue")) != 1 {
+		t.Errorf("%d days are overdue while another waits for its source, want 2; status says %s", n, w.problems())
+	}
+	expect(2, "2026-03-11", "2026-03-12")
+	w.roll()
+	expect(0)
 }
 
 // float is a time as Prometheus writes it.

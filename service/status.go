@@ -85,8 +85,9 @@ type SpoolStatus struct {
 type TrailStatus struct {
 	batch.TrailStatus
 	Switch Switch `json:"switch"`
-	// Due are days that are to be sealed, Awaiting those of them that still wait for their sources.
+	// Due are days that are to be sealed, and Overdue those of them that have no seal and could have had one a while ago; Awaiting still wait for their sources.
 	Due      []seal.Date         `json:"due"`
+	Overdue  []seal.Date         `json:"overdue,omitempty"`
 	Awaiting []seal.Date         `json:"awaiting,omitempty"`
 	Sources  []SourceStatus      `json:"sources"`
 	Calendar []batch.CalendarDay `json:"calendar,omitempty"`
@@ -329,14 +330,16 @@ func (s *Service) statusOf(known batch.TrailStatus, t control.TrailState, due ba
 	one.Since = &since
 	for _, d := range due.Days {
 		one.Due = append(one.Due, seal.Date{Day: d})
+		if s.overdue(t, d) && s.standing.Unsealed(known.Trail, d) { // a sealed day is there for its addendum
+			one.Overdue = append(one.Overdue, seal.Date{Day: d})
+		}
 	}
 	for _, d := range due.Waiting {
 		one.Awaiting = append(one.Awaiting, seal.Date{Day: d})
 	}
-	if len(due.Days) > 0 && len(one.Awaiting) == 0 {
-		if first := due.Days[0]; s.overdue(t, first) && s.standing.Unsealed(known.Trail, first) {
-			st.problem(LevelAlert, "overdue", known.Trail, "", "%v is not sealed yet, and could have been since %s", first, s.latest(t, first).Format(time.RFC3339))
-		}
+	if n := len(one.Overdue); n > 0 {
+		first := one.Overdue[0].Day
+		st.problem(LevelAlert, "overdue", known.Trail, "", "%v is not sealed yet, and could have been since %s (overdue days: %d)", first, s.latest(t, first).Format(time.RFC3339), n)
 	}
 	if t.State == control.Off {
 		st.problem(LevelWarning, "trail-off", known.Trail, "", "the trail is off since %s: %s", t.Off.Since.Format(time.RFC3339), t.Off.Reason)
