@@ -440,11 +440,16 @@ func (s *Standing) checkTrail(l *ledger) error {
 }
 
 func (s *Standing) stopSealing(trail, fault string) error {
-	s.broken = &sink.HintError{
+	s.broken = Unbalanced(trail, fault)
+	return s.broken
+}
+
+// Unbalanced is the ErrConservation that says what does not agree of a trail.
+func Unbalanced(trail, fault string) error {
+	return &sink.HintError{
 		Err:  fmt.Errorf("%w: %s: %s", ErrConservation, trail, fault),
 		Hint: "nothing more is sealed, and events are taken in as before; keep a backup of the data folder, and find out what happened before the service is started again",
 	}
-	return s.broken
 }
 
 // sealed returns how many events the manifests of the seals that were made of the spool hold, and what does not agree with what the spool says.

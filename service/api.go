@@ -483,5 +483,10 @@ func (s *Service) Reconcile(ctx context.Context) ([]batch.Reconciled, error) {
 		return nil, err
 	}
 	s.metrics.reconciled(list)
+	for _, r := range list {
+		if r.Fault != "" {
+			_ = s.waits(batch.Unbalanced(r.Trail, r.Fault)) // told in the list
+		}
+	}
 	return list, nil
 }

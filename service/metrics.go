@@ -127,6 +127,7 @@ var (
 	descSpoolSyncs = prometheus.NewDesc("daybook_spool_syncs_total", "How often the spool's log was synced: once for all requests that waited for it.", nil, nil)
 	descStopped    = prometheus.NewDesc("daybook_spool_stopped", "1 if the spool has stopped and takes nothing in.", nil, nil)
 	descSealing    = prometheus.NewDesc("daybook_sealing_error", "1 while sealing fails or is held.", nil, nil)
+	descBalance    = prometheus.NewDesc("daybook_conservation_fault", "1 once events do not add up, at a seal or a count: nothing is sealed from then on.", nil, nil)
 	descAnchor     = prometheus.NewDesc("daybook_anchor_behind_leaves", "Leaves of the log that an anchor does not cover.", []string{"anchor", "kind"}, nil)
 	descLogSize    = prometheus.NewDesc("daybook_log_leaves", "Leaves of the store's log.", nil, nil)
 	descLogLock    = prometheus.NewDesc("daybook_log_lock_short", "1 while the log is locked for less long than what it vouches for, since the writer may not lock for so long.", nil, nil)
@@ -143,7 +144,7 @@ var (
 func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSpoolBytes, descSpoolFree, descSpoolMin, descSpoolSyncs,
-		descStopped, descSealing, descAnchor, descLogSize, descLogLock, descClock, descVerifiedAt, descVerified, descBucket, descUnseen, descExpiry, descBuild,
+		descStopped, descSealing, descBalance, descAnchor, descLogSize, descLogLock, descClock, descVerifiedAt, descVerified, descBucket, descUnseen, descExpiry, descBuild,
 	} {
 		to <- d
 	}
@@ -173,6 +174,10 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(descSpoolSyncs, prometheus.CounterValue, float64(st.Spool.Syncs))
 	gauge(descStopped, one(st.Spool.Stopped != ""))
 	gauge(descSealing, one(st.Sealing.Error != ""))
+	s.mu.Lock()
+	unbalanced := s.sealing.Unbalanced
+	s.mu.Unlock()
+	gauge(descBalance, one(unbalanced))
 	if v := st.Verified; v != nil {
 		gauge(descVerifiedAt, float64(v.At.Unix()))
 		gauge(descVerified, float64(v.ExitCode))

@@ -285,6 +285,11 @@ func (s *Service) asked(ctx context.Context, store sink.Store) bool {
 
 func (s *Service) failed(err error) error {
 	s.metrics.failures.Inc()
+	return s.waits(err)
+}
+
+// waits notes why sealing waits, and returns it.
+func (s *Service) waits(err error) error {
 	var hint *sink.HintError
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -292,5 +297,6 @@ func (s *Service) failed(err error) error {
 	if errors.As(err, &hint) {
 		s.sealing.Hint = hint.Hint
 	}
+	s.sealing.Unbalanced = s.sealing.Unbalanced || errors.Is(err, batch.ErrConservation)
 	return err
 }

@@ -76,8 +76,10 @@ type sealingState struct {
 	// Last is when a roll ended without an error, and Failed when one last failed, with why; blank since one succeeded.
 	Last, Failed time.Time
 	Error, Hint  string
-	// Held is why nothing is sealed though the store might be there: a clock that jumped, or events that do not add up.
+	// Held is why nothing is sealed though the store might be there: a clock that jumped.
 	Held string
+	// Unbalanced says that events do not add up: nothing is sealed as long as the process lives.
+	Unbalanced bool
 }
 
 // New takes the data folder and opens what is in it. The store is not asked.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -292,6 +293,67 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 	if st := w.status(); st.Level != service.LevelAlert || st.Problems[0].Code != "store-altered" {
 		t.Errorf("status: %s %+v", st.Level, st.Problems)
+	}
+}
+
+// Events that do not add up, as where the folder's own copy of a manifest was altered: nothing more is sealed, status and metrics say why, and events are taken in.
+func TestEventsDoNotAddUp(t *testing.T) {
+	t.Parallel()
+	for name, find := range map[string]func(w *world) bool{
+		"at a seal": func(w *world) bool { return errors.Is(w.Roll(w.t.Context(), false), batch.ErrConservation) },
+		"at a count": func(w *world) bool {
+			list, err := w.Reconcile(w.t.Context())
+			return err == nil && len(list) == 1 && list[0].Fault != ""
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.people()
+			w.send(event("e1", begun))
+			w.clock.move(14 * time.Hour)
+			for range 2 { // the newest would be found to be another than the store's
+				w.heartbeat()
+				w.roll()
+				w.clock.move(24 * time.Hour)
+			}
+			w.shut()
+			copied := filepath.Join(w.config.Batch.Data, "ledger", "audit", "00000001", "manifest.json")
+			data, err := os.ReadFile(copied)
+			if err != nil {
+				t.Fatal(err)
+			}
+			altered := strings.NewReplacer(`"written": 5`, `"written": 6`, `"read": 5`, `"read": 6`, `"rows": 5`, `"rows": 6`).Replace(string(data))
+			if altered == string(data) {
+				t.Fatalf("the manifest is not as the test expects:\n%s", data)
+			}
+			write(t, copied, altered)
+			w.open()
+			if !strings.Contains(w.scrape(), "\ndaybook_conservation_fault 0\n") {
+				t.Error("a fault is told before it was found")
+			}
+			w.heartbeat()
+			if !find(w) {
+				t.Fatal("nobody finds that events do not add up")
+			}
+			for range 2 { // it stands, whatever is tried
+				if held := w.problemsOf("sealing-held"); len(held) != 1 || !strings.Contains(held[0].Text, "seal 1 holds 6 events by its manifest, but 5 were written to it") {
+					t.Errorf("status says %+v", w.status().Problems)
+				}
+				if !strings.Contains(w.scrape(), "\ndaybook_conservation_fault 1\n") {
+					t.Error("no metric tells of it")
+				}
+				if err := w.Roll(t.Context(), true); !errors.Is(err, batch.ErrConservation) {
+					t.Errorf("another look ends with %v", err)
+				}
+			}
+			if n := len(w.manifests("audit")); n != 2 {
+				t.Errorf("%d seals, want those that were there", n)
+			}
+			if got := w.send(event("e2", w.clock.now())); got.Accepted != 1 {
+				t.Errorf("taken %+v while sealing is held", got)
+			}
+		})
 	}
 }
 

@@ -290,7 +290,7 @@ func (s *Service) statusOfWhole(st *Status) error {
 		set(&st.Sealing.Failed, now.Failed)
 		st.Sealing.Error, st.Sealing.Hint = now.Error, now.Hint
 		code := "sealing-fails"
-		if now.Held != "" {
+		if now.Held != "" || now.Unbalanced {
 			code = "sealing-held"
 		}
 		st.problem(LevelAlert, code, "", now.Hint, "days wait to be sealed: %s", now.Error)
