@@ -32,6 +32,8 @@ type CalendarDay struct {
 	Events  int64 `json:"events"`
 	Pending int64 `json:"pending,omitempty"`
 	Addenda int   `json:"addenda,omitempty"`
+	// Gaps are what the day's seal declares that may be missing, of the trail or of a source.
+	Gaps int `json:"gaps,omitempty"`
 }
 
 // Calendar tells of each day of a trail from one to another, both included, what became of it. It knows nothing of when a trail is on.
@@ -60,6 +62,9 @@ func (s *Standing) Calendar(trail string, from, to event.Day) ([]CalendarDay, er
 		c := &days[b.day-from]
 		c.Events += b.events
 		c.Addenda += min(b.addendum, 1)
+		if b.addendum == 0 {
+			c.Gaps = b.gaps
+		}
 		switch {
 		case c.Addenda > 0 || c.Pending > 0:
 			c.State = DayLate

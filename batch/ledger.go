@@ -43,6 +43,7 @@ type sealBrief struct {
 	day      event.Day
 	addendum int
 	events   int64
+	gaps     int // that it declares, of the trail and of its sources
 	at       time.Time
 	locked   time.Time // until when its files are, at least
 }
@@ -87,7 +88,10 @@ func (l *ledger) took(m *seal.Manifest, data []byte) {
 	if m.Counts.TimeSuspect > 0 {
 		l.suspects = append(l.suspects, m.Seal)
 	}
-	brief := sealBrief{day: m.Day.Day, addendum: m.Addendum, events: m.Counts.Written, at: m.SealedAt}
+	brief := sealBrief{day: m.Day.Day, addendum: m.Addendum, events: m.Counts.Written, gaps: len(m.Gaps), at: m.SealedAt}
+	for _, s := range m.Sources {
+		brief.gaps += len(s.Gaps)
+	}
 	for _, f := range m.Files {
 		if f.LockMode != sink.None && (brief.locked.IsZero() || f.RetainUntil.Before(brief.locked)) {
 			brief.locked = f.RetainUntil

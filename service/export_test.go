@@ -56,3 +56,6 @@ func (s *Service) Begin() {
 	defer s.mu.Unlock()
 	s.begun = s.now()
 }
+
+// Expect notes which sources are awaited, as is done every few seconds.
+func (s *Service) Expect() { s.expect() }

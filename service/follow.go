@@ -38,14 +38,14 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 	if p.seen == nil {
 		var err error
 		if p.seen, err = openSeen(filepath.Join(s.config.Load().Batch.Data, "follow"), f.place()); err != nil {
-			s.trouble("follow", f.Where, err)
+			s.trouble("follow", f.Where, f.Where, err)
 			return
 		}
 	}
 	known, all := p.seen, true
 	for e, err := range f.Store.List(ctx, "") {
 		if err != nil {
-			s.trouble("follow", f.Where, err)
+			s.trouble("follow", f.Where, f.Where, err)
 			return
 		}
 		id := fileID(e)
@@ -56,16 +56,16 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 		_, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
 		switch {
 		case errors.Is(err, errUnread): // the place's to give: it is tried again, and those after it are not kept waiting
-			s.trouble("follow", name, err)
+			s.trouble("follow", f.Where, name, err)
 			all = false
 			continue
 		case err != nil:
-			s.trouble("follow", name, err)
+			s.trouble("follow", f.Where, name, err)
 			return
 		}
 		// A file whose content breaks off will not be whole the next time either: it is told, and known.
 		if err := known.add(id); err != nil {
-			s.trouble("follow", f.Where, err)
+			s.trouble("follow", f.Where, f.Where, err)
 			return
 		}
 		s.heard(name)
@@ -73,6 +73,7 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 	if all {
 		s.heard(f.Where)
 	}
+	s.wentThrough(f.Where)
 }
 
 // heard forgets the trouble that there was with a place.

@@ -120,7 +120,7 @@ var (
 	descLastSeal   = prometheus.NewDesc("daybook_last_seal_timestamp_seconds", "When the newest seal was made.", []string{"trail"}, nil)
 	descSealNumber = prometheus.NewDesc("daybook_seal_number", "Number of the newest seal.", []string{"trail"}, nil)
 	descOn         = prometheus.NewDesc("daybook_trail_on", "1 while the trail is on, 0 while it is off.", []string{"trail", "org"}, nil)
-	descWatermark  = prometheus.NewDesc("daybook_source_watermark_timestamp_seconds", "Time up to which a source's events have come.", []string{"org", "source"}, nil)
+	descWatermark  = prometheus.NewDesc("daybook_source_watermark_timestamp_seconds", "Time up to which a source's events have come; of one that was never heard of since when it is awaited.", []string{"org", "source"}, nil)
 	descSpoolBytes = prometheus.NewDesc("daybook_spool_bytes", "Bytes of the spool on disk.", nil, nil)
 	descSpoolFree  = prometheus.NewDesc("daybook_spool_free_bytes", "Bytes that are free on the spool's disk.", nil, nil)
 	descSpoolMin   = prometheus.NewDesc("daybook_spool_min_free_bytes", "Bytes that must be free for events to be taken in.", nil, nil)
@@ -225,9 +225,13 @@ func (m *standingMetrics) watermarks(st *Status, gauge func(*prometheus.Desc, fl
 	for _, t := range st.Trails {
 		for _, source := range t.Sources {
 			key := sourceKey{t.Switch.Org, source.Name}
-			if source.Watermark != nil && !told[key] {
+			at := source.Watermark
+			if at == nil {
+				at = source.Awaited
+			}
+			if at != nil && !told[key] {
 				told[key] = true
-				gauge(descWatermark, float64(source.Watermark.Unix()), key.org, key.name)
+				gauge(descWatermark, float64(at.Unix()), key.org, key.name)
 			}
 		}
 	}

@@ -145,6 +145,7 @@ func (s *Service) tick(ctx context.Context) error {
 			alive = passed + aliveEvery
 		}
 		if passed >= flushed {
+			s.expect()
 			if err := errors.Join(s.sources.flush(), s.standing.Flush(0, nil)); err != nil {
 				s.log.Error("counts can't be written down", "error", err)
 			}

@@ -51,10 +51,10 @@ type Service struct {
 	seen       uint64       // version of the journal that trails were made from; under recording
 
 	mu       sync.Mutex
-	sealing  sealingState      // guarded by mu
-	draining bool              // guarded by mu
-	begun    time.Time         // guarded by mu: when it began to serve
-	told     map[string]string // guarded by mu: the trouble that was told of each file and place
+	sealing  sealingState       // guarded by mu
+	draining bool               // guarded by mu
+	begun    time.Time          // guarded by mu: when it began to serve
+	told     map[string]trouble // guarded by mu: the trouble that was told of each file and place
 }
 
 // startedAt is when it began to serve; nil if it does not.

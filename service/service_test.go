@@ -357,6 +357,58 @@ func TestEventsDoNotAddUp(t *testing.T) {
 	}
 }
 
+// A source that is silent for as long as days wait for it is told; so is one that never worked, from its own beginning on. What it could not do does not count.
+func TestSilentSourceIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	w.Expect()
+	expect := func(texts ...string) {
+		t.Helper()
+		var told []string
+		for _, p := range w.problemsOf("source-silent") {
+			told = append(told, p.Text)
+		}
+		if diff := cmp.Diff(texts, told); diff != "" {
+			t.Errorf("at %s status tells of silent sources (-want +got):\n%s", w.clock.now(), diff)
+		}
+	}
+	never := "nothing was ever heard of the source %s, which is awaited since 2026-03-%sZ"
+	w.clock.move(7 * time.Hour) // an hour to close, six to wait
+	expect()
+	if line := fmt.Sprintf("\ndaybook_source_watermark_timestamp_seconds{org=\"acme\",source=\"api\"} %s\n", float(begun)); !strings.Contains(w.scrape(), line) {
+		t.Errorf("/metrics lacks %s", line)
+	}
+	w.clock.move(time.Second)
+	expect(fmt.Sprintf(never, "api", "10T12:00:00"))
+	var made service.Made
+	w.call(w.alice, http.MethodPost, "/v1/tokens", service.TokenRequest{Org: "acme", Source: "new"}, http.StatusOK, &made)
+	w.Expect()
+	w.heartbeat()
+	expect()
+	w.clock.move(7*time.Hour + time.Second)
+	expect("the source api has come no further than 2026-03-10T19:00:01Z", fmt.Sprintf(never, "new", "10T19:00:01"))
+	w.heartbeat()
+	w.call(w.alice, http.MethodDelete, "/v1/tokens/"+made.ID+"?reason=gone", nil, http.StatusOK, nil)
+	w.Expect()
+	expect()
+	// Who comes back has its time again, and so have all after an outage.
+	w.clock.move(24 * time.Hour)
+	w.call(w.alice, http.MethodPost, "/v1/tokens", service.TokenRequest{Org: "acme", Source: "new"}, http.StatusOK, &made)
+	w.Expect()
+	expect("the source api has come no further than 2026-03-11T02:00:02Z")
+	w.restart()
+	expect()
+	w.clock.move(7*time.Hour + time.Second)
+	expect("the source api has come no further than 2026-03-11T02:00:02Z", fmt.Sprintf(never, "new", "12T02:00:02"))
+	w.roll()
+	for _, d := range w.trail().Calendar {
+		if want := map[string]int{"2026-03-10": 1, "2026-03-11": 2}[d.Day.String()]; d.Gaps != want {
+			t.Errorf("the calendar tells of %d gaps on %v, want %d", d.Gaps, d.Day, want)
+		}
+	}
+}
+
 // A configuration that is read again changes what it may, is recorded with what has changed, and changes nothing where it can't be taken up.
 func TestReload(t *testing.T) {
 	t.Parallel()

@@ -28,8 +28,10 @@ type sourceState struct {
 	// Watermark is the time up to which its events are known to have come: what it declared, or else the newest event that it sent.
 	Watermark time.Time `json:"watermark,omitzero"`
 	// First and Last are when it was heard of for the first time and last.
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+	// Awaited is since when days wait for it, without a break; zero if none do.
+	Awaited time.Time `json:"awaited,omitzero"`
 }
 
 // sources knows every source's watermark. It is written down now and then: after a crash a watermark is a little older than it was, and a day waits a little
@@ -70,14 +72,38 @@ func (s *sources) advance(org, name string, to, now time.Time) {
 	defer s.mu.Unlock()
 	st := s.known[sourceKey{org, name}]
 	if st == nil {
-		st = &sourceState{Org: org, Name: name, First: now.UTC()}
+		st = &sourceState{Org: org, Name: name}
 		s.known[sourceKey{org, name}] = st
+	}
+	if st.First.IsZero() {
+		st.First = now.UTC()
 	}
 	st.Last = now.UTC()
 	if to.After(st.Watermark) {
 		st.Watermark = to.UTC()
 	}
 	s.dirty = true
+}
+
+// expect says which sources days wait for now.
+func (s *sources) expect(awaited map[sourceKey]bool, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range awaited {
+		st := s.known[key]
+		if st == nil {
+			st = &sourceState{Org: key.org, Name: key.name}
+			s.known[key] = st
+		}
+		if st.Awaited.IsZero() {
+			st.Awaited, s.dirty = now.UTC(), true
+		}
+	}
+	for key, st := range s.known {
+		if !awaited[key] && !st.Awaited.IsZero() {
+			st.Awaited, s.dirty = time.Time{}, true
+		}
+	}
 }
 
 func (s *sources) of(org, name string) sourceState {
@@ -131,6 +157,36 @@ func (s *Service) awaited(org string, now time.Time) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(names))
+}
+
+// expect notes which sources days of trails that are on wait for now.
+func (s *Service) expect() {
+	now := s.now()
+	orgs, awaited := map[string]bool{}, map[sourceKey]bool{}
+	for _, t := range s.control.Trails() {
+		if org := t.Spec.Org; t.State != control.Off && !orgs[org] {
+			orgs[org] = true
+			for _, name := range s.awaited(org, now) {
+				awaited[sourceKey{org, name}] = true
+			}
+		}
+	}
+	s.sources.expect(awaited, now)
+}
+
+// silent reports whether a source has not come on for as long as a day waits for it at most. What it could not do does not count: before it was awaited, or while we were down.
+func (s *Service) silent(st SourceStatus) bool {
+	if st.Awaited == nil {
+		return false
+	}
+	since := *st.Awaited
+	for _, at := range []*time.Time{st.Watermark, s.startedAt()} {
+		if at != nil && at.After(since) {
+			since = *at
+		}
+	}
+	c := s.config.Load()
+	return s.now().Sub(since) > c.Batch.CloseAfter+c.MaxWait
 }
 
 // ready reports whether a closed day of a trail need wait no longer: all its sources have come past its end, or have had their time. A day that was over when it was

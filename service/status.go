@@ -112,6 +112,8 @@ type SourceStatus struct {
 	Name      string     `json:"name"`
 	Watermark *time.Time `json:"watermark,omitempty"`
 	Last      *time.Time `json:"last_heard,omitempty"`
+	// Awaited is since when days wait for it.
+	Awaited *time.Time `json:"awaited_since,omitempty"`
 }
 
 func (s *Service) switchOf(t control.TrailState) Switch {
@@ -212,6 +214,8 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 	if !found {
 		return nil, &sink.HintError{Err: fmt.Errorf("trail %q: %w", only, control.ErrNotFound), Hint: "`daybook trail list` tells which there are"}
 	}
+	s.tellSources(st)
+	s.tellFiles(st, by)
 	on := func(t TrailStatus) bool { return t.Switch.State != string(control.Off) }
 	if st.Started == nil && slices.ContainsFunc(st.Trails, on) {
 		st.problem(LevelAlert, "not-running", "", "start it: `systemctl start daybook`, or `daybook serve`; its log says why it ended",
@@ -312,6 +316,63 @@ func (s *Service) statusOfWhole(st *Status) error {
 	return nil
 }
 
+// tellSources tells of sources that are silent, each of them once.
+func (s *Service) tellSources(st *Status) {
+	told := map[sourceKey]bool{}
+	for _, t := range st.Trails {
+		if t.Switch.State == string(control.Off) {
+			continue
+		}
+		for _, source := range t.Sources {
+			key := sourceKey{t.Switch.Org, source.Name}
+			if told[key] || !s.silent(source) {
+				continue
+			}
+			told[key] = true
+			text := fmt.Sprintf("nothing was ever heard of the source %s, which is awaited since %s", source.Name, source.Awaited.Format(time.RFC3339))
+			if source.Watermark != nil {
+				text = fmt.Sprintf("the source %s has come no further than %s", source.Name, source.Watermark.Format(time.RFC3339))
+			}
+			st.problem(LevelWarning, "source-silent", t.Trail,
+				"ask its owner; if it is quiet by nature let it send heartbeats (Daybook-Watermark), if it is gone revoke its token: days are sealed with the gap declared", "%s", text)
+		}
+	}
+}
+
+// tellFiles tells of drop folders and followed places of which not all can be taken in.
+func (s *Service) tellFiles(st *Status, by control.Actor) {
+	c := s.config.Load()
+	for _, d := range c.Drop {
+		if sees(by, d.Org) {
+			s.tellPlace(st, d.Path)
+		}
+	}
+	for _, f := range c.Follow {
+		if sees(by, f.Org) {
+			s.tellPlace(st, f.Where)
+		}
+	}
+}
+
+func (s *Service) tellPlace(st *Status, place string) {
+	s.mu.Lock()
+	var where []string
+	for w, t := range s.told {
+		if t.place == place {
+			where = append(where, w)
+		}
+	}
+	var first string
+	if len(where) > 0 {
+		slices.Sort(where)
+		first = s.told[where[0]].text
+	}
+	s.mu.Unlock()
+	if len(where) > 0 {
+		st.problem(LevelWarning, "files-fail", "", "mend what keeps them from being read or moved; they are tried again by themselves", "%s: not all can be taken in (failures: %d); %s: %s", place, len(where), where[0], first)
+	}
+}
+
 // anchorPatience is how long an anchor may be away before that is an alert.
 const anchorPatience = 48 * time.Hour
 
@@ -352,6 +413,9 @@ func (s *Service) statusOf(known batch.TrailStatus, t control.TrailState, due ba
 		}
 		if !state.Last.IsZero() {
 			source.Last = &state.Last
+		}
+		if !state.Awaited.IsZero() {
+			source.Awaited = &state.Awaited
 		}
 		one.Sources = append(one.Sources, source)
 	}

@@ -98,13 +98,13 @@ func (f stuckFile) is(now fs.FileInfo) bool {
 func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuckFile) {
 	root, err := os.OpenRoot(d.Path)
 	if err != nil {
-		s.trouble("drop", d.Path, err)
+		s.trouble("drop", d.Path, d.Path, err)
 		return
 	}
 	defer root.Close() // only a handle
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		s.trouble("drop", d.Path, err)
+		s.trouble("drop", d.Path, d.Path, err)
 		return
 	}
 	s.heard(d.Path)
@@ -115,7 +115,7 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 		name := filepath.Join(d.Path, e.Name())
 		info, err := root.Lstat(e.Name())
 		if err != nil {
-			s.trouble("drop", name, err)
+			s.trouble("drop", d.Path, name, err)
 			continue
 		}
 		file, taken := stuck[name]
@@ -123,10 +123,10 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 			took, err := s.takeFile(ctx, name, fileFeed{d.Org, d.Source, d.From, true, false}, func() (io.ReadCloser, error) { return root.Open(e.Name()) })
 			switch {
 			case errors.Is(err, errUnread): // those after it are not kept waiting
-				s.trouble("drop", name, err)
+				s.trouble("drop", d.Path, name, err)
 				continue
 			case err != nil: // ours to write: it is tried again
-				s.trouble("drop", name, err)
+				s.trouble("drop", d.Path, name, err)
 				return
 			}
 			file = stuckFile{info, doneDir}
@@ -136,12 +136,13 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 		}
 		if err := moveInto(root, e.Name(), file.to); err != nil {
 			stuck[name] = file
-			s.trouble("drop", name, err)
+			s.trouble("drop", d.Path, name, err)
 			continue
 		}
 		delete(stuck, name)
 		s.heard(name)
 	}
+	s.wentThrough(d.Path)
 }
 
 // moveInto moves a file into a folder beside it, under a name that is free there.
@@ -162,19 +163,41 @@ func moveInto(root *os.Root, name, dir string) error {
 	}
 }
 
-// trouble tells of a place that can't be read, once for as long as it is the same trouble.
-func (s *Service) trouble(kind, where string, err error) {
+// trouble is why a file, or the place that it lies in, can't be taken in.
+type trouble struct {
+	place, text string
+	again       bool // it was met since the place was last gone through
+}
+
+// trouble tells of a file or place that can't be read, once for as long as it is the same trouble.
+func (s *Service) trouble(kind, place, where string, err error) {
 	s.metrics.files.WithLabelValues(kind, "failed").Inc()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.told == nil {
-		s.told = map[string]string{}
+		s.told = map[string]trouble{}
 	}
-	if s.told[where] == err.Error() {
-		return
+	before := s.told[where].text
+	s.told[where] = trouble{place, err.Error(), true}
+	if before != err.Error() {
+		s.log.Error("a file can't be taken in; it is tried again", "kind", kind, "file", where, "error", err)
 	}
-	s.told[where] = err.Error()
-	s.log.Error("a file can't be taken in; it is tried again", "kind", kind, "file", where, "error", err)
+}
+
+// wentThrough forgets the trouble with files of a place that was gone through without meeting them again: they are no longer there.
+func (s *Service) wentThrough(place string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for where, t := range s.told {
+		switch {
+		case t.place != place:
+		case t.again:
+			t.again = false
+			s.told[where] = t
+		default:
+			delete(s.told, where)
+		}
+	}
 }
 
 // fileFeed is whose events a file holds. Bound says that all of them are the source's, whatever they say; else the org and the source are of those that name none. Again says that

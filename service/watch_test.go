@@ -127,6 +127,42 @@ func TestDropFolderThatKeepsFiles(t *testing.T) {
 	w.check()
 }
 
+// A place, or a file in it, that can't be taken in is told for as long as it is so, or there.
+func TestPlacesThatFailAreTold(t *testing.T) {
+	t.Parallel()
+	in := filepath.Join(t.TempDir(), "in")
+	w := newWorld(t, func(c *service.Config) {
+		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "auto"}}
+	})
+	w.people()
+	_, stop := w.serve()
+	told := func(what string) func() bool {
+		return func() bool {
+			found := w.problemsOf("files-fail")
+			return len(found) == 1 && found[0].Level == service.LevelWarning && strings.Contains(found[0].Text, what)
+		}
+	}
+	eventually(t, "a folder that is not there is told", told(in+": not all can be taken in (failures: 1); "+in+": open "+in))
+	if err := os.Mkdir(in, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	nothing := func() bool { return len(w.problemsOf("files-fail")) == 0 }
+	eventually(t, "the folder is there", nothing)
+	if err := os.Symlink("/dev/null", filepath.Join(in, "done")); err != nil { // no folder, so that nothing can be moved on
+		t.Fatal(err)
+	}
+	file := filepath.Join(in, "a.jsonl")
+	write(t, file, event("e1", begun))
+	eventually(t, "a file that can't be moved on is told", told(file))
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the file is gone", nothing)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // metric is the value of a metric; 0 if there is none.
 func (w *world) metric(name string) float64 {
 	w.t.Helper()

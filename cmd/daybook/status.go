@@ -217,6 +217,9 @@ func writeTrail(w io.Writer, s *service.TrailStatus) error {
 	_, _ = fmt.Fprintf(t, "accepted\t%d, %d of them duplicates\n", s.Accepted, s.Duplicates)
 	for _, source := range s.Sources {
 		told := "never heard of"
+		if source.Awaited != nil && source.Watermark == nil {
+			told += ", awaited since " + source.Awaited.Format(time.RFC3339)
+		}
 		if source.Watermark != nil {
 			told = "complete up to " + source.Watermark.Format(time.RFC3339)
 		}
@@ -248,9 +251,9 @@ func writeDays(w io.Writer, what, more string, days []seal.Date) {
 
 func writeCalendar(w io.Writer, days []batch.CalendarDay) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "DAY\tSTATE\tEVENTS\tADDENDA\tWAITING")
+	_, _ = fmt.Fprintln(t, "DAY\tSTATE\tEVENTS\tADDENDA\tWAITING\tGAPS")
 	for _, d := range slices.Backward(days) {
-		_, _ = fmt.Fprintf(t, "%v\t%s\t%d\t%d\t%d\n", d.Day, d.State, d.Events, d.Addenda, d.Pending)
+		_, _ = fmt.Fprintf(t, "%v\t%s\t%d\t%d\t%d\t%d\n", d.Day, d.State, d.Events, d.Addenda, d.Pending, d.Gaps)
 	}
 	return t.Flush()
 }
