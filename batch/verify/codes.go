@@ -68,7 +68,7 @@ func Codes() []Code {
 		{codeManifestInvalid, Altered, "A manifest is not one that Daybook writes: its bytes, members, names or sums are wrong, or it is too large.", "Restore the manifest from a copy; its SHA-256 is in the note and the log."},
 		{codeNoteMissing, Altered, "A seal that is in the log, or has seals after it, has no note.", "Restore the note from a copy."},
 		{codeNoteSignature, Altered, "A note has no good signature of the key that its seal names.", "The note was changed, or signed by somebody else. Restore it from a copy."},
-		{codeNoteText, Altered, "A note is signed, but does not say what its manifest says.", "One of the two was exchanged. The log says which manifest is the right one."},
+		{codeNoteText, Altered, "A note is signed, but does not say what its manifest says; or it is of another seal, where the manifest is gone.", "One of the two was exchanged. The log says which manifest is the right one."},
 		{codeNoteExtra, Altered, "A note has a further signature, of a key that the log does not know, or more lines than Daybook writes.", "Restore the note from a copy; find out who added to it."},
 		{codeSealIncomplete, Incomplete, "The trail's newest manifest has no note yet: a seal is being made, or was interrupted.", "Run the exporter again: it completes the seal. Then verify again."},
 		{codeSealUnvouched, Incomplete, "A manifest is in this partial copy, but neither a note that a key of the store signed nor its leaf in the log: anybody can have made it. Its files were compared with it, and prove nothing.", "Take seals/ and keys/, or the whole of log/, into the copy. If the original store lacks them too, do not trust the seal."},

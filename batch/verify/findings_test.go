@@ -364,6 +364,56 @@ func damages() []damage {
 		{name: "a note of another manifest", want: []string{"note-text"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Replace(noteKey(1), s.Bytes(noteKey(2)))
 		}},
+		{name: "notes without their manifests change places in a partial copy", want: []string{"absent", "note-text", "unlisted-object"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, o *verify.Options) {
+			first := s.Bytes(noteKey(1))
+			s.Replace(noteKey(1), s.Bytes(noteKey(2)))
+			s.Replace(noteKey(2), first)
+			s.Erase(manifestKey(1))
+			s.Erase(manifestKey(2))
+			o.Partial = true
+		}},
+		{name: "a note without its manifest is of another trail", want: []string{"absent", "note-text"}, good: func(t *testing.T, s *sinktest.Memory, _ *verifytest.Good, o *verify.Options) {
+			eraseUnder(s, "log/")
+			eraseSeals(t, s, verifytest.Beta, 1, 10)
+			s.Overwrite(seal.NoteKey(verifytest.Beta, 1), s.Bytes(noteKey(1)), sink.Lock{})
+			o.Partial = true
+		}},
+		{name: "a note without its manifest is of another manifest than the log's", want: []string{"absent", "note-text", "unlisted-object"}, made: func(t *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			inManifest(func(m *seal.Manifest) {
+				was := m.Config
+				m.Config = seal.Sum([]byte("another"))
+				data, err := m.Encode()
+				if err != nil {
+					t.Fatal(err)
+				}
+				signed, err := verifytest.SignNote(m, data, b.Key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Overwrite("kept", signed, sink.Lock{})
+				m.Config = was
+			})(t, b, s, o)
+			s.Replace(noteKey(2), s.Bytes("kept"))
+			s.Erase("kept")
+			s.Erase(manifestKey(2))
+			o.Partial = true
+		}},
+		{name: "a note without its manifest is signed with a retired key", want: []string{"absent", "key-out-of-range"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			old, next := b.Key, b.NewKey("next")
+			b.Rotate(next)
+			b.Key = old
+			b.Seal(verifytest.Seal{Trail: verifytest.Acme, Day: verifytest.Day(1)})
+			b.Key = next
+			b.Seal(oneDay(2))
+			b.Publish()
+			s.Erase(manifestKey(1))
+			o.Partial = true
+		}},
+		{name: "a note without its manifest is not in the log", want: []string{"absent", "seal-not-logged"}, made: func(t *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			sealed(func(s *verifytest.Seal) { s.Unlogged = true })(t, b, s, o)
+			s.Erase(manifestKey(2))
+			o.Partial = true
+		}},
 		{name: "a signature too many", want: []string{"note-extra-signature"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Replace(noteKey(1), append(s.Bytes(noteKey(1)), "— somebody AAAAAAAA\n"...))
 		}},

@@ -268,3 +268,36 @@ func TestForgedPartialCopiesOfALongLog(t *testing.T) {
 		}
 	})
 }
+
+// A note whose manifest is absent is one of a key that somebody must vouch for, as every other.
+func TestANoteByAStrangerWithoutManifestAndLog(t *testing.T) {
+	s := memory(t)
+	b := verifytest.New(t, s, sink.Compliance)
+	ours := b.Key.Public()
+	b.Seal(oneDay(1))
+	b.Key = b.NewKey("stranger")
+	b.Seal(oneDay(2))
+	s = s.Clone(t)
+	s.Erase(manifestKey(2))
+	r := run(t, s, &verify.Options{Keys: []seal.PublicKey{ours}, Partial: true})
+	if mustFind(t, r, 2, "key-not-given"); len(r.Levels.Chain.VouchedBy) > 0 {
+		t.Error("it is vouched for")
+	}
+}
+
+// A copy of manifests' notes and files is one as well.
+func TestACopyWithoutManifests(t *testing.T) {
+	store := memory(t)
+	good := verifytest.GoodStore(t, store, sink.Compliance)
+	s := store.Clone(t)
+	for _, key := range s.Keys() {
+		if strings.HasSuffix(key, "/manifest.json") {
+			s.Erase(key)
+		}
+	}
+	eraseUnder(s, "log/")
+	r := run(t, s, &verify.Options{Keys: []seal.PublicKey{good.First.Public(), good.Second.Public()}, Partial: true})
+	if mustFind(t, r, 0); len(r.Levels.Chain.VouchedBy) != 2 || r.Counts.Files == 0 {
+		t.Errorf("levels %+v, %d files", r.Levels, r.Counts.Files)
+	}
+}

@@ -588,19 +588,36 @@ func (w *walk) withoutManifest(n uint64, leaf *loggedSeal, signed []byte) {
 		return
 	}
 	about := w.about(n, sealDir(w.encoded, n)+noteName)
-	opened := v.openAny(signed, leaf)
+	opened, key := v.openAny(signed, leaf)
 	if opened == nil {
 		about.Code, about.Expected, about.Found = codeNoteSignature, "a signature of a key of the store", "none that is good"
 		v.add(about)
 		return
 	}
-	for _, sum := range opened.Sums[:len(opened.Sums)-1] {
+	v.signed = true
+	v.keyOf(key, leaf, about) // it may not have been in force
+	v.keyNeeded(key, about)
+	files, manifest := opened.Sums[:len(opened.Sums)-1], opened.Sums[len(opened.Sums)-1]
+	must := seal.SumLine{SHA256: manifest.SHA256, Key: sealDir(w.encoded, n) + manifestName}
+	if leaf != nil {
+		must.SHA256 = leaf.manifest
+	}
+	if manifest != must { // a good note, but of another seal: its files are not this one's
+		about.Code, about.Expected, about.Found = codeNoteText, fmt.Sprintf("manifest %v %s", must.SHA256, must.Key), fmt.Sprintf("manifest %v %s", manifest.SHA256, manifest.Key)
+		v.add(about)
+		return
+	}
+	if leaf == nil && v.log.present && !v.log.broken {
+		about.Code, about.Expected, about.Found = codeNotLogged, "a leaf of the log", "none yet"
+		v.add(about)
+	}
+	for _, sum := range files {
 		w.bareFile(sum, about)
 	}
 }
 
-// openAny opens a note of which the manifest, and so the key, is not known.
-func (v *verifier) openAny(signed []byte, leaf *loggedSeal) *seal.Opened {
+// openAny opens a note of which the manifest, and so the key, is not known. It returns the ID of the key as well.
+func (v *verifier) openAny(signed []byte, leaf *loggedSeal) (*seal.Opened, string) {
 	keys := slices.Collect(maps.Values(v.keys))
 	keys = append(keys, v.o.Keys...)
 	if v.log.present {
@@ -613,8 +630,8 @@ func (v *verifier) openAny(signed []byte, leaf *loggedSeal) *seal.Opened {
 	}
 	for _, key := range keys {
 		if opened, err := seal.OpenNote(signed, seal.Verifiers(key)); err == nil {
-			return opened
+			return opened, key.ID()
 		}
 	}
-	return nil
+	return nil, ""
 }

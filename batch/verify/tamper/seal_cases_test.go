@@ -101,6 +101,12 @@ func sealCases() []testCase {
 				f.Erase(seal.ManifestKey(acme, 4))
 				f.Erase(seal.NoteKey(acme, 4))
 			}},
+			{does: "Two manifests; their notes change places, in a copy that is said to be partial.", with: []string{"partial", "key"}, says: []string{"note-text", "unlisted-object"}, notes: []string{"absent"}, exit: 1, folder: true, do: func(f *forger) {
+				f.at = seal.NoteKey(acme, 3)
+				f.exchange(seal.NoteKey(acme, 3), seal.NoteKey(acme, 4))
+				f.Erase(seal.ManifestKey(acme, 3))
+				f.Erase(seal.ManifestKey(acme, 4))
+			}},
 			{does: "The manifest, and a bit of a file that only the note now lists.", says: []string{"file-altered", "manifest-missing"}, exit: 1, do: func(f *forger) {
 				f.at = f.w.file(formats.CSV, acme, standard, 4, 1)
 				f.Erase(seal.ManifestKey(acme, 4))
