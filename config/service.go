@@ -26,7 +26,7 @@ type Service struct {
 	CoolOff  Duration `yaml:"cool_off" default:"1h" min:"0s" max:"30d" doc:"How long after its approval a trail's disabling takes effect."`
 
 	MaxBody     Size     `yaml:"max_body" default:"64MiB" min:"1KiB" max:"4GiB" doc:"The longest body of a request, as it is sent, and uncompressed sixteen times as much."`
-	MaxRequests int      `yaml:"max_requests" default:"256" min:"1" max:"100000" doc:"How many requests that send events are served at a time; one more is told to come again (429)."`
+	MaxRequests int      `yaml:"max_requests" default:"256" min:"1" max:"100000" doc:"How many requests that send events are served at a time; one more is told to come again (429). So is one for whose body there is no room in the 512 MiB that all of them share."`
 	Rate        int      `yaml:"rate" default:"0" min:"0" max:"100000000" doc:"Events a second that each sender may send; 0 sets no limit."`
 	BodyTimeout Duration `yaml:"body_timeout" default:"30s" min:"1s" max:"1h" doc:"A body that makes no progress for so long is given up."`
 	Drain       Duration `yaml:"drain" default:"25s" min:"0s" max:"1h" doc:"How long requests and a seal may take to end when the service stops. What does not end in time is finished at the next start."`

@@ -75,7 +75,7 @@ func (c contents) read(ctx context.Context, raw *countReader, each func(d decode
 		return content{fault: &Fault{Err: err}}, nil
 	}
 	defer closeText()
-	counted := &countReader{ctx: ctx, r: plainText, limit: c.settings.ContentLimit}
+	counted := &countReader{ctx: ctx, r: plainText, limit: c.settings.ContentLimit, tell: c.settings.Reading}
 	defer func() { got.bytes = counted.n }()
 	head, whole, err := frame.Head(counted, headSize)
 	if err != nil && err != io.EOF && len(bytes.TrimSpace(head)) == 0 {

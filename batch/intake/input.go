@@ -238,6 +238,7 @@ type countReader struct {
 	ctx   context.Context
 	r     io.Reader
 	limit int64 // 0: none
+	tell  func(n int64) error
 	n     int64
 	err   error // not io.EOF
 }
@@ -255,6 +256,11 @@ func (c *countReader) Read(p []byte) (int, error) {
 		n -= int(c.n - c.limit)
 		c.n = c.limit
 		err = &told{fmt.Sprintf("it holds more than %d bytes", c.limit), ErrTooLarge}
+	}
+	if c.tell != nil && n > 0 && (err == nil || err == io.EOF) {
+		if refused := c.tell(c.n); refused != nil {
+			n, err = 0, refused
+		}
 	}
 	if err != io.EOF {
 		c.err = err

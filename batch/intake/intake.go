@@ -51,6 +51,8 @@ type Settings struct {
 	Window int
 	// Ratio is how much a compressed file may grow.
 	Ratio int64
+	// Reading is told how many bytes of a stream's content were read so far, uncompressed; an error ends the stream as one of reading does. Nil: nobody asks.
+	Reading func(bytes int64) error
 	// Workers is how many goroutines decode.
 	Workers int
 	// Skip are folders that are passed over inside of others: Daybook's own.

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -17,27 +18,36 @@ type work struct {
 	bytes    int64 // mu's
 }
 
-// begin lets in a request that needs so many bytes, if there is room. If so, end has to be called with the same number.
-func (w *work) begin(bytes int64) bool {
+// Why a request is told to come again.
+var (
+	errRequests = errors.New("too many requests are at work")
+	errMemory   = errors.New("the requests at work take all the memory that there is for them")
+)
+
+// begin lets in a request that needs so many bytes, if there is room. If so, end has to be called with what it holds in the end.
+func (w *work) begin(bytes int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.requests > 0 && (w.requests >= w.maxRequests || w.bytes+bytes > w.maxBytes) {
-		return false
+	switch {
+	case w.requests > 0 && w.requests >= w.maxRequests:
+		return errRequests
+	case w.requests > 0 && w.bytes+bytes > w.maxBytes:
+		return errMemory
 	}
 	w.requests++
 	w.bytes += bytes
-	return true
+	return nil
 }
 
 // grow lets a request that is at work have so many bytes more, if there is room, or if no other is at work.
-func (w *work) grow(bytes int64) bool {
+func (w *work) grow(bytes int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.requests > 1 && w.bytes+bytes > w.maxBytes {
-		return false
+		return errMemory
 	}
 	w.bytes += bytes
-	return true
+	return nil
 }
 
 func (w *work) end(bytes int64) {
@@ -45,6 +55,41 @@ func (w *work) end(bytes int64) {
 	defer w.mu.Unlock()
 	w.requests--
 	w.bytes -= bytes
+}
+
+// share is what a request holds of the memory that there is for all.
+type share struct {
+	work *work
+	base int64 // whatever its content is
+	held int64
+}
+
+// A request needs overhead whatever its body is, roughly, and more as it is read, a step at a time.
+const (
+	overhead = 256 << 10
+	step     = 16 << 10
+)
+
+// content has the request hold as much as so many bytes of content need.
+func (s *share) content(bytes int64) error {
+	missing := s.base + bytes - s.held
+	if missing <= 0 {
+		return nil
+	}
+	missing = (missing + step - 1) / step * step
+	if err := s.work.grow(missing); err != nil {
+		return err
+	}
+	s.held += missing
+	return nil
+}
+
+// unpacking has it hold what decompressing needs, whatever the content is: of gzip that is nothing to speak of.
+func (s *share) unpacking(encoding string) error {
+	if encoding == "zstd" {
+		s.base = overhead + maxWindow
+	}
+	return s.content(0)
 }
 
 // rates hold how much each sender has left.

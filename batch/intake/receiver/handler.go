@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +23,7 @@ type exchange struct {
 	started  time.Time
 	sender   Sender
 	body     *body // nil: not read
+	share    share
 	taking   *taking
 	replayed bool
 }
@@ -60,54 +62,30 @@ func (x *exchange) answer() *reply {
 	if wait := h.rates.wait(sender.ID, x.started); wait > 0 {
 		return refuse(http.StatusTooManyRequests, "this sender has sent too many events", hintAgain).after(wait)
 	}
-	needs := h.needs(r, p.encoding)
-	if !h.work.begin(needs) {
-		return busy()
+	x.share = share{work: &h.work, base: overhead, held: overhead + step}
+	if err := h.work.begin(x.share.held); err != nil {
+		return h.busy(err)
 	}
-	defer func() { h.work.end(needs) }()
+	defer func() { h.work.end(x.share.held) }()
 
 	x.body = &body{r: r.Body, conn: x.conn, timeout: h.o.BodyTimeout, limit: h.o.MaxBody}
-	grow := func(encoding string) bool {
-		all := h.needs(r, encoding)
-		if all > needs && !h.work.grow(all-needs) {
-			return false
-		}
-		needs = max(needs, all)
-		return true
-	}
 	if p.key == "" {
-		return x.take(&p, grow)
+		return x.take(&p)
 	}
-	return x.takeOnce(&p, grow)
+	return x.takeOnce(&p)
 }
 
-// overhead is what a request needs whatever its body is, roughly, and maxDeflate how many times larger than itself what gzip compressed can be.
-const (
-	overhead   = 256 << 10
-	maxDeflate = 1032
-)
-
-// needs is how much memory a request will need at most, as far as its head tells: for its content, but no more than a chunk and the record that fills it, and
-// that which is being read; and for decompressing it.
-func (h *Handler) needs(r *http.Request, encoding string) int64 {
-	most, size := int64(h.o.ChunkBytes)+3*int64(h.settings.RecordLimit), r.ContentLength
-	switch {
-	case encoding == "zstd":
-		return overhead + most + maxWindow
-	case size < 0:
-		return overhead + most
-	case encoding == "gzip":
-		size = min(size, most) * maxDeflate
+// busy is the reply to what there is no room for.
+func (h *Handler) busy(err error) *reply {
+	hint := fmt.Sprintf("%d are served at a time: %s", h.o.MaxInFlight, hintAgain)
+	if errors.Is(err, errMemory) {
+		hint = fmt.Sprintf("there are %d MiB for what they send, unpacked: send it again, in smaller pieces if need be; what is counted here is kept", h.o.MaxInFlightBytes>>20)
 	}
-	return overhead + min(size, most)
-}
-
-func busy() *reply {
-	return refuse(http.StatusTooManyRequests, "too many requests are at work", hintAgain).after(retrySoon)
+	return refuse(http.StatusTooManyRequests, err.Error(), hint).after(retrySoon)
 }
 
 // takeOnce is take, unless the request's key is known.
-func (x *exchange) takeOnce(p *parameters, grow func(encoding string) bool) *reply {
+func (x *exchange) takeOnce(p *parameters) *reply {
 	key := replayKey{x.sender.ID, p.key}
 	known, atWork := x.h.replays.begin(key, x.started)
 	if atWork {
@@ -126,7 +104,7 @@ func (x *exchange) takeOnce(p *parameters, grow func(encoding string) bool) *rep
 	}
 	var remembered *replay
 	defer func() { x.h.replays.end(key, remembered) }()
-	answer := x.take(p, grow)
+	answer := x.take(p)
 	if answer.final() && x.body.whole() {
 		remembered = &replay{key, x.started, x.body.hashed(), p.String(), answer.code, answer.encode()}
 	}
@@ -134,7 +112,7 @@ func (x *exchange) takeOnce(p *parameters, grow func(encoding string) bool) *rep
 }
 
 // take reads the body and hands on what is in it.
-func (x *exchange) take(p *parameters, grow func(encoding string) bool) *reply {
+func (x *exchange) take(p *parameters) *reply {
 	in := bufio.NewReaderSize(x.body, 512)
 	head, err := in.Peek(4)
 	magic := compression(head)
@@ -145,8 +123,9 @@ func (x *exchange) take(p *parameters, grow func(encoding string) bool) *reply {
 		return empty()
 	case p.encoding != "" && p.encoding != magic && (err == nil || err == io.EOF):
 		return refuse(http.StatusBadRequest, fmt.Sprintf("Content-Encoding is %s, but the body is not", p.encoding), "")
-	case p.encoding == "" && magic != "" && !grow(magic):
-		return busy()
+	}
+	if err := x.share.unpacking(magic); err != nil {
+		return x.h.busy(err)
 	}
 	settings := x.h.settings
 	if p.format != "" {
@@ -155,8 +134,12 @@ func (x *exchange) take(p *parameters, grow func(encoding string) bool) *reply {
 	settings.BindOrg, settings.BindSource = x.sender.Org, x.sender.Source
 	settings.Received = x.started
 
-	x.taking = &taking{h: x.h, sender: x.sender, received: x.started, receipts: p.receipt, body: x.body, ctx: x.r.Context()}
+	x.taking = &taking{h: x.h, sender: x.sender, received: x.started, receipts: p.receipt, body: x.body, share: &x.share, ctx: x.r.Context()}
 	defer x.taking.discard()
+	settings.Reading = func(n int64) error {
+		x.taking.read = n
+		return x.taking.hold()
+	}
 	// The context does not end with the client: what was read from it before is taken.
 	report, err := intake.ReadStream(context.WithoutCancel(x.r.Context()), in, settings, x.taking)
 	if err == nil {
@@ -165,6 +148,8 @@ func (x *exchange) take(p *parameters, grow func(encoding string) bool) *reply {
 	x.h.rates.charge(x.sender.ID, report.Read, x.started)
 	counts := &x.taking.answer
 	switch {
+	case errors.Is(err, errMemory), report.Fault != nil && errors.Is(report.Fault, errMemory):
+		return x.h.busy(errMemory).with(counts)
 	case err != nil:
 		return failed(err).with(counts)
 	case report.Fault != nil:

@@ -240,13 +240,18 @@ type world struct {
 
 func newWorld(t testing.TB, o receiver.Options) *world {
 	t.Helper()
+	return newWorldOf(t, settings(t), o)
+}
+
+func newWorldOf(t testing.TB, how intake.Settings, o receiver.Options) *world {
+	t.Helper()
 	w := &world{backend: &backend{t: t}, t: t, observed: make(chan receiver.Observation, 1000)}
 	if o.Clock == nil {
 		o.Clock = func() time.Time { return now }
 	}
 	o.Observe = func(seen receiver.Observation) { w.observed <- seen }
 	var err error
-	if w.handler, err = receiver.New(w.backend, credentials{}, settings(t), &o); err != nil {
+	if w.handler, err = receiver.New(w.backend, credentials{}, how, &o); err != nil {
 		t.Fatal(err)
 	}
 	w.server = httptest.NewServer(w.handler)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,45 +53,134 @@ func (w *world) aside(body string, headers ...string) <-chan *answered {
 }
 
 func TestTooManyRequests(t *testing.T) {
+	const number, memory = "too many requests are at work", "take all the memory"
 	for name, test := range map[string]struct {
 		o     receiver.Options
 		first string
 		body  string
+		n     int64 // events of the body
+		why   string
+		hint  string
 	}{
-		"by number":                  {receiver.Options{MaxInFlight: 1}, line("a"), line("b")},
-		"by bytes":                   {receiver.Options{MaxInFlightBytes: 300 << 10}, line("a"), line("b")},
-		"by bytes, told by no head":  {receiver.Options{MaxInFlightBytes: 580 << 10}, line("a"), gz(t, line("b"))},
-		"the first is over it alone": {receiver.Options{MaxInFlightBytes: 1}, gz(t, line("a")), line("b")},
+		"by number":                 {receiver.Options{MaxInFlight: 1}, line("a"), line("b"), 1, number, "1 are served at a time"},
+		"by bytes":                  {receiver.Options{MaxInFlightBytes: 300 << 10}, line("a"), line("b"), 1, memory, "there are 0 MiB"},
+		"by bytes that it holds":    {receiver.Options{MaxInFlightBytes: 580 << 10, ChunkEvents: 5000}, line("a"), gz(t, lines(3000)), 3000, memory, "in smaller pieces"},
+		"by what unpacking takes":   {receiver.Options{MaxInFlightBytes: 8 << 20}, line("a"), zst(t, line("b")), 1, memory, "there are 8 MiB"},
+		"the first holds it all":    {receiver.Options{MaxInFlightBytes: 580 << 10, ChunkEvents: 5000}, gz(t, lines(3000)), line("b"), 1, memory, "there are 0 MiB"},
+		"the first is over it even": {receiver.Options{MaxInFlightBytes: 1}, zst(t, line("a")), line("b"), 1, memory, "there are 0 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, begun, release := held(t, test.o)
 			first := w.aside(test.first)
 			<-begun
-			w.sendText(test.body).is(t, 429, [4]int64{}, "too many requests are at work")
+			got := w.sendText(test.body)
+			got.is(t, 429, [4]int64{}, test.why)
+			if !strings.Contains(got.Hint, test.hint) || got.header.Get("Retry-After") == "" {
+				t.Errorf("hint %q, want %q; %v", got.Hint, test.hint, got.header)
+			}
 			close(release)
-			(<-first).is(t, 200, [4]int64{1, 0, 0, 0}, "")
+			if (<-first).code != 200 {
+				t.Error("the first was refused")
+			}
 			// The place is free again.
-			w.sendText(test.body).is(t, 200, [4]int64{1, 0, 0, 0}, "")
+			w.sendText(test.body).is(t, 200, [4]int64{test.n, 0, 0, 0}, "")
 		})
 	}
 }
 
+// Small bodies need little, however they come: by no head that tells their length, or compressed.
+func TestManySmallRequests(t *testing.T) {
+	const n = 50
+	for name, send := range map[string]func(w *world, body string) (*answered, error){
+		"in chunks": func(w *world, body string) (*answered, error) {
+			return w.trySend(struct{ io.Reader }{strings.NewReader(body)}) // of which no length is known
+		},
+		"gzip": func(w *world, body string) (*answered, error) { return w.trySend(strings.NewReader(gz(w.t, body))) },
+		"gzip, as its head says": func(w *world, body string) (*answered, error) {
+			return w.trySend(strings.NewReader(gz(w.t, body)), "Content-Encoding: gzip")
+		},
+		"zstd": func(w *world, body string) (*answered, error) { return w.trySend(strings.NewReader(zst(w.t, body))) },
+		"zstd, as its head says": func(w *world, body string) (*answered, error) {
+			return w.trySend(strings.NewReader(zst(w.t, body)), "Content-Encoding: zstd")
+		},
+		"zstd in chunks": func(w *world, body string) (*answered, error) {
+			return w.trySend(struct{ io.Reader }{strings.NewReader(zst(w.t, body))})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			how := settings(t)
+			how.RecordLimit = 16 << 20 // the default of the configuration
+			w := newWorldOf(t, how, receiver.Options{})
+			begun, release := make(chan struct{}, n), make(chan struct{})
+			w.onCommit = func(context.Context) {
+				begun <- struct{}{}
+				<-release
+			}
+			codes := make(chan int, n)
+			for i := range n {
+				go func() {
+					got, err := send(w, line(fmt.Sprint("e", i)))
+					if err != nil {
+						t.Error(err)
+						got = &answered{}
+					}
+					codes <- got.code
+				}()
+			}
+			for range n { // all are at work at a time
+				select {
+				case <-begun:
+				case code := <-codes:
+					t.Fatalf("one was answered with %d while others were at work", code)
+				}
+			}
+			close(release)
+			for range n {
+				if code := <-codes; code != http.StatusOK {
+					t.Errorf("answered with %d", code)
+				}
+			}
+		})
+	}
+}
+
+// A long body of short records holds no more than a chunk of them.
+func TestALongBodyHoldsAChunk(t *testing.T) {
+	w := newWorld(t, receiver.Options{MaxInFlightBytes: 1 << 20})
+	begun, release := make(chan struct{}), make(chan struct{})
+	var later atomic.Bool
+	w.onCommit = func(context.Context) {
+		if !later.Swap(true) {
+			close(begun)
+			<-release
+		}
+	}
+	short := w.aside(line("short"))
+	<-begun                                                                    // and holds its share from now on
+	w.sendText(gz(t, lines(20_000))).is(t, 200, [4]int64{20_000, 0, 0, 0}, "") // 1.5 MB, and as much again as rows
+	close(release)
+	(<-short).is(t, 200, [4]int64{1, 0, 0, 0}, "")
+}
+
 func TestMemoryIsGivenBack(t *testing.T) {
-	w, begun, release := held(t, receiver.Options{MaxInFlightBytes: 580 << 10}) // room for two plain requests
+	w, begun, release := held(t, receiver.Options{MaxInFlightBytes: 580 << 10, ChunkEvents: 5000}) // room for two small requests
 	for i := range 3 {
-		first := w.aside(gz(t, line(fmt.Sprint("first ", i))))
+		first := w.aside(gz(t, lines(3000)))
 		<-begun
 		second := w.aside("[" + line(fmt.Sprint("second ", i)) + "]") // which is let in only if the first holds no more than it needs
 		select {
 		case <-begun:
-			t.Fatal("there is no room for two of which one is compressed")
+			t.Fatal("there is no room for two of which one is large")
 		case got := <-second:
-			got.is(t, 429, [4]int64{}, "too many requests")
+			got.is(t, 429, [4]int64{}, "take all the memory")
 		}
 		release <- struct{}{}
-		(<-first).is(t, 200, [4]int64{1, 0, 0, 0}, "")
+		if got := <-first; got.code != http.StatusOK {
+			t.Errorf("answered with %d", got.code)
+		}
 
-		first, second = w.aside(line(fmt.Sprint("third ", i))), w.aside(line(fmt.Sprint("fourth ", i)))
+		first, second = w.aside(line(fmt.Sprint("third ", i))), w.aside(gz(t, line(fmt.Sprint("fourth ", i))))
 		<-begun
 		<-begun
 		release <- struct{}{}

@@ -29,8 +29,8 @@ type Options struct {
 	BodyTimeout time.Duration
 	// CommitTimeout is how long a commit may take; 0: 1 min.
 	CommitTimeout time.Duration
-	// MaxInFlight is how many requests may be at work; 0: 1,000. MaxInFlightBytes is how much memory they may need for their bodies, by what is known of them
-	// at their beginning; 0: 512 MiB. One request is always let in.
+	// MaxInFlight is how many requests may be at work; 0: 1,000. MaxInFlightBytes is how much memory they may hold, by what
+	// they have sent so far, unpacked; 0: 512 MiB. One alone may hold more.
 	MaxInFlight      int
 	MaxInFlightBytes int64
 	// Rate is how many records a second each sender may send, in the long run; 0: any number. A request is let in as long as the sender has some left, and

@@ -27,12 +27,16 @@ type taking struct {
 	received time.Time
 	receipts bool // asked for
 	body     *body
+	share    *share
 	ctx      context.Context // of the request; commits do not end with it
 
 	batch  Batch // nil: nothing is to be committed
 	events int
 	bytes  int
 	ids    []string // of the batch's events, where receipts are asked for
+
+	read    int64 // how many bytes of content were, and settled those of which nothing is held any more
+	settled int64
 
 	answer  Answer // but for what went wrong
 	tooLong int64  // how many of the rejected are that
@@ -56,9 +60,16 @@ func (t *taking) Take(taken intake.Taken) error {
 		t.ids = append(t.ids, string([]byte(taken.Event.Get(event.ID))))
 	}
 	if t.events < t.h.o.ChunkEvents && t.bytes < t.h.o.ChunkBytes {
-		return nil
+		return t.hold()
 	}
 	return t.commit()
+}
+
+// hold has the request hold what is in memory: content that was read, and rows that were made of it. It is a chunk and the record that fills it, and that which is being read, twice, at
+// most: what is longer is not kept.
+func (t *taking) hold() error {
+	most := int64(t.h.o.ChunkBytes) + 3*int64(t.h.settings.RecordLimit)
+	return t.share.content(min(t.read-t.settled+int64(t.bytes), most))
 }
 
 // commit puts what was gathered on stable storage, whether the client is still there or not.
@@ -71,6 +82,7 @@ func (t *taking) commit() error {
 	defer cancel()
 	batch, events, ids := t.batch, t.events, t.ids
 	t.batch, t.events, t.bytes, t.ids = nil, 0, 0, t.ids[:0]
+	t.settled = t.read
 	outcomes, err := batch.Commit(ctx)
 	if err != nil {
 		return err
@@ -125,6 +137,9 @@ func (t *taking) sign(id string, p Place) error {
 
 // Reject implements intake.StreamHandler.
 func (t *taking) Reject(u intake.Unread) error {
+	if t.batch == nil {
+		defer func() { t.settled = t.read }()
+	}
 	hash := sha256.New()
 	hash.Write(u.Data) // never fails
 	size := int64(len(u.Data))
