@@ -24,6 +24,8 @@ import (
 type place struct {
 	next time.Time // when to look
 	seen *seen     // nil before the first look
+	// newest is the time of the newest event that was taken in since all that the place lists was.
+	newest time.Time
 }
 
 func (p *place) close() {
@@ -33,7 +35,7 @@ func (p *place) close() {
 }
 
 // follow takes in the files of a place that were not taken before. A file is known by its key and ETag: one that was replaced is read again, and only what is new of it is
-// taken.
+// taken. Files are listed by their keys, and not in order of time: the source has come up to the newest event once all of the listing was taken in.
 func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 	if p.seen == nil {
 		var err error
@@ -53,7 +55,7 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 			continue
 		}
 		name := strings.TrimSuffix(f.Where, "/") + "/" + e.Key
-		_, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
+		took, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
 		switch {
 		case errors.Is(err, errUnread): // the place's to give: it is tried again, and those after it are not kept waiting
 			s.trouble("follow", f.Where, name, err)
@@ -69,9 +71,14 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 			return
 		}
 		s.heard(name)
+		if took.newest.After(p.newest) {
+			p.newest = took.newest
+		}
 	}
 	if all {
 		s.heard(f.Where)
+		s.cameTo(f.Org, f.Source, p.newest)
+		p.newest = time.Time{}
 	}
 	s.wentThrough(f.Where)
 }

@@ -25,11 +25,11 @@ func (s *Service) watch(ctx context.Context) error {
 	group.Go(func() error {
 		t := time.NewTicker(tickEvery)
 		defer t.Stop()
-		stuck := map[string]stuckFile{}
+		stuck, newest := map[string]stuckFile{}, map[string]time.Time{}
 		for {
 			for _, d := range s.config.Load().Drop {
 				if s.kept(d.Org) {
-					s.takeDropped(ctx, d, stuck)
+					s.takeDropped(ctx, d, stuck, newest)
 				}
 			}
 			select {
@@ -95,7 +95,8 @@ func (f stuckFile) is(now fs.FileInfo) bool {
 
 // takeDropped takes in what lies in a drop folder, in name order. A file is moved on once its events are on stable storage: if we are stopped in between it is taken again,
 // and its events are known. What was taken in and could not be moved is kept in stuck, by its path, and only the move is tried again.
-func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuckFile) {
+// The source has come up to the newest of its events once all that lay there was taken in: until then that is kept in newest, by the folder.
+func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuckFile, newest map[string]time.Time) {
 	root, err := os.OpenRoot(d.Path)
 	if err != nil {
 		s.trouble("drop", d.Path, d.Path, err)
@@ -108,6 +109,7 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 		return
 	}
 	s.heard(d.Path)
+	all := true
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() || ctx.Err() != nil {
 			continue
@@ -116,6 +118,7 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 		info, err := root.Lstat(e.Name())
 		if err != nil {
 			s.trouble("drop", d.Path, name, err)
+			all = false
 			continue
 		}
 		file, taken := stuck[name]
@@ -124,10 +127,14 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 			switch {
 			case errors.Is(err, errUnread): // those after it are not kept waiting
 				s.trouble("drop", d.Path, name, err)
+				all = false
 				continue
 			case err != nil: // ours to write: it is tried again
 				s.trouble("drop", d.Path, name, err)
 				return
+			}
+			if took.newest.After(newest[d.Path]) {
+				newest[d.Path] = took.newest
 			}
 			file = stuckFile{info, doneDir}
 			if took.Fault != nil {
@@ -143,6 +150,17 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 		s.heard(name)
 	}
 	s.wentThrough(d.Path)
+	if all && ctx.Err() == nil {
+		s.cameTo(d.Org, d.Source, newest[d.Path])
+		delete(newest, d.Path)
+	}
+}
+
+// cameTo says that all files of a source that were there are taken in, the newest of whose events is of that time; zero: there were none.
+func (s *Service) cameTo(org, source string, newest time.Time) {
+	if !newest.IsZero() {
+		s.sources.advance(org, source, newest, s.now())
+	}
 }
 
 // moveInto moves a file into a folder beside it, under a name that is free there.
@@ -255,8 +273,8 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	if err := s.tell(t.rejects); err != nil {
 		return nil, err
 	}
-	if feed.bound {
-		s.sources.advance(feed.org, feed.source, t.newest, now)
+	if feed.bound { // how far it has come is known when the files beside this one are taken in
+		s.sources.advance(feed.org, feed.source, time.Time{}, now)
 	}
 	s.metrics.took(feed.org, feed.source, t.accepted, t.duplicate, t.notTracked, report.Rejected)
 	result := "taken"
@@ -266,13 +284,15 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	}
 	s.metrics.files.WithLabelValues("file", result).Inc()
 	s.log.Info("took a file in", "file", name, "accepted", t.accepted, "duplicate", t.duplicate, "not_tracked", t.notTracked, "rejected", report.Rejected)
-	return &tookFile{report, t.accepted, t.duplicate, t.notTracked}, nil
+	return &tookFile{report, t.accepted, t.duplicate, t.notTracked, t.newest}, nil
 }
 
 // tookFile says what became of a file.
 type tookFile struct {
 	intake.StreamReport
 	accepted, duplicate, notTracked int64
+	// newest is the time of its newest event, of those whose time is believed.
+	newest time.Time
 }
 
 // errUnread says that the bytes of a file can't be had, or not all of them: that is no fault of what it holds.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +69,14 @@ func TestDropFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the file is moved on under another name", func() bool { return exists(filepath.Join(in, "done", "a.jsonl.1")) })
+	eventually(t, "the source has come up to its newest event", func() bool {
+		for _, source := range w.trail().Sources {
+			if source.Name == "batch" {
+				return source.Watermark != nil && source.Watermark.Equal(begun)
+			}
+		}
+		return false
+	})
 	st := w.trail()
 	// Five of its own: two admins, the trail, the token, the start.
 	if st.Accepted != 8 || st.Duplicates != 1 {
@@ -125,6 +134,53 @@ func TestDropFolderThatKeepsFiles(t *testing.T) {
 		t.Errorf("duplicates %d, want the one of the file that was replaced", st.Duplicates)
 	}
 	w.check()
+}
+
+// regions is a bucket whose listing has a file of the 11th before one of the 10th, which can't be read until it is released.
+type regions struct{ released atomic.Bool }
+
+func (r *regions) List(context.Context, string) iter.Seq2[sink.Entry, error] {
+	return func(yield func(sink.Entry, error) bool) {
+		_ = yield(sink.Entry{Key: "region-a/11", Size: 100, ETag: "1", Latest: true}, nil) && yield(sink.Entry{Key: "region-b/10", Size: 100, ETag: "2", Latest: true}, nil)
+	}
+}
+
+func (r *regions) Get(_ context.Context, key, _ string) (io.ReadCloser, error) {
+	text := event("a", begun.Add(13*time.Hour))
+	if key == "region-b/10" {
+		if !r.released.Load() {
+			return nil, errors.New("503 slow down")
+		}
+		text = event("b", begun.Add(2*time.Hour))
+	}
+	return io.NopCloser(strings.NewReader(text)), nil
+}
+
+// A followed place has come no further than to what lies there and is not taken in: its files are not listed in order of time.
+func TestFollowedPlaceIsBehindItsListing(t *testing.T) {
+	t.Parallel()
+	bucket := &regions{}
+	w := newWorld(t, func(c *service.Config) {
+		c.Follow = []service.Follow{{Org: "acme", Source: "ct", From: "jsonl", Where: "s3://x", Store: bucket, Every: time.Second}}
+	})
+	w.people()
+	w.clock.move(14 * time.Hour) // 02:00 of the 11th
+	w.heartbeat()
+	_, stop := w.serve()
+	eventually(t, "region b could not be read twice", func() bool { return w.metric(`daybook_files_total{kind="follow",result="failed"}`) >= 2 })
+	w.roll()
+	if list := w.manifests("audit"); len(list) != 0 {
+		t.Errorf("seals are %v while a file of the 10th could not be read", briefs(list))
+	}
+	bucket.released.Store(true)
+	eventually(t, "the 10th waits no longer", func() bool { return len(w.trail().Due) == 1 })
+	w.roll()
+	if list := w.manifests("audit"); len(list) != 1 || !strings.Contains(w.evidence(list[0]), `"id":"b"`) {
+		t.Errorf("seals are %v, want one with the event of region b", briefs(list))
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A place, or a file in it, that can't be taken in is told for as long as it is so, or there.
