@@ -57,7 +57,7 @@ func newMetrics(s *Service) *metrics {
 		sealedEvents: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "daybook_sealed_events_total", Help: "Events written into seals."}, []string{"trail"}),
 		failures:     prometheus.NewCounter(prometheus.CounterOpts{Name: "daybook_seal_failures_total", Help: "Looks that did not seal all that was due."}),
 		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "daybook_store_errors_total", Help: "Operations on the store that failed for good, by operation: preflight, put, head, get or list.",
+			Name: "daybook_store_errors_total", Help: "Operations on the store that failed for good, by operation: preflight, put, head, get, list, lengthen or hold.",
 		}, []string{"operation"}),
 		files: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "daybook_files_total", Help: "Files taken in from drop folders and followed places, by result: taken or failed.",
@@ -69,7 +69,26 @@ func newMetrics(s *Service) *metrics {
 	}
 	m.registry.MustRegister(m.events, m.requests, m.requestBytes, m.requestTime, m.sealTime, m.seals, m.sealedEvents, m.failures, m.storeErrors, m.files,
 		m.conservation, m.reconciledAt, &standingMetrics{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.begin()
 	return m
+}
+
+// begin has what is counted begin with 0: of a series that begins with 1 Prometheus sees no increase, and no alert comes of the first failure. Those of sources begin when
+// they are awaited.
+func (m *metrics) begin() {
+	for _, code := range []int{
+		http.StatusOK, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusConflict,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusServiceUnavailable, http.StatusInsufficientStorage,
+	} {
+		m.requests.WithLabelValues(strconv.Itoa(code))
+	}
+	for _, operation := range []string{"preflight", "put", "head", "get", "list", "lengthen", "hold"} {
+		m.storeErrors.WithLabelValues(operation)
+	}
+	for _, kind := range []string{"drop", "follow", "file"} {
+		m.files.WithLabelValues(kind, "failed")
+	}
 }
 
 // observed counts a request.

@@ -218,6 +218,34 @@ func TestMetrics(t *testing.T) {
 	promtool(t, text, "check", "metrics")
 }
 
+// What alerts go by begins with 0, in all its series: else Prometheus would see no increase when the first one fails.
+func TestCountersBeginWithNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	w.Expect()
+	text := w.scrape()
+	want := []string{
+		`daybook_files_total{kind="drop",result="failed"}`, `daybook_files_total{kind="follow",result="failed"}`, `daybook_files_total{kind="file",result="failed"}`,
+		`daybook_events_total{org="acme",result="rejected",source="api"}`, `daybook_events_total{org="acme",result="not_tracked",source="api"}`,
+	}
+	for _, operation := range []string{"preflight", "put", "head", "get", "list", "lengthen", "hold"} {
+		want = append(want, fmt.Sprintf("daybook_store_errors_total{operation=%q}", operation))
+	}
+	codes := rows(page(t, "INTAKE.md"), `\d{3}`)
+	for _, row := range codes {
+		want = append(want, fmt.Sprintf("daybook_intake_requests_total{code=%q}", row[2:5]))
+	}
+	for _, series := range want {
+		if !strings.Contains(text, "\n"+series+" 0\n") {
+			t.Errorf("/metrics lacks %s 0", series)
+		}
+	}
+	if len(codes) == 0 {
+		t.Error("docs/INTAKE.md has no codes")
+	}
+}
+
 // A day that could have been sealed is overdue, whatever else waits: an addendum before it, or the day after it for its source. What is sealed is not, though events came late.
 func TestOverdue(t *testing.T) {
 	t.Parallel()

@@ -172,6 +172,9 @@ func (s *Service) expect() {
 		}
 	}
 	s.sources.expect(awaited, now)
+	for key := range awaited {
+		s.metrics.took(key.org, key.name, 0, 0, 0, 0)
+	}
 }
 
 // silent reports whether a source has not come on for as long as a day waits for it at most. What it could not do does not count: before it was awaited, or while we were down.
