@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"daybook/batch/seal"
+	"daybook/sink"
 )
 
 // ErrBusy says that another process holds the data folder.
@@ -40,11 +42,11 @@ type state struct {
 
 func openState(dir string) (*state, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+		return nil, unwritable(dir, err)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+		return nil, unwritable(dir, err)
 	}
 	if err := tryLock(lock); err != nil {
 		_ = lock.Close() // nothing was written
@@ -58,6 +60,15 @@ func openState(dir string) (*state, error) {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	return s, nil
+}
+
+// unwritable is why a data folder can't be used.
+func unwritable(dir string, err error) error {
+	err = fmt.Errorf("data folder: %w", err)
+	if !errors.Is(err, syscall.EROFS) {
+		return err
+	}
+	return &sink.HintError{Err: err, Hint: fmt.Sprintf("%s is on a file system that is mounted read-only, as one is that found errors on its disk: mount it for writing and start again; what was acknowledged is there", dir)}
 }
 
 func (s *state) close() error { return s.lock.Close() }

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +107,7 @@ func TestServiceOnAFailingDisk(t *testing.T) {
 		{"every sync of the spool", sync, "error=EIO:when=2+", everySpoolLog, true},
 		{"a write to the spool", write, "error=EIO:when=2", everySpoolLog, true},
 		{"no room for the spool", write, "error=ENOSPC:when=2+", everySpoolLog, true},
+		{"a disk that became read-only", write, "error=EROFS:when=2+", everySpoolLog, true},
 		{"a rename of a seal's journal", rename, "error=EIO:when=1", "journal/audit.json", false},
 		{"every rename of a seal's journal", rename, "error=EIO", "journal/audit.json", false},
 		{"a manifest in the ledger", rename, "error=ENOSPC:when=1", "ledger/audit/00000001/manifest.json", false},
@@ -159,4 +163,29 @@ func TestServiceOnAFailingDisk(t *testing.T) {
 			s.converge()
 		})
 	}
+}
+
+// TestServiceOnAReadOnlyDisk starts the service in a data folder that can only be read. It says so and what to do, and has everything once the disk is writable.
+func TestServiceOnAReadOnlyDisk(t *testing.T) {
+	t.Parallel()
+	needStrace(t)
+	s := newStation(t)
+	p := s.serve()
+	s.make(20)
+	if code := s.send(p, 20); code != http.StatusOK {
+		t.Fatalf("answered with %d", code)
+	}
+	p.stop(t)
+	cmd := exec.Command("strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=openat:error=EROFS", "-P", s.path("data", "lock"), s.binary, "serve", "--config", s.path("daybook.yaml"))
+	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), "HOME="+s.dir)
+	out, err := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); err == nil || code != 1 {
+		t.Errorf("it ends with %d: %v", code, err)
+	}
+	for _, part := range []string{"read-only file system", "daybook: hint: " + s.path("data") + " is on a file system that is mounted read-only"} {
+		if !strings.Contains(string(out), part) {
+			t.Errorf("it does not say %q:\n%s", part, out)
+		}
+	}
+	s.converge()
 }

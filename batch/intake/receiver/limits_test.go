@@ -113,6 +113,8 @@ func TestManySmallRequests(t *testing.T) {
 			how.RecordLimit = 16 << 20 // the default of the configuration
 			w := newWorldOf(t, how, receiver.Options{})
 			begun, release := make(chan struct{}, n), make(chan struct{})
+			let := sync.OnceFunc(func() { close(release) })
+			defer let()
 			w.onCommit = func(context.Context) {
 				begun <- struct{}{}
 				<-release
@@ -135,7 +137,7 @@ func TestManySmallRequests(t *testing.T) {
 					t.Fatalf("one was answered with %d while others were at work", code)
 				}
 			}
-			close(release)
+			let()
 			for range n {
 				if code := <-codes; code != http.StatusOK {
 					t.Errorf("answered with %d", code)
