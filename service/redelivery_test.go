@@ -3,6 +3,7 @@ package service_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,5 +196,25 @@ func TestEventOfTwoTrails(t *testing.T) {
 	w.once("second", 2)
 	if got := w.send(event("e0", begun), event("e1", begun)); got.Duplicate != 2 {
 		t.Errorf("taken %+v", got)
+	}
+}
+
+// Events without an id that are alike are told apart within a body, and not between bodies: the second might be the first sent again. docs/INTAKE.md says so to senders.
+func TestEventsWithoutAnID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	const alike = `{"time":"2026-03-10T12:00:00Z","action":"file-read"}`
+	for _, body := range []struct {
+		events int
+		want   taken
+	}{{2, taken{Accepted: 2}}, {1, taken{Duplicate: 1}}, {3, taken{Accepted: 1, Duplicate: 2}}} {
+		if got := w.send(slices.Repeat([]string{alike}, body.events)...); got != body.want {
+			t.Errorf("a body of %d: taken %+v, want %+v", body.events, got, body.want)
+		}
+	}
+	w.check()
+	if text := strings.Join(strings.Fields(page(t, "INTAKE.md")), " "); !strings.Contains(text, "Events without one that are alike in everything are told apart within one body only") {
+		t.Error("docs/INTAKE.md does not say so")
 	}
 }
