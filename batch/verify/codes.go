@@ -90,6 +90,7 @@ func Codes() []Code {
 
 		{codeKeyFile, Altered, "A file under keys/ is not a public key, or lies under another key's name.", "Restore it from a copy."},
 		{codeKeyMissing, Altered, "The file of a public key that the store needs is gone.", "Restore it from a copy, or from the key's owner."},
+		{codeKeyUnused, Note, "A public key is in this partial copy with which nothing here was signed; the log, which would tell whether it is the store's, is not all here.", "Nothing, if seals of that key were left out. That it is here says nothing for it."},
 		{codeKeyUnknown, Altered, "A seal is signed with a key that the log does not know.", "Do not trust the seal."},
 		{codeKeyRange, Altered, "A seal is signed with a key that was not valid at its place in the log.", "A retired key was used, or a later one: do not trust the seal."},
 		{codeKeyRevoked, Altered, "A seal is signed with a key that was revoked from this place in the log on.", "Whoever stole the key may have made the seal: do not trust it without an anchor that is older than the theft."},
@@ -198,6 +199,7 @@ const (
 
 	codeKeyFile         = "key-file-invalid"
 	codeKeyMissing      = "key-file-missing"
+	codeKeyUnused       = "key-unused"
 	codeKeyUnknown      = "key-unknown"
 	codeKeyRange        = "key-out-of-range"
 	codeKeyRevoked      = "key-revoked"

@@ -779,7 +779,7 @@ func has(r *verify.Report, code string) bool {
 }
 
 // elsewhere are the codes that have tests of their own.
-var elsewhere = []string{"not-a-file", "locks-not-checked", "unsigned", "unsigned-key-given", "key-not-given", "checkpoint-unchecked"}
+var elsewhere = []string{"not-a-file", "locks-not-checked", "unsigned", "unsigned-key-given", "key-not-given", "key-unused", "checkpoint-unchecked"}
 
 // holdAll puts a legal hold on all that a store has.
 func holdAll(s *sinktest.Memory) {

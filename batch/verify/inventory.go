@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"daybook/batch/seal"
 	logs "daybook/batch/tlog"
 	"daybook/sink"
 )
@@ -266,6 +267,10 @@ func (v *verifier) unexplained(ctx context.Context) {
 			v.add(Finding{Code: codeThrowAway, Key: e.Key})
 			continue
 		}
+		if v.keyOfAbsent(e.Key) {
+			v.add(Finding{Code: codeKeyUnused, Key: e.Key})
+			continue
+		}
 		found := fmt.Sprintf("%d bytes of %s", e.Size, e.Modified.UTC().Format("2006-01-02T15:04:05Z"))
 		switch {
 		case e.Marker:
@@ -275,6 +280,14 @@ func (v *verifier) unexplained(ctx context.Context) {
 		}
 		v.add(Finding{Code: codeUnlisted, Key: e.Key, Expected: "nothing", Found: found})
 	}
+}
+
+// keyOfAbsent reports whether a key file may be the store's, though nothing in this partial copy was signed with it: the log that tells is absent. No seal is believed for
+// its being here.
+func (v *verifier) keyOfAbsent(key string) bool {
+	id, ok := strings.CutPrefix(strings.TrimSuffix(key, ".pem"), "keys/")
+	_, good := v.keys[id]
+	return ok && good && key == seal.KeyKey(id) && v.o.Partial && !v.log.present
 }
 
 // throwAways is where daybook doctor puts what it tries a bucket with. Nothing else is read from there.

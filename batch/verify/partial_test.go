@@ -301,3 +301,45 @@ func TestACopyWithoutManifests(t *testing.T) {
 		t.Errorf("levels %+v, %d files", r.Levels, r.Counts.Files)
 	}
 }
+
+// A copy of some days has all of keys/, also the keys of the days that were left out. Without the log nothing tells whether they are the store's.
+func TestAPartialCopyOfDaysOfOneKey(t *testing.T) {
+	store := memory(t)
+	good := verifytest.GoodStore(t, store, sink.Compliance)
+	s := store.Clone(t)
+	eraseSeals(t, s, verifytest.Acme, 7, 11)
+	eraseSeals(t, s, verifytest.Beta, 7, 10)
+	second := seal.KeyKey(good.Second.ID())
+	ours := verify.Options{Keys: []seal.PublicKey{good.First.Public()}, Partial: true}
+	verified := func(s *sinktest.Memory, o verify.Options) *verify.Report { return run(t, s, &o) }
+
+	mustFind(t, verified(s, ours), 0) // the log tells
+	eraseUnder(s, "log/")
+	r := verified(s, ours)
+	if mustFind(t, r, 0, "key-unused"); !r.Levels.Files.Intact || !r.Levels.Chain.Intact || len(r.Levels.Chain.VouchedBy) != 1 {
+		t.Errorf("levels %+v", r.Levels)
+	}
+	for _, f := range r.Findings {
+		if f.Code == "key-unused" && f.Key != second {
+			t.Errorf("it is about %s", f.Key)
+		}
+	}
+	whole := ours
+	whole.Partial = false
+	mustFind(t, verified(s, whole), 1, "unlisted-object")
+
+	// What is no key, or not the one that its name says, is nothing that a copy of some days has.
+	for _, forged := range [][]byte{[]byte("hello"), good.First.PublicPEM()} {
+		s := s.Clone(t)
+		s.Replace(second, forged)
+		mustFind(t, verified(s, ours), 1, "key-file-invalid")
+	}
+	s.Overwrite("keys/"+good.Second.ID()+".pem.bak", good.Second.PublicPEM(), sink.Lock{})
+	mustFind(t, verified(s, ours), 1, "key-file-invalid")
+
+	// With the log there, a key that it does not know is as unlisted as ever.
+	s = store.Clone(t)
+	stranger := good.NewKey("stranger")
+	s.Overwrite(seal.KeyKey(stranger.ID()), stranger.PublicPEM(), sink.Lock{})
+	mustFind(t, verified(s, ours), 1, "unlisted-object")
+}

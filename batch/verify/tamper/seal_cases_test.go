@@ -272,6 +272,12 @@ func sealCases() []testCase {
 				f.at = seal.KeyKey(k.ID())
 				f.put(f.at, k.PublicPEM())
 			}},
+			{does: "Among the keys: a stranger's public key, in a copy without log that is said to be partial. It vouches for nothing.", with: []string{"partial"}, notes: []string{"key-unused"}, folder: true, do: func(f *forger) {
+				k := f.newKey("stranger")
+				f.at = seal.KeyKey(k.ID())
+				f.put(f.at, k.PublicPEM())
+				f.eraseAll(tlog.Prefix)
+			}},
 			{does: "In the log.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("log/tile/0/000.p/4")},
 			{does: "A further seal that nobody signed: its manifest alone.", says: []string{"seal-incomplete", "seal-not-logged"}, exit: 2, folder: true, do: func(f *forger) {
 				m := f.manifest(beta, 10)
