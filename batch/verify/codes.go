@@ -39,6 +39,7 @@ func Codes() []Code {
 		{codeNotAFile, Altered, "A link, a folder or something else stands where an object should be.", "Daybook puts regular files only. Find out who put it there; take a fresh copy from the original store."},
 		{codeUnlisted, Altered, "An object is in the store that no manifest, log or key explains.", "If an export is at work, verify again when it is done. Otherwise somebody else writes here: do not trust the object."},
 		{codeThrowAway, Note, "A throw-away object of `daybook doctor` is still there.", "`daybook doctor --sweep` removes it, with an administrator's credentials. Nothing refers to it."},
+		{codeTemporary, Note, "A file lies in the folder for files that are not whole yet (`.daybook-tmp/`).", "Nothing, if an export is at work. Else it was killed, and the next one removes what it left. Nothing there is sealed."},
 		{codeNewerVersion, Altered, "A newer version lies over a sealed object. The sealed version was checked, and is reported apart if it is at fault.", "Find out who wrote it. Readers that name no version get the newer one: remove it, and take the right to write from whoever did it."},
 		{codeUnlistedVersion, Altered, "A sealed object has a further version that nothing explains.", "Find out who wrote it; remove it."},
 		{codeVersionMissing, Altered, "The version that the manifest names is not there, but another one is.", "The sealed version was deleted. If this is a copy of the store that did not keep version ids, verify a copy in a folder instead."},
@@ -148,6 +149,7 @@ const (
 	codeNotAFile        = "not-a-file"
 	codeUnlisted        = "unlisted-object"
 	codeThrowAway       = "throw-away"
+	codeTemporary       = "temporary-file"
 	codeNewerVersion    = "newer-version"
 	codeUnlistedVersion = "unlisted-version"
 	codeVersionMissing  = "version-missing"

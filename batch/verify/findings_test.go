@@ -137,6 +137,18 @@ func damages() []damage {
 		{name: "what daybook doctor has left", want: []string{"throw-away"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Overwrite("doctor/20260310T080000Z-01234567/hide", []byte("x"), sink.Lock{})
 			s.Hide("doctor/20260310T080000Z-01234567/hide")
+			s.Overwrite("doctor/hold-20260310T080000Z", []byte("x"), sink.Lock{})
+			s.Overwrite("doctor/tier", []byte("x"), sink.Lock{})
+		}},
+		{name: "what daybook doctor can't have left", want: []string{"unlisted-object"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			s.Overwrite("doctor/20260310T080000Z-01234567/hidden.csv", []byte("x"), sink.Lock{})
+		}},
+		{name: "more than daybook doctor can have left", want: []string{"unlisted-object"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			s.Overwrite("doctor/20260310T080000Z-01234567/hide", make([]byte, 1000), sink.Lock{})
+		}},
+		{name: "more than daybook doctor can have left, below a small version", want: []string{"unlisted-object"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
+			s.Overwrite("doctor/20260310T080000Z-01234567/hide", make([]byte, 1000), sink.Lock{})
+			s.Overwrite("doctor/20260310T080000Z-01234567/hide", []byte("x"), sink.Lock{})
 		}},
 		{name: "a newer version over a file", want: []string{"newer-version"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			s.Overwrite(firstCSV, []byte("x"), sink.Lock{})
@@ -779,7 +791,7 @@ func has(r *verify.Report, code string) bool {
 }
 
 // elsewhere are the codes that have tests of their own.
-var elsewhere = []string{"not-a-file", "locks-not-checked", "unsigned", "unsigned-key-given", "key-not-given", "key-unused", "checkpoint-unchecked"}
+var elsewhere = []string{"not-a-file", "locks-not-checked", "unsigned", "unsigned-key-given", "key-not-given", "key-unused", "checkpoint-unchecked", "temporary-file"}
 
 // holdAll puts a legal hold on all that a store has.
 func holdAll(s *sinktest.Memory) {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"regexp"
 	"slices"
 	"sort"
 	"strconv"
@@ -263,7 +264,7 @@ func (v *verifier) unexplained(ctx context.Context) {
 		if o == nil || o.state&explained != 0 {
 			continue // it came since, or is accounted for
 		}
-		if strings.HasPrefix(e.Key, throwAways) {
+		if v.inv.isThrowAway(e) {
 			v.add(Finding{Code: codeThrowAway, Key: e.Key})
 			continue
 		}
@@ -271,15 +272,19 @@ func (v *verifier) unexplained(ctx context.Context) {
 			v.add(Finding{Code: codeKeyUnused, Key: e.Key})
 			continue
 		}
-		found := fmt.Sprintf("%d bytes of %s", e.Size, e.Modified.UTC().Format("2006-01-02T15:04:05Z"))
-		switch {
-		case e.Marker:
-			found = "a delete marker"
-		case e.Size < 0:
-			found = "a link, or something else that is no file"
-		}
-		v.add(Finding{Code: codeUnlisted, Key: e.Key, Expected: "nothing", Found: found})
+		v.unlisted(e)
 	}
+}
+
+func (v *verifier) unlisted(e sink.Entry) {
+	found := fmt.Sprintf("%d bytes of %s", e.Size, stamp(e.Modified))
+	switch {
+	case e.Marker:
+		found = "a delete marker"
+	case e.Size < 0:
+		found = "a link, or something else that is no file"
+	}
+	v.add(Finding{Code: codeUnlisted, Key: e.Key, Expected: "nothing", Found: found})
 }
 
 // keyOfAbsent reports whether a key file may be the store's, though nothing in this partial copy was signed with it: the log that tells is absent. No seal is believed for
@@ -290,8 +295,51 @@ func (v *verifier) keyOfAbsent(key string) bool {
 	return ok && good && key == seal.KeyKey(id) && v.o.Partial && !v.log.present
 }
 
-// throwAways is where daybook doctor puts what it tries a bucket with. Nothing else is read from there.
-const throwAways = "doctor/"
+// throwAways are the names of what Daybook tries a bucket with: daybook doctor's, a hold's, and a tier's. maxThrowAway is more bytes than any of them has. A copy of
+// a bucket has them too.
+var throwAways = regexp.MustCompile(`^doctor/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}/[a-z-]{1,40}|hold-[0-9]{8}T[0-9]{6}Z|tier)$`)
+
+const maxThrowAway = 256
+
+// isThrowAway reports whether an object is one of those, in all of its versions: what is larger could hold something.
+func (inv *inventory) isThrowAway(e sink.Entry) bool {
+	small := func(e sink.Entry) bool { return e.Marker || 0 <= e.Size && e.Size <= maxThrowAway }
+	versions, remembered := inv.odd[e.Key]
+	if !remembered {
+		versions = []sink.Entry{e}
+		if o := inv.find(e.Key); o != nil && o.state&odd != 0 { // there are others, too many to be remembered
+			return false
+		}
+	}
+	return throwAways.MatchString(e.Key) && !slices.ContainsFunc(versions, func(e sink.Entry) bool { return !small(e) })
+}
+
+// temporaries is a store whose listing leaves out files that are not whole yet.
+type temporaries interface {
+	Temporary(ctx context.Context) iter.Seq2[sink.Entry, error]
+}
+
+// temporaryName is that of a file that is being written, or was when a run was killed. The next run removes it.
+var temporaryName = regexp.MustCompile(`^\.daybook-tmp/[A-Z2-7]{26}\.part$`)
+
+// checkTemporary tells of what the listing leaves out, so that nothing can be hidden there.
+func (v *verifier) checkTemporary(ctx context.Context) {
+	s, ok := v.store.(temporaries)
+	if !ok {
+		return
+	}
+	for e, err := range s.Temporary(ctx) {
+		switch {
+		case err != nil:
+			v.add(Finding{Code: codeListFailed, Found: err.Error()})
+			return
+		case e.Size >= 0 && temporaryName.MatchString(e.Key):
+			v.add(Finding{Code: codeTemporary, Key: e.Key, Found: fmt.Sprintf("%d bytes of %s", e.Size, stamp(e.Modified))})
+		default:
+			v.unlisted(e)
+		}
+	}
+}
 
 // located is where the bytes of a key are to be read.
 type located struct {

@@ -132,6 +132,7 @@ func Run(ctx context.Context, store sink.Store, o *Options) (*Report, error) {
 	v.checkKeysGiven()
 	v.checkControlLocks(ctx)
 	v.unexplained(ctx)
+	v.checkTemporary(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

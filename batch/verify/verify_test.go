@@ -181,6 +181,29 @@ func TestCopiedFolder(t *testing.T) {
 	}
 }
 
+// What a folder's listing leaves out is told as well.
+func TestTemporaryFiles(t *testing.T) {
+	store := memory(t)
+	verifytest.GoodStore(t, store, sink.Compliance)
+	dir := copyTo(t, store)
+	put := func(name string) {
+		path := filepath.Join(dir, ".daybook-tmp", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("ABCDEFGHIJKLMNOPQRSTUVWXYZ.part")
+	mustFind(t, run(t, openFolder(t, dir), nil), 0, "temporary-file")
+	put("deep/hidden.csv")
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, ".daybook-tmp", "ABCDEFGHIJKLMNOPQRSTUVWXY2.part")); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, openFolder(t, dir), nil)
+	if mustFind(t, r, 1, "temporary-file", "unlisted-object"); r.Tally[verify.Altered] != 2 || r.Levels.Files.Intact {
+		t.Errorf("%d findings, levels %+v", r.Tally[verify.Altered], r.Levels)
+	}
+}
+
 func TestAnchoredHead(t *testing.T) {
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)

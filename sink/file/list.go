@@ -26,11 +26,22 @@ var (
 //
 // It keeps the names of one folder, and of those above it, in memory. What comes or goes meanwhile may be told or not.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[sink.Entry, error] {
+	return s.list(ctx, prefix, "")
+}
+
+// Temporary yields what lies in the folder of temporary files, which List leaves out, in the way of List: what is being written, what a crash has left, and
+// whatever somebody else has put there.
+func (s *Store) Temporary(ctx context.Context) iter.Seq2[sink.Entry, error] {
+	return s.list(ctx, tempDir+"/", tempDir+"/")
+}
+
+// list yields what is below the folder dir and has the prefix.
+func (s *Store) list(ctx context.Context, prefix, dir string) iter.Seq2[sink.Entry, error] {
 	return func(yield func(sink.Entry, error) bool) {
 		root, err := s.open()
 		if err == nil {
 			w := &walk{store: s, root: root, prefix: prefix, yield: yield}
-			err = w.folder(ctx, "")
+			err = w.folder(ctx, dir)
 		}
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(sink.Entry{}, s.explain(err, 0))

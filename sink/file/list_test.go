@@ -46,6 +46,7 @@ func TestListTellsWhatPutDidNotMake(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	temporary := []sink.Entry{{Key: file.TempDir + "/left.part", Size: 1, Latest: true}}
 	want := []sink.Entry{
 		{Key: "a/" + file.TempDir + "/hidden", Size: 1, Latest: true},
 		{Key: "a/b.csv", Size: 6, Latest: true},
@@ -83,6 +84,17 @@ func TestListTellsWhatPutDidNotMake(t *testing.T) {
 		if all := sinktest.Collect(t, s.List(t.Context(), prefix)); len(all) != 0 {
 			t.Errorf("List(%q) = %+v", prefix, all)
 		}
+	}
+	// What List leaves out is told apart, and what is in other folders of that name is not.
+	apart := sinktest.Collect(t, s.Temporary(t.Context()))
+	for i := range apart {
+		apart[i].Modified = temporary[0].Modified
+	}
+	if diff := cmp.Diff(temporary, apart); diff != "" {
+		t.Errorf("Temporary (-want +got):\n%s", diff)
+	}
+	if all := sinktest.Collect(t, ready(t, t.TempDir()).Temporary(t.Context())); len(all) != 0 {
+		t.Errorf("Temporary of an empty folder = %+v", all)
 	}
 	if all := sinktest.Collect(t, s.List(t.Context(), "ou")); len(all) != 1 || all[0].Key != "out" {
 		t.Errorf("List of a part of a name = %+v", all)

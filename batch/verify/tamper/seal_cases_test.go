@@ -267,6 +267,8 @@ func sealCases() []testCase {
 			{does: "Beside the data files.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("csv/class=standard/trail=acme/dt=2001-01-01/acme-2001-01-01.0001.csv.gz")},
 			{does: "At the root.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("README.txt")},
 			{does: "In a seal's folder.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("seals/acme/00000004/manifest.json.bak")},
+			{does: "Among what `daybook doctor` leaves, under a name that it does not give.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("doctor/20260310T080000Z-01234567/acme-2026-03-10.csv")},
+			{does: "In the folder of temporary files, under a name that they do not have.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted(".daybook-tmp/acme-2026-03-10.csv")},
 			{does: "Among the keys: a public key that no log knows.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: func(f *forger) {
 				k := f.newKey("stranger")
 				f.at = seal.KeyKey(k.ID())
