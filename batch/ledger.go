@@ -194,6 +194,9 @@ func (l *ledger) noteBytes(n uint64) ([]byte, error) {
 	return data, nil
 }
 
+// ErrBehind says that the store does not have what this machine remembers to have put there: it is another one, or was cut off or rolled back.
+var ErrBehind = errors.New("the store does not have a seal that is remembered here")
+
 // checkStore checks that the store is the one that the ledger is of, by its newest seal. In another one nothing of what is known here would be sealed.
 func (l *ledger) checkStore(ctx context.Context, store sink.Store) error {
 	if l.next == 1 {
@@ -206,8 +209,9 @@ func (l *ledger) checkStore(ctx context.Context, store sink.Store) error {
 	}
 	if errors.Is(err, sink.ErrNotExist) || errors.Is(err, sink.ErrConflict) {
 		return &sink.HintError{
-			Err:  fmt.Errorf("the data folder %s knows of a seal that the store does not have: %w", l.state.dir, err),
-			Hint: "if it is another store's, give one of its own with --data; if the store was emptied on purpose, remove the data folder",
+			Err: fmt.Errorf("data folder %s: %w: %w", l.state.dir, ErrBehind, err),
+			Hint: "if this store was written to before, somebody cut it off or rolled it back: keep the data folder, and run `daybook verify --checkpoint` with the newest that an anchor has; " +
+				"if it is another store, give it a data folder of its own with --data",
 		}
 	}
 	return err

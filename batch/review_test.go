@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"daybook/batch"
 	"daybook/batch/seal"
 	"daybook/retention"
@@ -169,10 +171,34 @@ func TestADataFolderServesOneStore(t *testing.T) {
 	i, first, second := newInstallation(t), memory(t), memory(t)
 	path := writeLines(t, records("x", 10, 5)...)
 	mustExport(t, i, i.settings(first), path)
-	r, err := i.export(t, i.settings(second), path)
+	_, err := i.export(t, i.settings(second), path)
 	var hint *sink.HintError
-	if err == nil || !errors.As(err, &hint) {
-		t.Errorf("got %v and %v", err, outcomes(r))
+	if !errors.Is(err, batch.ErrBehind) || !errors.As(err, &hint) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A store whose tail was cut off is a contradiction, and what this machine remembers is the evidence of it.
+func TestAStoreWhoseTailWasCutOffIsAConflict(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	mustExport(t, i, i.settings(store), writeLines(t, records("x", 9, 5)...))
+	before := store.Keys()
+	mustExport(t, i, i.settings(store), writeLines(t, records("x", 10, 5)...))
+	for _, key := range store.Keys() {
+		if !slices.Contains(before, key) {
+			store.Erase(key)
+		}
+	}
+	var hint *sink.HintError
+	_, err := i.export(t, i.settings(store), writeLines(t, records("x", 11, 5)...))
+	if !errors.Is(err, batch.ErrBehind) || !strings.Contains(err.Error(), seal.ManifestKey("audit", 2)) || !errors.As(err, &hint) {
+		t.Fatalf("got %v, want ErrBehind with a hint", err)
+	}
+	if !strings.Contains(hint.Hint, "daybook verify") || strings.Contains(hint.Hint, "remove") {
+		t.Errorf("the hint is %q", hint.Hint)
+	}
+	if diff := cmp.Diff(before, store.Keys()); diff != "" {
+		t.Errorf("objects were put: %s", diff)
 	}
 }
 

@@ -162,7 +162,7 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, control.ErrNotFound), errors.Is(err, batch.ErrNoHold), errors.Is(err, batch.ErrNoTrail):
 		return http.StatusNotFound
-	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrUnchanged), errors.Is(err, sink.ErrConflict),
+	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrUnchanged), errors.Is(err, sink.ErrConflict), errors.Is(err, batch.ErrBehind),
 		errors.Is(err, tlog.ErrAhead), errors.Is(err, tlog.ErrForked), errors.Is(err, tlog.ErrUnknownKey), errors.Is(err, tlog.ErrKeyRange),
 		errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead), errors.Is(err, errLooked):
 		return http.StatusConflict

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"daybook/batch"
 	"daybook/batch/anchor"
 	"daybook/batch/tlog"
 	"daybook/config"
@@ -108,7 +109,7 @@ func (a *app) exit(err error) int {
 
 // isConflict reports whether the store holds what contradicts this machine.
 func isConflict(err error) bool {
-	for _, conflict := range []error{sink.ErrConflict, tlog.ErrAhead, tlog.ErrForked, tlog.ErrUnknownKey, tlog.ErrKeyRange, anchor.ErrForked, anchor.ErrAhead} {
+	for _, conflict := range []error{sink.ErrConflict, batch.ErrBehind, tlog.ErrAhead, tlog.ErrForked, tlog.ErrUnknownKey, tlog.ErrKeyRange, anchor.ErrForked, anchor.ErrAhead} {
 		if errors.Is(err, conflict) {
 			return true
 		}
