@@ -26,9 +26,13 @@ func (r *Roller) openLog(ctx context.Context) error {
 	if r.Key == nil {
 		return r.refuseUnsigned(ctx)
 	}
-	l, err := tlog.Open(ctx, tlog.Options{
+	o := tlog.Options{
 		Store: r.logStore(), Dir: r.state.logDir(), Signer: r.Key, Origin: r.Origin, Lock: r.logLock, Now: r.Now, Log: r.Log, TakeOver: r.TakeOver,
-	})
+	}
+	if !r.TakeOver {
+		o.Found = r.askAnchors
+	}
+	l, err := tlog.Open(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -217,6 +221,35 @@ func (r *Roller) anchorHead(ctx context.Context) ([]AnchorState, error) {
 		list = append(list, s)
 	}
 	return list, errors.Join(append(contradictions, r.state.writeAnchors(states))...)
+}
+
+// askAnchors asks the anchors that remember whether the log that is found in the store, where nothing of it is remembered here, is the one that they know. To go on
+// from one that was rolled back would part the log for good. An anchor that can't be reached, or does not know the log, holds nothing up: a log is rebuilt without one,
+// too.
+func (r *Roller) askAnchors(ctx context.Context, found tlog.Head, prove tlog.Prove) error {
+	var contradictions []error
+	for _, a := range r.Anchors {
+		if k := a.Kind(); k != anchor.KindWitness && k != anchor.KindStore {
+			continue
+		}
+		_, err := a.Submit(ctx, anchor.Submission{Origin: found.Origin, Size: found.Size, Checkpoint: found.Signed, Prove: prove})
+		switch {
+		case errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead):
+			contradictions = append(contradictions, err)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			r.Log.Warn("an anchor could not be asked whether it knows the log that was found in the store", "anchor", a.Name(), "kind", a.Kind(), "error", err)
+		}
+	}
+	if len(contradictions) == 0 {
+		return nil
+	}
+	return &sink.HintError{
+		Err: fmt.Errorf("nothing is remembered here of the log that is in the store, and it is not the one that an anchor knows: %w", errors.Join(contradictions...)),
+		Hint: "the store was rolled back or cut off, or the log goes on somewhere else: look with `daybook verify --checkpoint`, and bring back what is missing; to go on from what is there, " +
+			"and part the log from what the anchor knows, run this again with --take-over",
+	}
 }
 
 // logStatus tells where the log stands, and which anchors know of it.

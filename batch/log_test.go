@@ -240,12 +240,18 @@ func TestAKeyIsReplacedAndRevoked(t *testing.T) {
 
 // place is an anchor that fails on demand.
 type place struct {
+	kind  string // blank: a witness
 	err   error
 	sizes []int64
 }
 
-func (p *place) Name() string { return "elsewhere" }
-func (p *place) Kind() string { return anchor.KindWitness }
+func (p *place) Name() string { return "elsewhere" + p.kind }
+func (p *place) Kind() string {
+	if p.kind != "" {
+		return p.kind
+	}
+	return anchor.KindWitness
+}
 func (p *place) Submit(ctx context.Context, s anchor.Submission) (anchor.Receipt, error) {
 	if p.err != nil {
 		return anchor.Receipt{}, p.err
@@ -315,6 +321,70 @@ func TestAnAnchorThatKnowsAnotherHistoryEndsTheRun(t *testing.T) {
 		if err != nil || len(status.Anchors) != 1 || !strings.Contains(status.Anchors[0].Error, fault.Error()) {
 			t.Errorf("%s: status %+v, %v", name, status, err)
 		}
+	}
+}
+
+// Where nothing is remembered, an anchor knows whether the store was rolled back. The log must not be parted by finding out too late.
+func TestAStoreThatWasRolledBackIsNotTakenForTheLog(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	s.Anchors = []anchor.Anchor{anchor.NewStore("elsewhere", sinktest.NewMemory(t, &sinktest.Options{AllowConflict: true}), nil, nil)}
+	mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
+	rolledBack := store.Clone(t)
+	before := rolledBack.Keys()
+	mustExport(t, i, s, writeLines(t, records("x", 10, 5)...))
+	s.Store = rolledBack
+	i.loseData(t)
+	path := writeLines(t, records("x", 11, 5)...)
+	for range 2 { // nothing was remembered meanwhile
+		var hint *sink.HintError
+		_, err := i.export(t, s, path)
+		if !errors.Is(err, anchor.ErrAhead) || !errors.As(err, &hint) || !strings.Contains(hint.Hint, "--take-over") {
+			t.Fatalf("got %v, want ErrAhead with a hint", err)
+		}
+		if diff := cmp.Diff(before, rolledBack.Keys()); diff != "" {
+			t.Fatalf("objects were put: %s", diff)
+		}
+	}
+	// Who knows what he does goes on, and is told again: the anchor has another checkpoint of that size.
+	s.TakeOver = true
+	if _, err := i.export(t, s, path); !errors.Is(err, anchor.ErrForked) {
+		t.Errorf("taken over: got %v, want ErrForked", err)
+	}
+	if diff := cmp.Diff([]int64{2, 3}, checkpoints(rolledBack)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Only where nothing is remembered, and only those that remember, are asked; none of them is waited for.
+func TestAnchorsAreAskedOfALogThatIsFound(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	w, stamps := &place{}, &place{kind: anchor.KindTimestamp}
+	s := i.settings(store)
+	s.Anchors = []anchor.Anchor{w, stamps}
+	sizes := func(what string, want, wantStamps []int64) {
+		t.Helper()
+		if diff := cmp.Diff(want, w.sizes) + cmp.Diff(wantStamps, stamps.sizes); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	w.err = fmt.Errorf("%w: it does not know the log", anchor.ErrRefused)
+	mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
+	w.err = nil
+	mustExport(t, i, s, writeLines(t, records("x", 10, 5)...))
+	sizes("a log that is remembered", []int64{3}, []int64{2, 3})
+	i.loseData(t)
+	mustExport(t, i, s, writeLines(t, records("x", 11, 5)...))
+	sizes("one that was found", []int64{3, 3, 4}, []int64{2, 3, 4})
+	for what, err := range map[string]error{"away": errors.New("connection refused"), "refused": anchor.ErrRefused} {
+		i.loseData(t)
+		w.err = err
+		if report := mustExport(t, i, s, writeLines(t, records(what, 12, 5)...)); report.Anchors[0].Error == "" || report.Anchors[0].Size != 0 {
+			t.Errorf("%s: %+v", what, report.Anchors[0])
+		}
+	}
+	if diff := cmp.Diff([]int64{2, 3, 4, 5, 6}, checkpoints(store)); diff != "" {
+		t.Error(diff)
 	}
 }
 

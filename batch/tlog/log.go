@@ -33,9 +33,15 @@ type Options struct {
 	Now func() time.Time
 	// Log is told when memory is rebuilt and when another machine's leaves are taken over; nil: slog.Default.
 	Log *slog.Logger
+	// Found is asked where nothing of a log is remembered here, before anything of what the store has is taken for it: found is its head, prove is for that
+	// what Log.Prove is. An error leaves everything as it was. Nil: the store's word is taken.
+	Found func(ctx context.Context, found Head, prove Prove) error
 	// TakeOver goes on from where another machine left the log, if what is remembered here is proven to be the beginning of that.
 	TakeOver bool
 }
+
+// Prove gives the proof that a log begins with the one of a size. See Log.Prove.
+type Prove func(ctx context.Context, old int64) (tlog.TreeProof, error)
 
 // Head is a checkpoint and its file.
 type Head struct {
@@ -59,7 +65,7 @@ type Log struct {
 
 // Open opens the store's log, or begins one in a store that has none. What an earlier run did not finish to publish is published now.
 //
-// Where memory is missing or damaged it is rebuilt from the store. Where the log in the store goes on beyond it, the error is ErrAhead, unless TakeOver is
+// Where memory is missing or damaged it is rebuilt from the store; see Options.Found. Where the log in the store goes on beyond it, the error is ErrAhead, unless TakeOver is
 // set; where that contradicts it, ErrForked. Where another key is in force, ErrUnknownKey or ErrKeyRange. All come as a sink.HintError.
 func Open(ctx context.Context, o Options) (*Log, error) {
 	if _, ok := o.Store.(sink.Lister); !ok {
@@ -328,6 +334,11 @@ func (l *Log) rebuild(ctx context.Context, there Head, pinned func(*Keyring) (He
 	}
 	if err := l.checkFound(ctx, there, st); err != nil {
 		return err
+	}
+	if l.opts.Found != nil && pin.Size == 0 && there.Size > 0 {
+		if err := l.opts.Found(ctx, there, r.Consistency); err != nil {
+			return err
+		}
 	}
 	if err := l.copyTiles(ctx, r); err != nil {
 		return err
