@@ -325,8 +325,13 @@ func TestOtherPins(t *testing.T) {
 	w.seal("audit", firstDay+3, 0, row("late", "s", at(firstDay+3, 1)))
 	w.publish()
 	r, err := mustMake(t, w, "a-3", nil).Check(publicKeys(keys[0]), nil, [][]byte{first})
-	if err != nil || r.Pinned || !cmp.Equal(r.OtherPins, []int64{10}) {
-		t.Errorf("an older checkpoint: %v %+v", err, r)
+	if err != nil || r.Pinned || !cmp.Equal(r.OtherPins, []int64{10}) || r.Key == nil || r.ExitCode() != 2 {
+		t.Errorf("an older checkpoint, which nothing was compared with: %v %+v", err, r)
+	}
+	newest := w.store.Bytes(tlog.CheckpointKey(11))
+	r, err = mustMake(t, w, "a-3", nil).Check(publicKeys(keys[0]), nil, [][]byte{first, newest})
+	if err != nil || !r.Pinned || !cmp.Equal(r.OtherPins, []int64{10}) || r.ExitCode() != 0 {
+		t.Errorf("an older checkpoint and the proof's own: %v %+v", err, r)
 	}
 	other, _ := rotated(t)
 	if _, err := mustMake(t, w, "a-3", nil).Check(nil, nil, [][]byte{[]byte("no checkpoint")}); err == nil || errors.Is(err, proof.ErrProof) {

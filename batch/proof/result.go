@@ -93,9 +93,10 @@ func (r *Result) Vouched() bool {
 	return r.Key != nil || r.PolicyGiven && r.PolicyFault == "" || r.Pinned
 }
 
-// ExitCode is 0 if somebody vouches and a policy that was given is met, and 2 if not: what Check refused is 1, and no Result.
+// ExitCode is 0 if somebody vouches, a policy that was given is met, and a checkpoint that was given is the proof's, and 2 if not: what Check refused is 1, and no Result.
 func (r *Result) ExitCode() int {
-	if !r.Vouched() || r.PolicyFault != "" {
+	uncompared := len(r.OtherPins) > 0 && !r.Pinned
+	if !r.Vouched() || r.PolicyFault != "" || uncompared {
 		return 2
 	}
 	return 0
@@ -150,7 +151,7 @@ func (r *Result) word(line func(what, format string, args ...any)) {
 		line("on the word", "of the checkpoint that you gave, which is the proof's")
 	}
 	for _, size := range r.OtherPins {
-		line("not compared", "the checkpoint of size %d that you gave: one file cannot tell whether the two agree", size)
+		line("not compared", "the checkpoint of size %d that you gave: one file cannot tell whether the two agree. Verify the store with it", size)
 	}
 	switch {
 	case r.PolicyGiven && r.PolicyFault == "":

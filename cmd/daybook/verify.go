@@ -129,7 +129,8 @@ A key is worth what you know of it: give the one that you were told of with --ke
 
 With --partial a copy of some days or formats will do: what is absent is listed, and is no fault. A
 manifest that is there needs its note, or the whole log, to vouch for it.
-With --proof a file that daybook prove made is checked, and no store is needed.
+With --proof a file that daybook prove made is checked, and no store is needed. A --checkpoint of
+another size than the proof's can't be compared with it: exit code 2.
 With --receipt the event that daybook serve gave this receipt for is looked for in the store: exit
 code 0 if it is sealed, 1 if it is not and should be, 2 if there is time left, 3 if the receipt is
 none, or signed by another key.
