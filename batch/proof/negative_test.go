@@ -94,6 +94,15 @@ func anchored(t testing.TB) (w *world, keys []seal.Key, policy []byte) {
 	return w, keys, policy
 }
 
+func textOf(t testing.TB, r *proof.Result) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func TestReceipts(t *testing.T) {
 	w, keys, policy := anchored(t)
 	p := reparsed(t, mustMake(t, w, "a-3", nil))
@@ -104,12 +113,17 @@ func TestReceipts(t *testing.T) {
 	if err != nil || !r.Vouched() || r.ExitCode() != 0 || len(r.Receipts) != 2 || !r.Receipts[0].Vouched || r.Receipts[1].Vouched || !r.Receipts[1].Checked {
 		t.Errorf("with a policy: %v %+v", err, r)
 	}
+	if text := textOf(t, r); !strings.Contains(text, "of your policy, whose quorum signed the checkpoint") {
+		t.Errorf("with a policy:\n%s", text)
+	}
 	if r, err = p.Check(nil, nil, nil); err != nil || r.Vouched() || r.Receipts[0].Checked {
 		t.Errorf("without: %v %+v", err, r)
 	}
 	logPolicy := fmt.Sprintf("log %s\nquorum none\n", named(t, keys[2].Public(), "daybook/test").VerifierKey())
 	if r, err = p.Check(nil, []byte(logPolicy), nil); err != nil || !r.Vouched() {
 		t.Errorf("a policy that names the log's key: %v %+v", err, r)
+	} else if text := textOf(t, r); !strings.Contains(text, "of the log's key, which your policy names; it asks for no witness") || strings.Contains(text, "quorum") {
+		t.Errorf("a policy that names the log's key, and no witness:\n%s", text)
 	}
 	_, otherPolicy := cosign(t, []byte(p.Log.Checkpoint))
 	for name, bad := range map[string]string{

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,6 +94,11 @@ func (r *Result) Vouched() bool {
 	return r.Key != nil || r.PolicyGiven && r.PolicyFault == "" || r.Pinned
 }
 
+// witnessed reports whether a witness that the policy names cosigned the checkpoint: a policy may name the log's key, and ask for no more.
+func (r *Result) witnessed() bool {
+	return slices.ContainsFunc(r.Receipts, func(a ReceiptResult) bool { return a.Kind == anchor.KindWitness && a.Vouched })
+}
+
 // ExitCode is 0 if somebody vouches, a policy that was given is met, and a checkpoint that was given is the proof's, and 2 if not: what Check refused is 1, and no Result.
 func (r *Result) ExitCode() int {
 	uncompared := len(r.OtherPins) > 0 && !r.Pinned
@@ -154,8 +160,10 @@ func (r *Result) word(line func(what, format string, args ...any)) {
 		line("not compared", "the checkpoint of size %d that you gave: one file cannot tell whether the two agree. Verify the store with it", size)
 	}
 	switch {
-	case r.PolicyGiven && r.PolicyFault == "":
+	case r.PolicyGiven && r.PolicyFault == "" && r.witnessed():
 		line("on the word", "of your policy, whose quorum signed the checkpoint")
+	case r.PolicyGiven && r.PolicyFault == "":
+		line("on the word", "of the log's key, which your policy names; it asks for no witness")
 	case r.PolicyGiven:
 		line("policy", "not met: %s", printable(r.PolicyFault))
 	}
