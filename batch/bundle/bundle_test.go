@@ -397,6 +397,72 @@ func TestBundleOfExpired(t *testing.T) {
 	}
 }
 
+// A file that is gone though the log holds it, or has its lock lengthened, or tells of the erasure of another, is not passed over as one whose time was over.
+func TestBundleOfWhatMustBeThere(t *testing.T) {
+	day := seal.Date{Day: verifytest.Day(1)}
+	hold := func(action string) *tlog.Leaf {
+		return &tlog.Leaf{Type: tlog.TypeHold, Hold: &tlog.HoldLeaf{Action: action, Trail: "acme", From: day, To: day, Reason: "case 7", By: "counsel"}}
+	}
+	longer := &tlog.Leaf{Type: tlog.TypeExtension, Extension: &tlog.ExtensionLeaf{
+		Trail: "acme", FirstSeal: 1, LastSeal: 1, RetainUntil: now().AddDate(1, 0, 0), Reason: "case 7", By: "counsel",
+	}}
+	erased := func(number uint64, sum seal.Hash) func(*seal.File) *tlog.Leaf {
+		return func(f *seal.File) *tlog.Leaf {
+			if sum.IsZero() {
+				sum = f.SHA256
+			}
+			return &tlog.Leaf{Type: tlog.TypeErasure, Erasure: &tlog.ErasureLeaf{Trail: "acme", Seal: number, Key: f.Key, SHA256: sum, Reason: "asked for", By: "counsel"}}
+		}
+	}
+	said := func(list ...*tlog.Leaf) []func(*seal.File) *tlog.Leaf {
+		var all []func(*seal.File) *tlog.Leaf
+		for _, l := range list {
+			all = append(all, func(*seal.File) *tlog.Leaf { return l })
+		}
+		return all
+	}
+	for name, test := range map[string]struct {
+		after  int // months from the seal to the leaves
+		leaves []func(*seal.File) *tlog.Leaf
+		now    int // and to the bundle
+		gone   bool
+	}{
+		"nothing":                  {now: 2, gone: true},
+		"in its time":              {},
+		"held":                     {leaves: said(hold(tlog.HoldPut)), now: 2},
+		"released":                 {leaves: said(hold(tlog.HoldPut), hold(tlog.HoldRelease)), now: 2, gone: true},
+		"held afterwards":          {after: 2, leaves: said(hold(tlog.HoldPut)), now: 3, gone: true},
+		"extended":                 {leaves: said(longer), now: 2},
+		"extended afterwards":      {after: 2, leaves: said(longer), now: 3, gone: true},
+		"extended, and that ended": {leaves: said(longer), now: 14, gone: true},
+		"erased":                   {leaves: []func(*seal.File) *tlog.Leaf{erased(1, seal.Hash{})}, gone: true},
+		"another's erasure":        {leaves: []func(*seal.File) *tlog.Leaf{erased(1, seal.Sum(nil))}},
+		"another seal's erasure":   {leaves: []func(*seal.File) *tlog.Leaf{erased(2, seal.Hash{})}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: now, AllowConflict: true})
+			b := verifytest.New(t, s, sink.Compliance)
+			m := b.Seal(verifytest.Seal{Trail: "acme", Day: verifytest.Day(1), Rows: map[string][]event.Event{"standard": verifytest.Rows("standard", verifytest.Day(1), 3)}})
+			file := &m.Files[slices.IndexFunc(m.Files, func(f seal.File) bool { return f.Format == "csv" })]
+			b.Clock = b.Clock.AddDate(0, test.after, 0)
+			for _, leaf := range test.leaves {
+				b.Leaf(leaf(file))
+			}
+			b.Publish()
+			s.Erase(file.Key)
+			o := &bundle.Options{Verify: verify.Options{Now: func() time.Time { return now().AddDate(0, test.now, 0) }}}
+			summary, err := bundle.Write(t.Context(), s, io.Discard, o)
+			switch {
+			case test.gone && (err != nil || !slices.Equal(summary.Gone, []string{file.Key})):
+				t.Errorf("it may be gone: %v", err)
+			case !test.gone && (!errors.Is(err, sink.ErrNotExist) || !strings.Contains(err.Error(), file.Key)):
+				t.Errorf("it must be there: %v", err)
+			}
+		})
+	}
+}
+
 // scripts returns the steps of README.txt, as somebody would paste them.
 func scripts(t *testing.T, dir string) []string {
 	t.Helper()

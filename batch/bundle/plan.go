@@ -266,7 +266,7 @@ func (p *plan) seal(ctx context.Context, m *seal.Manifest) error {
 			return err
 		}
 		if !there {
-			if !p.mayBeGone(f) {
+			if !p.mayBeGone(m, &f) {
 				return fmt.Errorf("%s: %w, and neither its retention nor the log allows that: verify the store", f.Key, sink.ErrNotExist)
 			}
 			p.summary.Gone = append(p.summary.Gone, f.Key)
@@ -294,8 +294,12 @@ func (p *plan) there(ctx context.Context, it *item) (bool, error) {
 	return err == nil, err
 }
 
-func (p *plan) mayBeGone(f seal.File) bool {
-	return p.prover != nil && p.prover.Erased(f.Key) || !f.RetainUntil.IsZero() && p.now().After(f.RetainUntil)
+// mayBeGone reports whether a file is gone by right. Without a log the manifest alone says until when it stays.
+func (p *plan) mayBeGone(m *seal.Manifest, f *seal.File) bool {
+	if p.prover == nil {
+		return !f.RetainUntil.IsZero() && p.now().After(f.RetainUntil)
+	}
+	return p.prover.Erased(m.Trail, m.Seal, f) || p.prover.Ended(m, f, p.now())
 }
 
 func (p *plan) get(ctx context.Context, it *item) (io.ReadCloser, error) {

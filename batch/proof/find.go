@@ -122,7 +122,7 @@ func (s *search) file(ctx context.Context, in *evidence) error {
 		}
 	})
 	if errors.Is(err, sink.ErrNotExist) || errors.Is(err, sink.ErrHidden) {
-		if s.Prover.erased[f.Key] {
+		if s.Erased(l.SealLeaf.Trail, l.SealLeaf.Seal, f) {
 			s.erased = append(s.erased, f.Key)
 		} else {
 			s.absent = append(s.absent, f.Key)

@@ -115,9 +115,11 @@ type Prover struct {
 	receipts []Receipt
 	seals    []sealLeaf // in the order of the log
 	numbers  map[sealNumber]int
-	// erased are the files of which the log says so.
-	erased map[string]bool
-	public []seal.PublicKey
+	// erasures, by the keys of files, holds and extensions are what the log says of how long files stay.
+	erasures   map[string]tlog.ErasureLeaf
+	holds      tlog.Holds
+	extensions tlog.Extensions
+	public     []seal.PublicKey
 }
 
 type sealLeaf struct {
@@ -146,7 +148,7 @@ func Open(ctx context.Context, store sink.Store) (*Prover, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	p := &Prover{store: store, log: tlog.NewReader(store, head), signed: signed, numbers: map[sealNumber]int{}, erased: map[string]bool{}}
+	p := &Prover{store: store, log: tlog.NewReader(store, head), signed: signed, numbers: map[sealNumber]int{}, erasures: map[string]tlog.ErasureLeaf{}}
 	ring := &tlog.Keyring{}
 	var keyLeaves []int64
 	for entry, err := range p.log.Entries(ctx, 0) {
@@ -164,7 +166,11 @@ func Open(ctx context.Context, store sink.Store) (*Prover, error) {
 		case tlog.TypeKey:
 			keyLeaves = append(keyLeaves, entry.Index)
 		case tlog.TypeErasure:
-			p.erased[leaf.Erasure.Key] = true
+			p.erasures[leaf.Erasure.Key] = *leaf.Erasure
+		case tlog.TypeHold:
+			p.holds.Apply(entry.Index, leaf.Time, leaf.Hold)
+		case tlog.TypeExtension:
+			p.extensions = append(p.extensions, tlog.Extension{ExtensionLeaf: *leaf.Extension, At: leaf.Time, Leaf: entry.Index})
 		}
 	}
 	signer, err := ring.Signer(head.Size)
@@ -196,8 +202,26 @@ func (p *Prover) Head() tlog.Checkpoint { return p.log.Checkpoint() }
 // Keys are those that the log has had until then, in order.
 func (p *Prover) Keys() []seal.PublicKey { return slices.Clone(p.public) }
 
-// Erased reports whether the log says that the file of that key was erased.
-func (p *Prover) Erased(key string) bool { return p.erased[key] }
+// Erased reports whether the log says that this file of a seal was erased.
+func (p *Prover) Erased(trail string, number uint64, f *seal.File) bool {
+	e, ok := p.erasures[f.Key]
+	return ok && e.Trail == trail && e.Seal == number && e.SHA256 == f.SHA256
+}
+
+// Ended reports whether the retention of a file of a seal has ended, by its lock and by the extensions and holds in the log. One that came later than the end before it changes
+// nothing: the file may have been gone by then.
+func (p *Prover) Ended(m *seal.Manifest, f *seal.File, now time.Time) bool {
+	if f.RetainUntil.IsZero() {
+		return false
+	}
+	until := p.extensions.LockedTo(m.Trail, m.Seal, f.RetainUntil)
+	for _, h := range p.holds.On(m.Trail, m.Day.Day) {
+		if h.Covers(f) && !h.At.After(until) {
+			return false
+		}
+	}
+	return now.After(until)
+}
 
 // Seals yields what the log says of seals, in its order.
 func (p *Prover) Seals() iter.Seq[tlog.SealLeaf] {

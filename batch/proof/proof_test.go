@@ -252,7 +252,7 @@ func TestDamagedStore(t *testing.T) {
 	w, _ := rotated(t)
 	t.Run("erased", func(t *testing.T) {
 		w, _ := rotated(t)
-		w.leaf(&tlog.Leaf{Type: tlog.TypeErasure, Erasure: &tlog.ErasureLeaf{Trail: "audit", Seal: 1, Key: file, SHA256: seal.Sum(nil), Reason: "law", By: "a"}})
+		w.leaf(&tlog.Leaf{Type: tlog.TypeErasure, Erasure: &tlog.ErasureLeaf{Trail: "audit", Seal: 1, Key: file, SHA256: seal.Sum(w.store.Bytes(file)), Reason: "law", By: "a"}})
 		w.publish()
 		gone := w.store.Clone(t)
 		gone.Erase(file)

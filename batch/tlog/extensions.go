@@ -14,6 +14,20 @@ type Extension struct {
 	Leaf int64
 }
 
+// Extensions are those of a log, in the order of their leaves.
+type Extensions []Extension
+
+// LockedTo returns until when a file of a seal is locked, since its own lock ends then and extensions lengthened it. One that came after the end counts for nothing: the
+// file may have been gone.
+func (l Extensions) LockedTo(trail string, seal uint64, own time.Time) time.Time {
+	for _, e := range l {
+		if e.Trail == trail && e.FirstSeal <= seal && seal <= e.LastSeal && !e.At.After(own) && e.RetainUntil.After(own) {
+			own = e.RetainUntil
+		}
+	}
+	return own
+}
+
 // Extends returns the leaf, what was added included, by which all of a trail's seals from first to last are locked at least until a time; false if there is none.
 func (l *Log) Extends(trail string, first, last uint64, until time.Time) (leaf int64, ok bool) {
 	for _, e := range l.tip.extensions {
@@ -24,15 +38,9 @@ func (l *Log) Extends(trail string, first, last uint64, until time.Time) (leaf i
 	return 0, false
 }
 
-// LockedTo returns until when a file of a seal is locked, since its own lock ends then and extensions lengthened it. One that came after the end counts for nothing: the
-// file may have been gone.
+// LockedTo is Extensions.LockedTo, with what was added included.
 func (l *Log) LockedTo(trail string, seal uint64, own time.Time) time.Time {
-	for _, e := range l.tip.extensions {
-		if e.Trail == trail && e.FirstSeal <= seal && seal <= e.LastSeal && !e.At.After(own) && e.RetainUntil.After(own) {
-			own = e.RetainUntil
-		}
-	}
-	return own
+	return l.tip.extensions.LockedTo(trail, seal, own)
 }
 
 // ExtendedTo returns until when the longest extension has files locked, what was added included; zero if there is none.

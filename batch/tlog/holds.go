@@ -55,8 +55,8 @@ type Holds struct {
 	standing map[holdName][]int
 }
 
-// apply takes a leaf. A release lets go of the hold of its name that was put first; one of a name that does not stand changes nothing.
-func (h *Holds) apply(index int64, at time.Time, l *HoldLeaf) {
+// Apply takes the leaf of that index, made at a time. Leaves come in their order. A release lets go of the hold of its name that was put first; one of a name that does not stand changes nothing.
+func (h *Holds) Apply(index int64, at time.Time, l *HoldLeaf) {
 	name := holdName{l.Trail, l.From.Day, l.To.Day, l.Project}
 	if l.Action == HoldPut {
 		if h.standing == nil {

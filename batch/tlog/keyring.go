@@ -197,7 +197,7 @@ type state struct {
 	logged map[string]uint64
 	holds  *Holds
 	// extensions are in the order of their leaves.
-	extensions []Extension
+	extensions Extensions
 }
 
 func newState() *state { return &state{keys: &Keyring{}, logged: map[string]uint64{}, holds: &Holds{}} }
@@ -221,7 +221,7 @@ func (s *state) apply(entry []byte) error {
 		s.logged[l.Seal.Trail] = l.Seal.Seal
 	}
 	if l.Type == TypeHold {
-		s.holds.apply(index, l.Time, l.Hold)
+		s.holds.Apply(index, l.Time, l.Hold)
 	}
 	if l.Type == TypeExtension {
 		s.extensions = append(s.extensions, Extension{*l.Extension, l.Time, index})
