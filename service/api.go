@@ -238,6 +238,10 @@ func (s *Service) enableTrail(r *http.Request, by control.Actor) (any, error) {
 	if _, known := s.control.Trail(spec.Name); !known && len(s.control.Trails()) >= maxEnabled {
 		return nil, &sink.HintError{Err: fmt.Errorf("%d trails were enabled here: %w", maxEnabled, control.ErrExists), Hint: "give more orgs an installation of their own"}
 	}
+	// What the configuration declares holds, and is to be known of a trail that was enabled before that was recorded.
+	if err := s.declare(s.config.Load()); err != nil {
+		return nil, err
+	}
 	since, backfill := event.DayOf(s.now()), in.Since != nil
 	if backfill {
 		since = in.Since.Day
@@ -268,7 +272,7 @@ func (s *Service) spec(by control.Actor, name string, in *EnableRequest) (contro
 				Err: fmt.Errorf("the trail %q is declared in the configuration: %w", name, errRequest), Hint: "change it there; enabling takes --since alone",
 			}
 		}
-		return control.TrailSpec{Name: name, Org: t.Org}, nil // the rest stands there
+		return declared(&t), nil
 	}
 	if t, ok := s.control.Trail(name); ok && sees(by, t.Spec.Org) && in.Org == "" && in.Projects == nil && in.Formats == nil && in.Split == "" && in.MaxSplit == 0 {
 		return t.Spec, nil

@@ -181,13 +181,13 @@ func (s *Service) damaged(d batch.Damage) error {
 
 // trails makes of what was enabled, and of what the configuration declares, the trails that are filed into.
 func (s *Service) trails(c *Config) ([]batch.Trail, error) {
-	declared := map[string]batch.Trail{}
+	written := map[string]batch.Trail{}
 	for _, t := range c.Batch.Trails {
-		declared[t.Name] = t
+		written[t.Name] = t
 	}
 	var list []batch.Trail
 	for _, t := range s.control.Trails() {
-		trail, ok := declared[t.Spec.Name]
+		trail, ok := written[t.Spec.Name]
 		if !ok {
 			var err error
 			if trail, err = trailOf(t.Spec); err != nil {
@@ -203,6 +203,28 @@ func (s *Service) trails(c *Config) ([]batch.Trail, error) {
 		list = append(list, trail)
 	}
 	return list, nil
+}
+
+// declared is the spec of a trail that the configuration declares.
+func declared(t *batch.Trail) control.TrailSpec {
+	spec := control.TrailSpec{Name: t.Name, Org: t.Org, Projects: t.Projects, Split: "org", MaxSplit: t.MaxSplit}
+	if t.SplitProjects {
+		spec.Split = "project"
+	}
+	for _, f := range t.Formats {
+		spec.Formats = append(spec.Formats, f.Name)
+	}
+	return spec
+}
+
+// declare records what the configuration declares of trails that were enabled: a trail must not become another when its declaration is taken out.
+func (s *Service) declare(c *Config) error {
+	for i := range c.Batch.Trails {
+		if err := s.control.Declare(declared(&c.Batch.Trails[i])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func trailOf(spec control.TrailSpec) (batch.Trail, error) {
@@ -321,6 +343,9 @@ func (s *Service) started() error {
 	if err := s.control.Started(c.Batch.Build, c.digest(), diff); err != nil {
 		return err
 	}
+	if err := s.declare(c); err != nil {
+		return err
+	}
 	return s.keepEffective(c)
 }
 
@@ -397,6 +422,9 @@ func (s *Service) Reload(c Config, by control.Actor) error {
 		if err := s.keepEffective(&c); err != nil {
 			return err
 		}
+	}
+	if err := s.declare(&c); err != nil {
+		return err
 	}
 	s.recording.Lock()
 	s.seen = 0

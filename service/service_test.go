@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -444,6 +445,47 @@ func TestReload(t *testing.T) {
 	}
 	rows := w.evidence(list[0])
 	if !strings.Contains(rows, `"action":"daybook.config.change"`) || !strings.Contains(rows, "- a: 1") || !strings.Contains(rows, "+ b: 1") {
+		t.Errorf("the change is not in the trail: %s", rows)
+	}
+}
+
+// What a trail covers stays what it was when its declaration is taken out of the configuration, and what the configuration makes of it is told.
+func TestDeclarationTakenOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *service.Config) { c.Batch.Trails[0].Projects = []string{"p1"} })
+	w.people()
+	of := func(id, project string) string {
+		return fmt.Sprintf(`{"id":%q,"time":"2026-03-10T12:00:00Z","action":"file-read","project_id":%q}`, id, project)
+	}
+	_, stop := w.serve()
+	c := w.config
+	declaredTrail := c.Batch.Trails[0]
+	c.Batch.Trails, c.Batch.Config, c.Effective = nil, seal.Sum([]byte("without")), []string{"a: 2"}
+	if err := w.Reload(c, control.System); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.send(of("e1", "p1"), of("e2", "p2")); got.Accepted != 1 || got.NotTracked != 1 {
+		t.Errorf("taken %+v, want what was declared", got)
+	}
+	if spec := w.trail().Switch.Spec; !slices.Equal(spec.Projects, []string{"p1"}) || len(spec.Formats) != len(declaredTrail.Formats) {
+		t.Errorf("it covers %+v", spec)
+	}
+	// The other way: declared otherwise.
+	declaredTrail.Projects = []string{"p3"}
+	c.Batch.Trails, c.Batch.Config, c.Effective = []batch.Trail{declaredTrail}, seal.Sum([]byte("other")), []string{"a: 3"}
+	if err := w.Reload(c, control.System); err != nil {
+		t.Fatal(err)
+	}
+	if spec := w.trail().Switch.Spec; !slices.Equal(spec.Projects, []string{"p3"}) {
+		t.Errorf("it covers %+v", spec)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	if rows := w.evidence(w.manifests("audit")[0]); !strings.Contains(rows, `"action":"daybook.trail.declare"`) {
 		t.Errorf("the change is not in the trail: %s", rows)
 	}
 }

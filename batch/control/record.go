@@ -35,6 +35,7 @@ const (
 	ActionHoldPut        = "daybook.hold.put"
 	ActionHoldRelease    = "daybook.hold.release"
 	ActionExtend         = "daybook.retention.extend"
+	ActionDeclare        = "daybook.trail.declare"
 )
 
 // record is a line of the journal. Frozen, additions only at the end and only such as are left out where they are blank:
@@ -49,7 +50,7 @@ const (
 //	org        whose matter it is; * is that of the whole installation
 //	effective  when it took effect (off, on, lapse), or will (approve)
 //	until      when the trail comes back by itself
-//	spec, since, backfill              of a trail that is enabled
+//	spec, since, backfill              of a trail that is enabled; spec alone of one that the configuration declares otherwise than before
 //	id, name, role, source, sha256, expires   of an admin or a token
 //	build, config, was, diff           of the process and its configuration; was is the digest before
 //	gap        when nothing was taken in; of a start, the time before it

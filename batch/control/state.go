@@ -45,7 +45,7 @@ func (s *state) apply(r *record) error {
 	}
 	var err error
 	switch r.Action {
-	case ActionEnable, ActionDisableRequest, ActionDisableApprove, ActionDisableLapse, ActionKeep, ActionOff, ActionOn:
+	case ActionEnable, ActionDisableRequest, ActionDisableApprove, ActionDisableLapse, ActionKeep, ActionOff, ActionOn, ActionDeclare:
 		err = s.applyTrail(r)
 	case ActionAdminCreate:
 		err = s.createAdmin(r)

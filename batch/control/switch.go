@@ -72,6 +72,24 @@ func (c *Control) Enable(by Actor, spec TrailSpec, since event.Day, backfill boo
 	})
 }
 
+// Declare records what the configuration declares a trail to be that was enabled, if that is another than it was: it stays so when the configuration declares it no more. A trail that
+// was never enabled is passed over.
+func (c *Control) Declare(spec TrailSpec) error {
+	return c.change(func(now time.Time) error {
+		t := c.state.trails[spec.Name]
+		if spec = spec.normal(); t == nil || spec.equal(t.spec) {
+			return nil
+		}
+		if err := spec.check(); err != nil {
+			return err
+		}
+		if spec.Org != t.spec.Org {
+			return fmt.Errorf("%w: the trail %s is of the org %s", ErrExists, spec.Name, t.spec.Org)
+		}
+		return c.append(now, &record{Action: ActionDeclare, By: System, Org: spec.Org, Trail: spec.Name, Reason: "so the configuration declares it", Spec: &spec})
+	})
+}
+
 func (c *Control) enable(by Actor, now time.Time, spec TrailSpec, since event.Day, backfill bool) error {
 	return c.append(now, &record{Action: ActionEnable, By: by, Org: spec.Org, Trail: spec.Name, Spec: &spec, Since: &seal.Date{Day: since}, Backfill: backfill})
 }

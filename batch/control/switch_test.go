@@ -261,6 +261,40 @@ func TestEnable(t *testing.T) {
 	}
 }
 
+// What the configuration declares of a trail is recorded where it is another than it was, be it that nothing was known but the name, as in a journal of before.
+func TestDeclare(t *testing.T) {
+	w := newWorld(t)
+	bare := control.TrailSpec{Name: acme.Name, Org: acme.Org}
+	declared := control.TrailSpec{Name: acme.Name, Org: acme.Org, Projects: []string{"b", "a"}, Formats: []string{"jsonl", "csv"}, Split: "org", MaxSplit: 10}
+	must(t, w.Declare(declared)) // it was never enabled
+	if _, known := w.Trail(acme.Name); known {
+		t.Error("a declaration makes a trail")
+	}
+	must(t, w.Enable(alice, bare, w.today(), false))
+	before, _ := w.Trail(acme.Name)
+	must(t, w.Declare(declared))
+	version := w.Version()
+	must(t, w.Declare(declared))
+	if w.Version() != version {
+		t.Error("what is as it was is recorded again")
+	}
+	other := declared
+	other.Org = "globex"
+	refused(t, w.Declare(other), control.ErrExists)
+	w.reopen()
+	got, _ := w.Trail(acme.Name)
+	before.Spec = control.TrailSpec{Name: acme.Name, Org: acme.Org, Projects: []string{"a", "b"}, Formats: []string{"csv", "jsonl"}, Split: "org", MaxSplit: 10}
+	if diff := cmp.Diff(before, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// Enabling by the name keeps it.
+	w.disable(acme.Name, time.Time{})
+	must(t, w.Enable(alice, bare, w.today(), false))
+	if got, _ := w.Trail(acme.Name); !cmp.Equal(got.Spec, before.Spec) {
+		t.Errorf("it is %+v", got.Spec)
+	}
+}
+
 func TestRequestDisableRefuses(t *testing.T) {
 	w := newWorld(t)
 	must(t, w.Enable(alice, acme, w.today(), false))

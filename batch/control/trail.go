@@ -9,7 +9,8 @@ import (
 	"daybook/event"
 )
 
-// TrailSpec says what a trail is. Of one that the configuration file declares only the name and the org need be given.
+// TrailSpec says what a trail is. Of one that the configuration file declares the journal has what was declared last (Declare); in a journal of before there was that, only the name and
+// the org.
 type TrailSpec struct {
 	Name string `json:"name"`
 	Org  string `json:"org"`
@@ -266,6 +267,11 @@ func (t *trail) apply(r *record, people lineage) error {
 		t.off = t.willBeOff()
 		t.turns = turnAt(t.turns, t.off.Since, t.off)
 		t.forget()
+	case ActionDeclare:
+		if r.Spec == nil {
+			return errContradiction
+		}
+		t.spec = *r.Spec
 	case ActionOn:
 		if t.state() != Off {
 			return errContradiction

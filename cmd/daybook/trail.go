@@ -109,13 +109,9 @@ Exit codes: 0 approved, 1 failed, 2 usage or not allowed.`,
 				return a.printJSON(trails)
 			}
 			t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(t, "TRAIL\tORG\tSTATE\tSINCE\tPROJECTS")
+			_, _ = fmt.Fprintln(t, "TRAIL\tORG\tSTATE\tSINCE\tPROJECTS\tFORMATS")
 			for _, s := range trails {
-				projects := strings.Join(s.Spec.Projects, ", ")
-				if projects == "" {
-					projects = "all"
-				}
-				_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%v\t%s\n", s.Trail, s.Org, s.State, s.Since, projects)
+				_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%v\t%s\t%s\n", s.Trail, s.Org, s.State, s.Since, covered(s.Spec.Projects), covered(s.Spec.Formats))
 			}
 			return t.Flush()
 		},
@@ -154,10 +150,19 @@ func (a *app) changeTrail(cmd *cobra.Command, trail, what string, in any) error 
 	return writeSwitch(a.stdout, s)
 }
 
+// covered lists the projects or the formats of a trail.
+func covered(list []string) string {
+	if len(list) == 0 {
+		return "all"
+	}
+	return strings.Join(list, ", ")
+}
+
 func writeSwitch(w io.Writer, s service.Switch) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(t, "trail\t%s of %s: %s\n", s.Trail, s.Org, s.State)
 	_, _ = fmt.Fprintf(t, "first day kept\t%v (enabled %s)\n", s.Since, s.Enabled.UTC().Format(time.RFC3339))
+	_, _ = fmt.Fprintf(t, "projects\t%s\nformats\t%s\n", covered(s.Spec.Projects), covered(s.Spec.Formats))
 	if r := s.Request; r != nil {
 		_, _ = fmt.Fprintf(t, "disabling requested\tby %s at %s: %s\n", r.By.Name, r.At.UTC().Format(time.RFC3339), r.Reason)
 		if s.Approval == nil {
