@@ -508,6 +508,16 @@ func damages() []damage {
 			b.Leaf(&logs.Leaf{Type: logs.TypeKey, Key: &logs.KeyLeaf{Action: logs.Revoke, Key: old.Public().VerifierKey(), From: 2, Reason: "stolen"}}, b.Key)
 			b.Publish()
 		}},
+		{name: "a revoked key, whose note is left out of a partial copy", want: []string{"absent", "key-revoked", "seal-unvouched"}, made: func(_ *testing.T, b *verifytest.Builder, s *sinktest.Memory, o *verify.Options) {
+			old := b.Key
+			b.Seal(oneDay(1))
+			b.Seal(oneDay(2))
+			b.Rotate(b.NewKey("next"))
+			b.Leaf(&logs.Leaf{Type: logs.TypeKey, Key: &logs.KeyLeaf{Action: logs.Revoke, Key: old.Public().VerifierKey(), From: 2, Reason: "stolen"}}, b.Key)
+			b.Publish()
+			s.Erase(noteKey(2))
+			o.Partial = true
+		}},
 		{name: "another key than yours", want: []string{"key-not-yours"}, good: func(_ *testing.T, _ *sinktest.Memory, g *verifytest.Good, o *verify.Options) {
 			o.Keys = []seal.PublicKey{g.NewKey("other").Public()}
 		}},

@@ -217,6 +217,11 @@ func (w *walk) seal(r *sealRead, newest bool) {
 		about.Expected = "a signed note"
 		v.fault(sink.ErrNotExist, about, codeNoteMissing, codeNoteMissing)
 	}
+	if signed == nil && leaf != nil && v.log.present { // a leaf is worth no more than the key that it names, which no note has asked for
+		if _, _, inForce := v.keyOf(m.Key, leaf, about); !inForce {
+			vouched = false
+		}
+	}
 	if !vouched {
 		w.unvouched(about)
 	}
