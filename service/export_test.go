@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+func init() { roundEvery /= 20 }
+
 // MetricDoc is what a metric says of itself.
 type MetricDoc struct {
 	Help   string

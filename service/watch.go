@@ -18,12 +18,15 @@ import (
 	"daybook/batch/intake"
 )
 
+// roundEvery is how often it is looked at folders and places whose turn may have come. Tests look oftener.
+var roundEvery = time.Second
+
 // watch takes in files: those that are moved into drop folders, and those of places that are followed. What changes in the configuration is taken up at the next
 // round.
 func (s *Service) watch(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		t := time.NewTicker(tickEvery)
+		t := time.NewTicker(roundEvery)
 		defer t.Stop()
 		stuck, newest := map[string]stuckFile{}, map[string]time.Time{}
 		for {
@@ -40,7 +43,7 @@ func (s *Service) watch(ctx context.Context) error {
 		}
 	})
 	group.Go(func() error {
-		t := time.NewTicker(tickEvery)
+		t := time.NewTicker(roundEvery)
 		defer t.Stop()
 		places := map[string]*place{}
 		defer func() {

@@ -161,7 +161,7 @@ func TestFollowedPlaceIsBehindItsListing(t *testing.T) {
 	t.Parallel()
 	bucket := &regions{}
 	w := newWorld(t, func(c *service.Config) {
-		c.Follow = []service.Follow{{Org: "acme", Source: "ct", From: "jsonl", Where: "s3://x", Store: bucket, Every: time.Second}}
+		c.Follow = []service.Follow{{Org: "acme", Source: "ct", From: "jsonl", Where: "s3://x", Store: bucket, Every: 20 * time.Millisecond}}
 	})
 	w.people()
 	w.clock.move(14 * time.Hour) // 02:00 of the 11th
