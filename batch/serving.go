@@ -151,6 +151,8 @@ type Plan struct {
 	Since func(trail string) (event.Day, bool)
 	// Ready reports whether a day that is closed need wait no longer for its sources; nil: none waits.
 	Ready func(trail string, day event.Day) bool
+	// Aside reports whether a day that is not ready keeps those after it from being sealed no more than a day that is; nil: each does keep them.
+	Aside func(trail string, day event.Day) bool
 	// Late has events that came after their day was sealed put into addenda, even if no other day of their trail is due.
 	Late bool
 	// TakeOver accepts, this once, what another machine has added to the store's log, as Settings.TakeOver does.
@@ -187,7 +189,7 @@ func (s *Standing) Due(plan Plan) ([]Due, error) {
 	return list, nil
 }
 
-// dueOf lists the days of a trail. They are sealed in order: a day that waits for its sources keeps those after it waiting. Addenda come with the next day that is sealed
+// dueOf lists the days of a trail. They are sealed in order: a day that waits for its sources keeps those after it waiting, unless it waits aside. Addenda come with the next day that is sealed
 // for the first time, so that there is one a day of them at most.
 func (s *Standing) dueOf(l *ledger, pending map[event.Day]int64, plan Plan) (Due, error) {
 	due := Due{Trail: l.trail}
@@ -207,11 +209,15 @@ func (s *Standing) dueOf(l *ledger, pending map[event.Day]int64, plan Plan) (Due
 	slices.Sort(days)
 	days = slices.Compact(days)
 	for i, d := range days {
-		if plan.Ready != nil && !plan.Ready(l.trail, d) {
-			due.Waiting = days[i:]
+		if plan.Ready == nil || plan.Ready(l.trail, d) {
+			due.Days = append(due.Days, d)
+			continue
+		}
+		if plan.Aside == nil || !plan.Aside(l.trail, d) {
+			due.Waiting = append(due.Waiting, days[i:]...)
 			break
 		}
-		due.Days = append(due.Days, d)
+		due.Waiting = append(due.Waiting, d)
 	}
 	if unfinished, err := s.state.readJournal(l.trail); err != nil {
 		return due, err

@@ -172,7 +172,7 @@ func (s *Service) plan(all bool) batch.Plan {
 			t, ok := s.control.Trail(trail)
 			return t.Since, ok
 		},
-		Ready: s.ready, Late: all, Keep: s.config.Load().Keep,
+		Ready: s.ready, Aside: s.aside, Late: all, Keep: s.config.Load().Keep,
 	}
 	if all {
 		plan.Ready = nil

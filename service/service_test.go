@@ -716,3 +716,26 @@ func TestLaterBackfillHasItsTime(t *testing.T) {
 		}
 	}
 }
+
+// TestBackfillKeepsNoDayWaiting extends a trail again and again: whoever may do that must not keep the days of live events from being sealed.
+func TestBackfillKeepsNoDayWaiting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	for n := range 8 {
+		w.clock.move(6 * time.Hour)
+		since := seal.Date{Day: daybook.DayOf(begun) - 1 - daybook.Day(n)}
+		w.call(w.alice, http.MethodPost, "/v1/trails/audit/enable", service.EnableRequest{Since: &since}, http.StatusOK, nil)
+		w.heartbeat()
+		w.roll()
+	}
+	got := briefs(w.manifests("audit"))
+	for _, day := range []string{"2026-03-10", "2026-03-11"} {
+		if !slices.Contains(got, day+" addendum 0") {
+			t.Errorf("at noon of the 12th the %s is not sealed: %v", day, got)
+		}
+	}
+	if slices.Contains(got, "2026-03-02 addendum 0") {
+		t.Errorf("the day of the last backfill is sealed at once: %v", got)
+	}
+}

@@ -200,7 +200,7 @@ func (s *Service) ready(trail string, day event.Day) bool {
 	if !ok || !now.Before(s.latest(t, day)) || t.State == control.Off && !s.control.On(trail, day.End().Add(-1)) {
 		return true
 	}
-	if !t.Admitted(day).Before(day.End()) {
+	if backfilled(t, day) {
 		return false
 	}
 	for _, name := range s.awaited(t.Spec.Org, now) {
@@ -209,6 +209,15 @@ func (s *Service) ready(trail string, day event.Day) bool {
 		}
 	}
 	return true
+}
+
+// backfilled reports whether a day was over when it was admitted.
+func backfilled(t control.TrailState, day event.Day) bool { return !t.Admitted(day).Before(day.End()) }
+
+// aside reports whether a day waits for a backfill alone: the days of live events are not to wait with it, or whoever may extend a trail could keep it from being sealed.
+func (s *Service) aside(trail string, day event.Day) bool {
+	t, ok := s.control.Trail(trail)
+	return ok && backfilled(t, day)
 }
 
 // latest is when a day is sealed at the latest: its sources have had their time then, or those who backfill it.

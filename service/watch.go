@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -152,6 +153,13 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 		delete(stuck, name)
 		s.heard(name)
 	}
+	there := map[string]bool{}
+	for _, e := range entries {
+		there[filepath.Join(d.Path, e.Name())] = true
+	}
+	maps.DeleteFunc(stuck, func(name string, _ stuckFile) bool {
+		return filepath.Dir(name) == filepath.Clean(d.Path) && !there[name]
+	})
 	s.wentThrough(d.Path)
 	if all && ctx.Err() == nil {
 		s.cameTo(d.Org, d.Source, newest[d.Path])
