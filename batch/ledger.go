@@ -207,7 +207,7 @@ func (l *ledger) checkStore(ctx context.Context, store sink.Store) error {
 	if err == nil && info.SHA256 != l.last {
 		err = fmt.Errorf("%s: %w", key, sink.ErrConflict)
 	}
-	if errors.Is(err, sink.ErrNotExist) || errors.Is(err, sink.ErrConflict) {
+	if errors.Is(err, sink.ErrNotExist) || errors.Is(err, sink.ErrHidden) || errors.Is(err, sink.ErrConflict) {
 		return &sink.HintError{
 			Err: fmt.Errorf("data folder %s: %w: %w", l.state.dir, ErrBehind, err),
 			Hint: "if this store was written to before, somebody cut it off or rolled it back: keep the data folder, and run `daybook verify --checkpoint` with the newest that an anchor has; " +

@@ -180,15 +180,22 @@ func TestADataFolderServesOneStore(t *testing.T) {
 
 // A store whose tail was cut off is a contradiction, and what this machine remembers is the evidence of it.
 func TestAStoreWhoseTailWasCutOffIsAConflict(t *testing.T) {
+	for name, cut := range map[string]func(*sinktest.Memory, string){"removed": func(m *sinktest.Memory, key string) { m.Erase(key) }, "hidden": (*sinktest.Memory).Hide} {
+		t.Run(name, func(t *testing.T) { cutOffIsAConflict(t, cut) })
+	}
+}
+
+func cutOffIsAConflict(t *testing.T, cut func(*sinktest.Memory, string)) {
 	i, store := newInstallation(t), memory(t)
 	mustExport(t, i, i.settings(store), writeLines(t, records("x", 9, 5)...))
 	before := store.Keys()
 	mustExport(t, i, i.settings(store), writeLines(t, records("x", 10, 5)...))
 	for _, key := range store.Keys() {
 		if !slices.Contains(before, key) {
-			store.Erase(key)
+			cut(store, key)
 		}
 	}
+	before = store.Keys()
 	var hint *sink.HintError
 	_, err := i.export(t, i.settings(store), writeLines(t, records("x", 11, 5)...))
 	if !errors.Is(err, batch.ErrBehind) || !strings.Contains(err.Error(), seal.ManifestKey("audit", 2)) || !errors.As(err, &hint) {
