@@ -120,8 +120,8 @@ func (s *Store) reason(ctx context.Context, name, version string) (hidden bool, 
 // lock is shown. versitygw leaves the lock of a version that is not the newest out of its HEAD.
 func (s *Store) retention(ctx context.Context, name, version string) (sink.Lock, error) {
 	lock, err := s.askRetention(ctx, name, version)
-	if r, ok := response(err); ok && r.StatusCode >= 400 && r.StatusCode <= 499 {
-		return sink.Lock{}, nil // an object without a lock is answered with 400 or 404, by server
+	if r, ok := response(err); ok && (r.StatusCode >= 400 && r.StatusCode <= 499 || r.StatusCode == http.StatusNotImplemented) {
+		return sink.Lock{}, nil // an object without a lock is answered with 400 or 404, by server, and a server without locks answers what it likes
 	}
 	return lock, err
 }

@@ -105,6 +105,20 @@ func TestLockOfOlderVersion(t *testing.T) {
 	}
 }
 
+// TestNoLocksAtAll reads a version from a server that has versions and knows no locks.
+func TestNoLocksAtAll(t *testing.T) {
+	f := newFake(t)
+	s := open(t, "s3://bucket", f.options(t, sink.None))
+	put, err := s.Put(t.Context(), object("a", "sealed", sink.None))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.fail(fault{method: "GET", query: "retention", times: -1, status: 501, code: "NotImplemented"})
+	if info, err := s.Head(t.Context(), "a", put.Version); err != nil || info.Lock != (sink.Lock{}) {
+		t.Errorf("Head = %+v, %v", info, err)
+	}
+}
+
 // TestGetDoesNotUnpack reads what is stored, whatever its content encoding makes of it.
 func TestGetDoesNotUnpack(t *testing.T) {
 	var packed bytes.Buffer
