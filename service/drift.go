@@ -26,7 +26,9 @@ type Drift struct {
 	Store string    `json:"store"`
 	At    time.Time `json:"at"`
 	// Error says why nothing could be asked at the last look.
-	Error    string         `json:"error,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Away are the settings that could not be asked at the last look, and why: the servers of tiers. What was known of them stands.
+	Away     []string       `json:"away,omitempty"`
 	Settings []sink.Setting `json:"settings"`
 	// Digest is that of the settings: what is accepted is named by it.
 	Digest string `json:"digest"`
@@ -156,10 +158,11 @@ func (s *Service) inspect(ctx context.Context) (*Drift, error) {
 		before = &Drift{Store: c.Where}
 	}
 	d := &Drift{Store: c.Where, At: s.now().UTC()}
-	if d.Settings, err = inspector.Inspect(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	d.Settings, err = inspector.Inspect(ctx)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
 		// What it was is not forgotten because the store is away.
 		d.Error, d.Settings, d.Digest, d.Accepted, d.Changes = err.Error(), before.Settings, before.Digest, before.Accepted, before.Changes
 		s.log.Warn("how the bucket is set up can't be asked", "error", err)
@@ -171,6 +174,20 @@ func (s *Service) inspect(ctx context.Context) (*Drift, error) {
 	}
 	d.Digest = seal.Sum(data).String()
 	d.Accepted, d.Changes = compare(before.Accepted, d.Settings)
+	for _, n := range d.Settings {
+		if !n.Away {
+			continue
+		}
+		d.Away = append(d.Away, n.Name+": "+n.Unknown)
+		for _, c := range before.Changes {
+			if c.Setting == n.Name {
+				d.Changes = append(d.Changes, c)
+			}
+		}
+	}
+	if len(d.Away) > 0 {
+		s.log.Warn("how tiers are set up can't be asked", "tiers", d.Away)
+	}
 	fresh := slices.DeleteFunc(slices.Clone(d.Changes), func(c Change) bool { return slices.Contains(before.Changes, c) })
 	if lines := told(fresh); len(lines) > 0 {
 		s.log.Error("the bucket is set up otherwise than it was", "changes", lines)
@@ -181,7 +198,7 @@ func (s *Service) inspect(ctx context.Context) (*Drift, error) {
 	return d, s.keepDrift(d)
 }
 
-// compare returns what is accepted from now on, and what differs from it. What could never be read before is accepted once it can be.
+// compare returns what is accepted from now on, and what differs from it. What could never be read before is accepted once it can be; of what could not be asked now nothing changes.
 func compare(accepted, now []sink.Setting) (all []sink.Setting, changes []Change) {
 	known := map[string]sink.Setting{}
 	for _, a := range accepted {
@@ -190,6 +207,9 @@ func compare(accepted, now []sink.Setting) (all []sink.Setting, changes []Change
 	for _, n := range now {
 		a, ok := known[n.Name]
 		switch {
+		case n.Away && !ok:
+			continue
+		case n.Away:
 		case !ok:
 			a = n
 		case n.Unknown != "":
@@ -209,18 +229,31 @@ func compare(accepted, now []sink.Setting) (all []sink.Setting, changes []Change
 	return all, changes
 }
 
-// accepting returns the settings as they are accepted. The value of one that can't be read any more is kept: once it can be, it is compared with that.
-func accepting(accepted, now []sink.Setting) []sink.Setting {
-	all := slices.Clone(now)
-	for i := range all {
-		for _, a := range accepted {
-			if a.Name == all[i].Name && all[i].Unknown != "" {
-				all[i].Value = a.Value
+// accepting returns the settings as they are accepted. The value of one that can't be read any more is kept: once it can be, it is compared with that. One that could not be
+// asked is accepted as it was seen last.
+func accepting(accepted, now []sink.Setting, changes []Change) (all []sink.Setting) {
+	for _, n := range now {
+		at := slices.IndexFunc(accepted, func(a sink.Setting) bool { return a.Name == n.Name })
+		switch {
+		case n.Away && at < 0:
+			continue
+		case n.Away:
+			n = accepted[at]
+			for _, c := range changes {
+				if c.Setting == n.Name {
+					n.Value, n.Unknown = cmp.Or(c.After, n.Value), c.Unknown
+				}
 			}
+		case n.Unknown != "" && at >= 0:
+			n.Value = accepted[at].Value
 		}
+		all = append(all, n)
 	}
 	return all
 }
+
+// missed reports whether not all could be asked at the last look.
+func (d *Drift) missed() bool { return d.Error != "" || len(d.Away) > 0 }
 
 func (s *Service) keepDrift(d *Drift) error {
 	data, err := json.Marshal(d)
@@ -265,7 +298,7 @@ func (s *Service) AcceptBucket(ctx context.Context, by control.Actor, digest str
 			return nil, err
 		}
 	}
-	d.Accepted, d.Changes = accepting(d.Accepted, d.Settings), nil
+	d.Accepted, d.Changes = accepting(d.Accepted, d.Settings, d.Changes), nil
 	if err := s.keepDrift(d); err != nil {
 		return nil, err
 	}
@@ -288,7 +321,7 @@ const staleAfter = 25 * time.Hour
 
 // unseen reports whether what is changed in the bucket goes unnoticed: the last look failed, or is long past.
 func (st *Status) unseen() bool {
-	return st.Bucket.Error != "" || st.Now.Sub(st.Bucket.At) > staleAfter
+	return st.Bucket.missed() || st.Now.Sub(st.Bucket.At) > staleAfter
 }
 
 // tellDrift tells what was changed in the bucket, and whether that is known.
@@ -300,6 +333,8 @@ func (st *Status) tellDrift() {
 	switch {
 	case d.Error != "":
 		st.problem(LevelWarning, "bucket-unseen", "", "the service looks again every hour; until then what is changed in the bucket is not noticed", "how the bucket is set up could not be asked at %s: %s", d.At.Format(time.RFC3339), d.Error)
+	case len(d.Away) > 0:
+		st.problem(LevelWarning, "bucket-unseen", "", "the service looks again every hour; until then what is changed there is not noticed: mend the way to the tier's server, or its profile", "how the bucket of a tier is set up could not be asked at %s: %s", d.At.Format(time.RFC3339), strings.Join(d.Away, "; "))
 	case st.unseen():
 		st.problem(LevelWarning, "bucket-unseen", "", "daybook serve looks daily: see whether it runs, and what its log says", "how the bucket is set up was last looked at %s", d.At.Format(time.RFC3339))
 	}

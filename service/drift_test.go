@@ -36,7 +36,19 @@ func (b *bucket) Inspect(context.Context) ([]sink.Setting, error) {
 		s.Name = name
 		list = append(list, s)
 	}
+	if s, ok := b.settings[tier]; ok {
+		list = append(list, s)
+	}
 	return list, b.away
+}
+
+const tier = "tier WARM"
+
+// setTier is set of a tier, which a bucket has once that was called.
+func (b *bucket) setTier(value, unknown string, away bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settings[tier] = sink.Setting{Name: tier, Value: value, Unknown: unknown, Away: away}
 }
 
 func (b *bucket) set(name, value, unknown string) {
@@ -163,6 +175,67 @@ func TestBucketDrift(t *testing.T) {
 	}
 }
 
+// A tier whose server is away is not changed: what was known of it stands until it can be asked.
+func TestTierAway(t *testing.T) {
+	t.Parallel()
+	w, b := newBucketWorld(t)
+	const locks, none, away = "Object Lock, default retention COMPLIANCE, 30 days", "no Object Lock", "its server does not answer"
+	look := func(when string, changes, unseen int) {
+		t.Helper()
+		d, err := w.Inspect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(d.Changes) != changes || len(w.problemsOf("bucket-changed", "bucket-unread")) != changes || len(w.problemsOf("bucket-unseen")) != unseen {
+			t.Errorf("%s: %+v, problems %+v", when, d, w.status().Problems)
+		}
+		if text := fmt.Sprintf("\ndaybook_bucket_unseen %d\n", unseen); !strings.Contains(w.scrape(), text) {
+			t.Errorf("%s: the metrics have no %q", when, text)
+		}
+	}
+	b.setTier("", away, true)
+	look("away at the first look", 0, 1)
+	b.setTier(locks, "", false)
+	look("it answers", 0, 0)
+	b.setTier("", away, true)
+	look("away", 0, 1)
+	if p := w.problemsOf("bucket-unseen"); len(p) == 1 && !strings.Contains(p[0].Text, tier+": "+away) {
+		t.Errorf("the problem does not tell the tier: %+v", p)
+	}
+	b.setTier("", "503 SlowDown", true)
+	look("too busy", 0, 1)
+	b.setTier(locks, "", false)
+	look("as it was", 0, 0)
+	b.setTier(none, "", false)
+	look("otherwise than before", 1, 0)
+	b.setTier("", away, true)
+	look("away while it is changed", 1, 1)
+
+	// What is accepted is the change that was told; and of the rest of the bucket nothing waits for the tier.
+	b.set("policy", "Allow", "")
+	look("away while the policy is changed as well", 2, 1)
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", w.seen(), http.StatusOK, nil)
+	look("accepted", 0, 1)
+	b.setTier(none, "", false)
+	look("as it was accepted", 0, 0)
+	b.setTier("", "403 AccessDenied", false)
+	look("the right to read it is gone", 1, 0)
+	b.setTier("", away, true)
+	look("away after that", 1, 1)
+	w.call(w.alice, http.MethodPost, "/v1/bucket/accept", w.seen(), http.StatusOK, nil)
+	b.setTier("", "403 AccessDenied", false)
+	look("that it can't be read was accepted", 0, 0)
+	b.setTier(locks, "", false)
+	look("it can be read, and is not what was accepted", 1, 0)
+
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	if n := strings.Count(w.evidence(w.manifests("audit")[0]), `"action":"daybook.store.change"`); n != 4 {
+		t.Errorf("%d changes in the trail, want 4", n)
+	}
+}
+
 // A store that can't tell how it is set up is not looked at, and there is nothing to accept.
 func TestNoBucket(t *testing.T) {
 	t.Parallel()
@@ -249,6 +322,13 @@ func TestBucketLooks(t *testing.T) {
 		before := looks(0)
 		if n := looks(time.Hour); n != before+1 {
 			t.Errorf("%d looks after one that failed, %d before", n, before)
+		}
+		b.mu.Lock()
+		b.away = nil
+		b.mu.Unlock()
+		b.setTier("", "its server does not answer", true)
+		if n := looks(2 * time.Hour); n != before+3 {
+			t.Errorf("%d looks once a tier alone is away, %d before", n, before)
 		}
 		cancel()
 		if err := <-done; err != nil {

@@ -154,7 +154,7 @@ var (
 	descVerifiedAt = prometheus.NewDesc("daybook_last_verify_timestamp_seconds", "When what was sealed lately was last read back.", nil, nil)
 	descVerified   = prometheus.NewDesc("daybook_last_verify_exit_code", "How that ended: 0 verified, 1 altered, 2 incomplete, 3 something could not be read.", nil, nil)
 	descBucket     = prometheus.NewDesc("daybook_bucket_changes", "Settings of the store's bucket that are not what was accepted, or can't be read any more.", nil, nil)
-	descUnseen     = prometheus.NewDesc("daybook_bucket_unseen", "1 while how the store's bucket is set up could not be asked at the last look, or none was made for 25 hours.", nil, nil)
+	descUnseen     = prometheus.NewDesc("daybook_bucket_unseen", "1 while how the store's bucket, or a tier's, is set up could not be asked at the last look, or none was made for 25 hours.", nil, nil)
 	descExpiry     = prometheus.NewDesc("daybook_certificate_expiry_timestamp_seconds", "When the certificate that is served expires.", nil, nil)
 	descBuild      = prometheus.NewDesc("daybook_build_info", "1, with the version.", []string{"version"}, nil)
 )

@@ -119,7 +119,7 @@ func (s *Service) lookAtBucket(ctx context.Context) {
 		case <-t.C:
 		}
 		d, unread := s.drift()
-		due = err != nil || unread != nil || d == nil || d.Error != "" || s.now().Sub(d.At) >= lookAgainAfter
+		due = err != nil || unread != nil || d == nil || d.missed() || s.now().Sub(d.At) >= lookAgainAfter
 	}
 }
 

@@ -74,6 +74,8 @@ type Setting struct {
 	Value string `json:"value"`
 	// Unknown says why it can't be read; Value is blank then.
 	Unknown string `json:"unknown,omitempty"`
+	// Away says that it could not be asked: there was no answer, or one that tells nothing of the setting, which may be as it was.
+	Away bool `json:"away,omitempty"`
 }
 
 // Inspector is a store that can tell how it is set up, by settings that others may change. The error is that nothing could be asked; a setting that the credential

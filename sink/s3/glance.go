@@ -100,9 +100,9 @@ func (s *Store) InspectTier(ctx context.Context, tier string) sink.Setting {
 	case err == nil:
 		setting.Value = fmt.Sprintf("Object Lock, default retention %s, %d days", has.mode, has.days)
 	case ok:
-		setting.Unknown = fmt.Sprintf("%d %s", r.StatusCode, r.Code)
+		setting.Unknown, setting.Away = fmt.Sprintf("%d %s", r.StatusCode, r.Code), retryable(err) || credentialFault(r.Code)
 	default:
-		setting.Unknown = "its server does not answer" // not the error: it would be another one at each look
+		setting.Unknown, setting.Away = "its server does not answer", true // not the error: it would be another one at each look
 	}
 	return setting
 }

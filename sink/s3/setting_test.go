@@ -86,3 +86,31 @@ func TestInspectOdd(t *testing.T) {
 		})
 	}
 }
+
+// A tier of which the server tells nothing is away; an answer about the bucket is one, though it be that nothing may be read.
+func TestInspectTierAway(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		code   string
+		want   sink.Setting
+	}{
+		{0, "", sink.Setting{Unknown: "its server does not answer", Away: true}},
+		{http.StatusServiceUnavailable, "SlowDown", sink.Setting{Unknown: "503 SlowDown", Away: true}},
+		{http.StatusForbidden, "InvalidAccessKeyId", sink.Setting{Unknown: "403 InvalidAccessKeyId", Away: true}},
+		{http.StatusForbidden, "AccessDenied", sink.Setting{Unknown: "403 AccessDenied"}},
+		{http.StatusNotFound, "NoSuchBucket", sink.Setting{Value: "no such bucket"}},
+		{http.StatusNotFound, "ObjectLockConfigurationNotFoundError", sink.Setting{Value: "no Object Lock, or no such bucket"}},
+	} {
+		t.Run(c.code, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			s := open(t, "s3://bucket/audit", f.options(t, sink.Compliance))
+			f.fail(fault{method: http.MethodGet, query: "object-lock", times: -1, status: c.status, code: c.code})
+			c.want.Name = "tier WARM"
+			if got := s.InspectTier(t.Context(), "WARM"); got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
