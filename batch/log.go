@@ -29,14 +29,20 @@ func (r *Roller) openLog(ctx context.Context) error {
 	o := tlog.Options{
 		Store: r.logStore(), Dir: r.state.logDir(), Signer: r.Key, Origin: r.Origin, Lock: r.logLock, Now: r.Now, Log: r.Log, TakeOver: r.TakeOver,
 	}
-	if !r.TakeOver {
-		o.Found = r.askAnchors
+	asked := false
+	o.Found = func(ctx context.Context, found tlog.Head, prove tlog.Prove) error {
+		asked = true
+		return r.askAnchors(ctx, found, prove)
 	}
 	l, err := tlog.Open(ctx, o)
 	if err != nil {
 		return err
 	}
 	r.log = l
+	// What Open published was remembered to the byte. What is remembered here may have been rolled back together with the store.
+	if head := l.Head(); !asked && head.Size > 0 {
+		return r.askAnchors(ctx, head, l.Prove)
+	}
 	return nil
 }
 
@@ -209,7 +215,7 @@ func (r *Roller) anchorHead(ctx context.Context) ([]AnchorState, error) {
 	for _, a := range r.Anchors {
 		s := states[a.Name()]
 		s.Name, s.Kind = a.Name(), a.Kind()
-		if s.Size != head.Size {
+		if s.Size != head.Size || s.Error != "" {
 			if err := r.submit(ctx, a, head, &s); errors.Is(err, anchor.ErrForked) || errors.Is(err, anchor.ErrAhead) {
 				contradictions = append(contradictions, err)
 			}
@@ -223,32 +229,68 @@ func (r *Roller) anchorHead(ctx context.Context) ([]AnchorState, error) {
 	return list, errors.Join(append(contradictions, r.state.writeAnchors(states))...)
 }
 
-// askAnchors asks the anchors that remember whether the log that is found in the store, where nothing of it is remembered here, is the one that they know. To go on
-// from one that was rolled back would part the log for good. An anchor that can't be reached, or does not know the log, holds nothing up: a log is rebuilt without one,
-// too.
-func (r *Roller) askAnchors(ctx context.Context, found tlog.Head, prove tlog.Prove) error {
-	var contradictions []error
+// askAnchors asks the anchors that remember whether the log, as it is before anything is sealed, is the one that they know. The store may have been rolled back, and what is
+// remembered here with it; to go on from there would part the log for good. An anchor that can't be reached, or does not know the log, holds nothing up: a log is
+// rebuilt without one, too. With TakeOver none is asked, then or later.
+func (r *Roller) askAnchors(ctx context.Context, head tlog.Head, prove tlog.Prove) error {
+	if r.asked == nil {
+		r.asked = map[string]bool{}
+	}
+	contradictions := map[string]error{}
 	for _, a := range r.Anchors {
-		if k := a.Kind(); k != anchor.KindWitness && k != anchor.KindStore {
+		if k := a.Kind(); k != anchor.KindWitness && k != anchor.KindStore || r.asked[a.Name()] {
 			continue
 		}
-		_, err := a.Submit(ctx, anchor.Submission{Origin: found.Origin, Size: found.Size, Checkpoint: found.Signed, Prove: prove})
+		if r.TakeOver {
+			r.asked[a.Name()] = true
+			continue
+		}
+		_, err := a.Submit(ctx, anchor.Submission{Origin: head.Origin, Size: head.Size, Checkpoint: head.Signed, Prove: prove})
 		switch {
+		case err == nil:
+			r.asked[a.Name()] = true
 		case errors.Is(err, anchor.ErrForked), errors.Is(err, anchor.ErrAhead):
-			contradictions = append(contradictions, err)
+			contradictions[a.Name()] = err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil:
-			r.Log.Warn("an anchor could not be asked whether it knows the log that was found in the store", "anchor", a.Name(), "kind", a.Kind(), "error", err)
+		default:
+			r.Log.Warn("an anchor could not be asked whether it knows the log that is in the store", "anchor", a.Name(), "kind", a.Kind(), "error", err)
 		}
 	}
 	if len(contradictions) == 0 {
 		return nil
 	}
-	return &sink.HintError{
-		Err: fmt.Errorf("nothing is remembered here of the log that is in the store, and it is not the one that an anchor knows: %w", errors.Join(contradictions...)),
-		Hint: "the store was rolled back or cut off, or the log goes on somewhere else: look with `daybook verify --checkpoint`, and bring back what is missing; to go on from what is there, " +
-			"and part the log from what the anchor knows, run this again with --take-over",
+	return r.refuseLog(contradictions)
+}
+
+// refuseLog notes, for status, which anchors know another log than the one that is in the store, and says so.
+func (r *Roller) refuseLog(contradictions map[string]error) error {
+	states, err := r.state.readAnchors()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range r.Anchors {
+		if err := contradictions[a.Name()]; err != nil {
+			s := states[a.Name()]
+			s.Name, s.Kind = a.Name(), a.Kind()
+			s.lacks(err, r.Now())
+			states[s.Name] = s
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(&sink.HintError{
+		Err: fmt.Errorf("the log that is in the store is not the one that an anchor knows, and nothing is sealed: %w", errors.Join(errs...)),
+		Hint: "the store was rolled back or cut off, and what is remembered here with it, or the log goes on somewhere else: look with `daybook verify --checkpoint`, and bring back what is " +
+			"missing; to go on from what is there, and part the log from what the anchor knows, run this again with --take-over (of a service: `daybook roll --take-over`)",
+	}, r.state.writeAnchors(states))
+}
+
+// lacks notes why the anchor does not have the newest checkpoint.
+func (s *AnchorState) lacks(err error, now time.Time) {
+	s.Error = strings.TrimPrefix(err.Error(), fmt.Sprintf("anchor %s (%s): ", s.Name, s.Kind)) // it stands beside these names
+	if s.Since.IsZero() {
+		s.Since = now.UTC()
 	}
 }
 
@@ -287,10 +329,7 @@ func (r *Roller) submit(ctx context.Context, a anchor.Anchor, head tlog.Head, s 
 		}
 	}
 	if err != nil {
-		s.Error = strings.TrimPrefix(err.Error(), fmt.Sprintf("anchor %s (%s): ", s.Name, s.Kind)) // it stands beside these names
-		if s.Since.IsZero() {
-			s.Since = r.Now().UTC()
-		}
+		s.lacks(err, r.Now())
 		r.Log.Info("the checkpoint is not anchored there; the next run tries again", "anchor", a.Name(), "kind", a.Kind(), "error", err)
 		return err
 	}

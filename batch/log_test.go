@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +18,9 @@ import (
 	"daybook/batch/seal"
 	"daybook/batch/tlog"
 	"daybook/batch/verify"
+	"daybook/batch/witness"
+	"daybook/event"
+	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -242,6 +247,7 @@ func TestAKeyIsReplacedAndRevoked(t *testing.T) {
 type place struct {
 	kind  string // blank: a witness
 	err   error
+	after int64 // up to that size it does not fail
 	sizes []int64
 }
 
@@ -253,7 +259,7 @@ func (p *place) Kind() string {
 	return anchor.KindWitness
 }
 func (p *place) Submit(ctx context.Context, s anchor.Submission) (anchor.Receipt, error) {
-	if p.err != nil {
+	if p.err != nil && s.Size > p.after {
 		return anchor.Receipt{}, p.err
 	}
 	old := int64(0)
@@ -291,7 +297,7 @@ func TestAnAnchorThatIsAwayIsFilledInLater(t *testing.T) {
 	if diff := cmp.Diff(want, report.Anchors); diff != "" {
 		t.Errorf("when it is back: %s", diff)
 	}
-	if diff := cmp.Diff([]int64{2, 3}, p.sizes); diff != "" {
+	if diff := cmp.Diff([]int64{2, 3, 3}, p.sizes); diff != "" { // asked of it, and given it
 		t.Error(diff)
 	}
 	for _, size := range p.sizes {
@@ -308,7 +314,7 @@ func TestAnAnchorThatKnowsAnotherHistoryEndsTheRun(t *testing.T) {
 		s := i.settings(store)
 		s.Anchors = []anchor.Anchor{p}
 		mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
-		p.err = &sink.HintError{Err: fmt.Errorf("elsewhere: %w", fault), Hint: "find out who"}
+		p.after, p.err = 2, &sink.HintError{Err: fmt.Errorf("elsewhere: %w", fault), Hint: "find out who"} // what it knows was added while the run was at work
 		var hint *sink.HintError
 		if _, err := i.export(t, s, writeLines(t, records("x", 10, 5)...)); !errors.Is(err, fault) || !errors.As(err, &hint) {
 			t.Errorf("%s: got %v", name, err)
@@ -356,7 +362,173 @@ func TestAStoreThatWasRolledBackIsNotTakenForTheLog(t *testing.T) {
 	}
 }
 
-// Only where nothing is remembered, and only those that remember, are asked; none of them is waited for.
+// snapshot is a data folder and its store as they were, as those of a machine are that is set back to a copy of its disk.
+type snapshot struct {
+	i     *installation
+	store *sinktest.Memory
+}
+
+func (i *installation) snapshot(t *testing.T, store *sinktest.Memory) snapshot {
+	t.Helper()
+	old := snapshot{i.twin(t), store.Clone(t)}
+	if err := os.CopyFS(old.i.dir, os.DirFS(i.dir)); err != nil {
+		t.Fatal(err)
+	}
+	return old
+}
+
+// witnessOf returns a witness of the installation's log, and an anchor that asks it.
+func (i *installation) witnessOf(t *testing.T) anchor.Anchor {
+	t.Helper()
+	key, _, err := witness.GenerateKey(filepath.Join(t.TempDir(), "key"), "witness.example.org/w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin := i.settings(nil).Origin
+	named, err := i.key.Public().Named(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := witness.New(witness.Options{Dir: t.TempDir(), Signer: key, Logs: []witness.Log{{Origin: origin, Keys: []string{named.VerifierKey()}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(w)
+	t.Cleanup(func() {
+		server.Close()
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	a, err := anchor.NewWitness("w", server.URL, w.VerifierKey(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// A machine that was set back remembers no more than its store has: an anchor knows better, and is asked before the log is parted.
+func TestAMachineThatWasSetBackSealsNothing(t *testing.T) {
+	for _, kind := range []string{anchor.KindStore, anchor.KindWitness} {
+		t.Run(kind, func(t *testing.T) {
+			i, store := newInstallation(t), memory(t)
+			s := i.settings(store)
+			a := anchor.NewStore("elsewhere", sinktest.NewMemory(t, nil), nil, nil)
+			if kind == anchor.KindWitness {
+				a = i.witnessOf(t)
+			}
+			s.Anchors = []anchor.Anchor{a}
+			ninth, tenth := writeLines(t, records("x", 9, 5)...), writeLines(t, records("x", 10, 5)...)
+			if report := mustExport(t, i, s, ninth); report.Anchors[0].Size != 2 {
+				t.Fatalf("the first run: %+v", report.Anchors)
+			}
+			old := i.snapshot(t, store)
+			if report := mustExport(t, i, s, tenth); report.Anchors[0].Size != 3 {
+				t.Fatalf("the second: %+v", report.Anchors)
+			}
+			s.Store, s.Data = old.store, old.i.settings(nil).Data
+			before := old.store.Keys()
+			for _, path := range []string{ninth, tenth, ninth} { // be there something to seal or not
+				var hint *sink.HintError
+				_, err := old.i.export(t, s, path)
+				if !errors.Is(err, anchor.ErrAhead) || !errors.As(err, &hint) || !strings.Contains(hint.Hint, "--take-over") {
+					t.Fatalf("got %v, want ErrAhead with a hint", err)
+				}
+				if diff := cmp.Diff(before, old.store.Keys()); diff != "" {
+					t.Fatalf("objects were put: %s", diff)
+				}
+			}
+			// Brought back to what the anchor knows, it goes on.
+			s.Store, s.Data = store, i.settings(nil).Data
+			mustExport(t, i, s, writeLines(t, records("x", 11, 5)...))
+			// Who knows what he does parts the log, and is told.
+			s.Store, s.Data, s.TakeOver = old.store, old.i.settings(nil).Data, true
+			if _, err := old.i.export(t, s, tenth); !errors.Is(err, anchor.ErrForked) && !errors.Is(err, anchor.ErrAhead) {
+				t.Errorf("taken over: %v", err)
+			}
+			if diff := cmp.Diff([]int64{2, 3}, checkpoints(old.store)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A service asks an anchor once, or until it has answered: one that was away when it began is asked before the next seal.
+func TestAStandingMachineThatWasSetBackSealsNothing(t *testing.T) {
+	i, w := newInstallation(t), &place{}
+	clock := day(10).Add(12 * time.Hour)
+	store := sinktest.NewMemory(t, &sinktest.Options{Now: func() time.Time { return clock }})
+	s := i.settings(store)
+	s.Now, s.Anchors = func() time.Time { return clock }, []anchor.Anchor{w}
+	s.Policies = retention.Policies{{Class: "standard", EventTypes: []string{"*"}}}
+	s.Trails[0].Org = "acme"
+	var standing *batch.Standing
+	start := func() {
+		t.Helper()
+		var err error
+		if standing, err = batch.OpenStanding(s, 1<<20, batch.Admission{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := func() {
+		t.Helper()
+		if err := standing.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	roll := func(takeOver bool) error {
+		clock = clock.Add(24 * time.Hour)
+		_, err := standing.Roll(t.Context(), batch.Plan{Since: func(string) (event.Day, bool) { return event.DayOf(day(10)), true }, TakeOver: takeOver})
+		return err
+	}
+	given := func(what string, err error, want, sealed []int64) {
+		t.Helper()
+		if diff := cmp.Diff(want, w.sizes) + cmp.Diff(sealed, checkpoints(store)); diff != "" || err != nil {
+			t.Errorf("%s: %v, %s", what, err, diff)
+		}
+		w.sizes = nil
+	}
+	start()
+	given("a new log", roll(false), []int64{2}, []int64{2})
+	given("the next day", roll(false), []int64{2, 3}, []int64{2, 3})
+	given("once it has answered", roll(false), []int64{4}, []int64{2, 3, 4})
+	stop()
+	start()
+	given("after a restart", roll(false), []int64{4, 5}, []int64{2, 3, 4, 5})
+	stop()
+	start()
+	w.err = errors.New("connection refused")
+	given("one that is away", roll(false), nil, []int64{2, 3, 4, 5, 6})
+	w.err = fmt.Errorf("elsewhere: %w", anchor.ErrAhead)
+	for range 2 {
+		if err := roll(false); !errors.Is(err, anchor.ErrAhead) {
+			t.Errorf("got %v, want ErrAhead", err)
+		}
+		given("one that knows a later log", nil, nil, []int64{2, 3, 4, 5, 6})
+	}
+	status, err := standing.Status()
+	if err != nil || !strings.Contains(status.Anchors[0].Error, anchor.ErrAhead.Error()) {
+		t.Errorf("status %+v, %v", status.Anchors, err)
+	}
+	for _, takeOver := range []bool{true, false} { // it is said once
+		if err := roll(takeOver); !errors.Is(err, anchor.ErrAhead) {
+			t.Errorf("taken over: %v, want to be told", err)
+		}
+	}
+	if sizes := checkpoints(store); len(sizes) != 7 {
+		t.Errorf("taken over: checkpoints %v", sizes)
+	}
+	w.err = nil
+	if err := roll(false); err != nil {
+		t.Error(err)
+	}
+	if status, err = standing.Status(); err != nil || status.Anchors[0].Error != "" {
+		t.Errorf("status %+v, %v", status.Anchors, err)
+	}
+	stop()
+}
+
+// Only those that remember are asked of the log as it is, be it remembered here or not; none of them is waited for.
 func TestAnchorsAreAskedOfALogThatIsFound(t *testing.T) {
 	i, store := newInstallation(t), memory(t)
 	w, stamps := &place{}, &place{kind: anchor.KindTimestamp}
@@ -372,10 +544,10 @@ func TestAnchorsAreAskedOfALogThatIsFound(t *testing.T) {
 	mustExport(t, i, s, writeLines(t, records("x", 9, 5)...))
 	w.err = nil
 	mustExport(t, i, s, writeLines(t, records("x", 10, 5)...))
-	sizes("a log that is remembered", []int64{3}, []int64{2, 3})
+	sizes("a log that is remembered", []int64{2, 3}, []int64{2, 3})
 	i.loseData(t)
 	mustExport(t, i, s, writeLines(t, records("x", 11, 5)...))
-	sizes("one that was found", []int64{3, 3, 4}, []int64{2, 3, 4})
+	sizes("one that was found", []int64{2, 3, 3, 4}, []int64{2, 3, 4})
 	for what, err := range map[string]error{"away": errors.New("connection refused"), "refused": anchor.ErrRefused} {
 		i.loseData(t)
 		w.err = err

@@ -39,9 +39,10 @@ type Settings struct {
 	Key seal.Signer
 	// Origin names the store's log where it begins; blank: a name is made up.
 	Origin string
-	// TakeOver accepts what another machine has added to the log since ours was last here, if it extends what is known here.
+	// TakeOver accepts what another machine has added to the log since ours was last here, if it extends what is known here; and a log that is not the one that an anchor
+	// knows.
 	TakeOver bool
-	// Anchors get each new head of the log.
+	// Anchors get each new head of the log. Those that remember are asked, before anything is sealed, whether the log is the one that they know.
 	Anchors []anchor.Anchor
 	// Gaps are times for which events may be missing, of which the seals of this run tell.
 	Gaps []seal.Gap
@@ -132,7 +133,9 @@ type Roller struct {
 	ledgers []*ledger // one for each trail
 	log     *tlog.Log // nil if seals are not signed
 	resumed []DayResult
-	told    []bool       // which of the Gaps a seal has told
+	told    []bool // which of the Gaps a seal has told
+	// asked are the anchors, by name, that know the log as it was when it was opened, or need not: see askAnchors.
+	asked   map[string]bool
 	refused bool         // the log can't be put with the lock that extensions ask for
 	lost    bool         // nothing was remembered here of what is sealed
 	spool   *spool.Store // nil for an export

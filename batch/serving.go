@@ -32,6 +32,8 @@ type Standing struct {
 	rolling sync.Mutex // held by who seals, or copies the data folder
 	settled bool       // under rolling: what an earlier process had begun is finished, and every seal is in the log
 	broken  error      // under rolling: why nothing more is sealed
+	// asked is, under rolling, which anchors this process need not ask any more: see Roller.asked.
+	asked map[string]bool
 
 	mu      sync.RWMutex // guards ledgers, and lets no two opens of one race
 	ledgers map[string]*ledger
@@ -58,7 +60,7 @@ func OpenStanding(settings Settings, minFree uint64, admission Admission) (*Stan
 	if err != nil {
 		return nil, errors.Join(err, st.close())
 	}
-	s := &Standing{admission: admission, state: st, spool: store, ledgers: map[string]*ledger{}, committer: startCommitter(store)}
+	s := &Standing{admission: admission, state: st, spool: store, ledgers: map[string]*ledger{}, committer: startCommitter(store), asked: map[string]bool{}}
 	s.settings.Store(&settings)
 	if err := s.SetTrails(settings.Trails); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -155,7 +157,8 @@ type Plan struct {
 	Aside func(trail string, day event.Day) bool
 	// Late has events that came after their day was sealed put into addenda, even if no other day of their trail is due.
 	Late bool
-	// TakeOver accepts, this once, what another machine has added to the store's log, as Settings.TakeOver does.
+	// TakeOver accepts, this once, what another machine has added to the store's log, as Settings.TakeOver does; and, until the process ends, that an anchor knows
+	// another.
 	TakeOver bool
 	// Keep is how long sealed events stay in the spool.
 	Keep time.Duration
@@ -283,7 +286,7 @@ func (s *Standing) Roll(ctx context.Context, plan Plan) (report *Report, err err
 
 // roller returns a roller of the trails that are due; of all, before anything was settled.
 func (s *Standing) roller(routes *routes, due []Due) (*Roller, error) {
-	r := &Roller{Settings: *s.settings.Load(), state: s.state, spool: s.spool}
+	r := &Roller{Settings: *s.settings.Load(), state: s.state, spool: s.spool, asked: s.asked}
 	r.Trails, r.Policies = nil, routes.policies
 	days := daysDue(due)
 	for i := range routes.trails {

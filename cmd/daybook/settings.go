@@ -75,7 +75,7 @@ func (f *flags) addTo(cmd *cobra.Command, names ...string) {
 		case "gap":
 			set.StringArrayVar(&f.gaps, name, nil, "declare that events may be missing: `FROM/TO=REASON`, times as RFC 3339; may be given again")
 		case "take-over":
-			set.BoolVar(&f.takeOver, name, false, "accept what another machine has added to the store's log, after a look at it")
+			set.BoolVar(&f.takeOver, name, false, "accept what another machine has added to the store's log, or that an anchor knows another, after a look at it")
 		}
 		_ = set.SetAnnotation(name, settingFlag, nil) // fails only for a flag that is not there
 	}
