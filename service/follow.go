@@ -24,8 +24,6 @@ import (
 type place struct {
 	next time.Time // when to look
 	seen *seen     // nil before the first look
-	// newest is the time of the newest event that was taken in since all that the place lists was.
-	newest time.Time
 }
 
 func (p *place) close() {
@@ -65,20 +63,17 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 			s.trouble("follow", f.Where, name, err)
 			return
 		}
+		s.sources.saw(f.Org, f.Source, f.place(), took.newest)
 		// A file whose content breaks off will not be whole the next time either: it is told, and known.
 		if err := known.add(id); err != nil {
 			s.trouble("follow", f.Where, f.Where, err)
 			return
 		}
 		s.heard(name)
-		if took.newest.After(p.newest) {
-			p.newest = took.newest
-		}
 	}
 	if all {
 		s.heard(f.Where)
-		s.cameTo(f.Org, f.Source, p.newest)
-		p.newest = time.Time{}
+		s.sources.cameThrough(f.Org, f.Source, f.place(), s.now())
 	}
 	s.wentThrough(f.Where)
 }

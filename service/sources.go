@@ -32,10 +32,12 @@ type sourceState struct {
 	Last  time.Time `json:"last,omitzero"`
 	// Awaited is since when days wait for it, without a break; zero if none do.
 	Awaited time.Time `json:"awaited,omitzero"`
+	// Seen is the time of the newest event of the files that were taken in of a folder or place, since all that lay there were.
+	Seen map[string]time.Time `json:"seen,omitempty"`
 }
 
-// sources knows every source's watermark. It is written down now and then: after a crash a watermark is a little older than it was, and a day waits a little
-// longer.
+// sources knows every source's watermark, and how far files were seen that it does not count yet. It is written down now and then, and at the end: after a crash a watermark is a
+// little older than it was, and a day waits a little longer.
 type sources struct {
 	path string
 
@@ -63,17 +65,56 @@ func openSources(path string) (*sources, error) {
 	return s, nil
 }
 
-// advance says that a source was heard of, and that its events up to a time have come; a time of the future counts as now.
-func (s *sources) advance(org, name string, to, now time.Time) {
-	if to.After(now) {
-		to = now
+// state is a source's. The caller holds the mutex.
+func (s *sources) state(key sourceKey) *sourceState {
+	st := s.known[key]
+	if st == nil {
+		st = &sourceState{Org: key.org, Name: key.name}
+		s.known[key] = st
 	}
+	return st
+}
+
+// saw says that a file of a folder or place was taken in, the newest of whose events is of that time; zero: it had none. It does not advance the source: files are not taken in
+// by their time.
+func (s *sources) saw(org, name, place string, newest time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.state(sourceKey{org, name})
+	if !newest.After(st.Seen[place]) {
+		return
+	}
+	if st.Seen == nil {
+		st.Seen = map[string]time.Time{}
+	}
+	st.Seen[place], s.dirty = newest.UTC(), true
+}
+
+// cameThrough says that all files that lay in a folder or place are taken in: the source has come up to the newest of their events.
+func (s *sources) cameThrough(org, name, place string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.known[sourceKey{org, name}]
 	if st == nil {
-		st = &sourceState{Org: org, Name: name}
-		s.known[sourceKey{org, name}] = st
+		return
+	}
+	if newest, ok := st.Seen[place]; ok {
+		delete(st.Seen, place)
+		s.move(st, newest, now)
+	}
+}
+
+// advance says that a source was heard of, and that its events up to a time have come; a time of the future counts as now.
+func (s *sources) advance(org, name string, to, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.move(s.state(sourceKey{org, name}), to, now)
+}
+
+// move is advance, of a source whose state is at hand. The caller holds the mutex.
+func (s *sources) move(st *sourceState, to, now time.Time) {
+	if to.After(now) {
+		to = now
 	}
 	if st.First.IsZero() {
 		st.First = now.UTC()
@@ -90,11 +131,7 @@ func (s *sources) expect(awaited map[sourceKey]bool, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key := range awaited {
-		st := s.known[key]
-		if st == nil {
-			st = &sourceState{Org: key.org, Name: key.name}
-			s.known[key] = st
-		}
+		st := s.state(key)
 		if st.Awaited.IsZero() {
 			st.Awaited, s.dirty = now.UTC(), true
 		}

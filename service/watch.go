@@ -29,11 +29,11 @@ func (s *Service) watch(ctx context.Context) error {
 	group.Go(func() error {
 		t := time.NewTicker(roundEvery)
 		defer t.Stop()
-		stuck, newest := map[string]stuckFile{}, map[string]time.Time{}
+		stuck := map[string]stuckFile{}
 		for {
 			for _, d := range s.config.Load().Drop {
 				if s.kept(d.Org) {
-					s.takeDropped(ctx, d, stuck, newest)
+					s.takeDropped(ctx, d, stuck)
 				}
 			}
 			select {
@@ -99,8 +99,8 @@ func (f stuckFile) is(now fs.FileInfo) bool {
 
 // takeDropped takes in what lies in a drop folder, in name order. A file is moved on once its events are on stable storage: if we are stopped in between it is taken again,
 // and its events are known. What was taken in and could not be moved is kept in stuck, by its path, and only the move is tried again.
-// The source has come up to the newest of its events once all that lay there was taken in: until then that is kept in newest, by the folder.
-func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuckFile, newest map[string]time.Time) {
+// The source has come up to the newest of its events once all that lay there was taken in.
+func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuckFile) {
 	root, err := os.OpenRoot(d.Path)
 	if err != nil {
 		s.trouble("drop", d.Path, d.Path, err)
@@ -137,9 +137,7 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 				s.trouble("drop", d.Path, name, err)
 				return
 			}
-			if took.newest.After(newest[d.Path]) {
-				newest[d.Path] = took.newest
-			}
+			s.sources.saw(d.Org, d.Source, d.Path, took.newest)
 			file = stuckFile{info, doneDir}
 			if took.Fault != nil {
 				file.to = failedDir
@@ -162,15 +160,7 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 	})
 	s.wentThrough(d.Path)
 	if all && ctx.Err() == nil {
-		s.cameTo(d.Org, d.Source, newest[d.Path])
-		delete(newest, d.Path)
-	}
-}
-
-// cameTo says that all files of a source that were there are taken in, the newest of whose events is of that time; zero: there were none.
-func (s *Service) cameTo(org, source string, newest time.Time) {
-	if !newest.IsZero() {
-		s.sources.advance(org, source, newest, s.now())
+		s.sources.cameThrough(d.Org, d.Source, d.Path, s.now())
 	}
 }
 

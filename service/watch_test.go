@@ -172,6 +172,16 @@ func TestFollowedPlaceIsBehindItsListing(t *testing.T) {
 	if list := w.manifests("audit"); len(list) != 0 {
 		t.Errorf("seals are %v while a file of the 10th could not be read", briefs(list))
 	}
+	// What was taken before a restart is known afterwards, and not read again: how far it has come is known, too.
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	_, stop = w.serve()
+	eventually(t, "region b could not be read after the restart", func() bool { return w.metric(`daybook_files_total{kind="follow",result="failed"}`) >= 2 })
+	if at := w.watermark("ct"); at != nil {
+		t.Errorf("the source has come to %s while a file could not be read", at)
+	}
 	bucket.released.Store(true)
 	eventually(t, "the 10th waits no longer", func() bool { return len(w.trail().Due) == 1 })
 	w.roll()
@@ -181,6 +191,56 @@ func TestFollowedPlaceIsBehindItsListing(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// watermark is a source's of the trail; nil if it has none.
+func (w *world) watermark(source string) *time.Time {
+	w.t.Helper()
+	for _, s := range w.trail().Sources {
+		if s.Name == source {
+			return s.Watermark
+		}
+	}
+	return nil
+}
+
+// A drop folder has come no further than to what lies there and is not taken in; what was taken in before a restart counts once the rest is.
+func TestDropFolderIsBehindItsFiles(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root may read all files")
+	}
+	in := t.TempDir()
+	w := newWorld(t, func(c *service.Config) {
+		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "auto"}}
+	})
+	w.people()
+	write(t, filepath.Join(in, "a.jsonl"), event("a", begun))
+	b := filepath.Join(in, "b.jsonl")
+	write(t, b, event("b", begun.Add(-2*time.Hour)))
+	if err := os.Chmod(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, stop := w.serve()
+	eventually(t, "one file is moved on, and the other can't be read", func() bool {
+		return exists(filepath.Join(in, "done", "a.jsonl")) && w.metric(`daybook_files_total{kind="drop",result="failed"}`) >= 1
+	})
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	if at := w.watermark("batch"); at != nil {
+		t.Errorf("the source has come to %s while a file could not be read", at)
+	}
+	if err := os.Chmod(b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stop = w.serve()
+	eventually(t, "the source has come up to the newest event", func() bool { at := w.watermark("batch"); return at != nil && at.Equal(begun) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.check()
 }
 
 // A place, or a file in it, that can't be taken in is told for as long as it is so, or there.
