@@ -20,7 +20,7 @@ func TestHoldOnServers(t *testing.T) {
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	both(t, func(t *testing.T, server *s3test.Server) {
 		s := newRoleStation(t, server, "reader", "verifier")
-		s.configure(strings.Replace(bucketConfig, "hot_days: 1", "retain: 3s", 1))
+		s.configure(strings.Replace(bucketConfig, "hot_days: 1", "retain: 12s", 1))
 		s.users["writer"] = server.AddUser(t, "writer")
 		args := []string{"bucket", "policy", "--role", "writer", "--holds", "--config", "daybook.yaml", "--server", server.Name()}
 		if server.Name() == "versitygw" {
