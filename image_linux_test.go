@@ -61,9 +61,7 @@ func TestComposeIsConfined(t *testing.T) {
 
 // TestBinaryIsStatic builds as the Dockerfile does: an image from scratch has no loader and no libc.
 func TestBinaryIsStatic(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the whole command")
-	}
+	builds(t)
 	binary := filepath.Join(t.TempDir(), "daybook")
 	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", binary, "./cmd/daybook")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

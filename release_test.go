@@ -43,11 +43,17 @@ func needShell(t *testing.T) {
 	}
 }
 
+// builds skips a test that builds or links for seconds, but where all is to be run.
+func builds(t *testing.T) {
+	t.Helper()
+	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+		t.Skip("it builds for seconds: make test runs it")
+	}
+}
+
 // TestRelease makes a release of one platform. The script compares two builds; what came out is looked at here.
 func TestRelease(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the whole command twice")
-	}
+	builds(t)
 	if os.Getenv("DAYBOOK_TEST_CYCLONEDX") == "" {
 		t.Skip("DAYBOOK_TEST_CYCLONEDX is not set: make test builds what lists the modules of a binary")
 	}
@@ -177,6 +183,7 @@ END
 
 // TestReleaseIsHeldBack runs the script in a repository of its own, with a Go and a lister of modules that err.
 func TestReleaseIsHeldBack(t *testing.T) {
+	builds(t)
 	needShell(t)
 	for _, test := range []struct {
 		name        string
@@ -221,6 +228,7 @@ func TestReleaseIsHeldBack(t *testing.T) {
 }
 
 func TestReleaseFiles(t *testing.T) {
+	builds(t)
 	needShell(t)
 	dir := releaseRepository(t, "", "", "")
 	if said, err := runRelease(dir, "v1.0.0"); err != nil {

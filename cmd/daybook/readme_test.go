@@ -199,6 +199,9 @@ func TestVerifyPage(t *testing.T) {
 // TestVerifyPageOnForgedStores runs the functions that the page defines on a store of ten seals and more, and on copies of it that somebody altered who has no key.
 func TestVerifyPageOnForgedStores(t *testing.T) {
 	t.Parallel()
+	if !thorough() {
+		t.Skip("it takes long: make test runs it")
+	}
 	for _, tool := range []string{"bash", "sha256sum", "openssl", "jq", "gzip"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s to run the page's commands with: make test installs it", tool)

@@ -121,8 +121,8 @@ func TestInterrupt(t *testing.T) {
 // TestHelpIsNarrow looks at the help of every command: its lines fit a terminal.
 func TestHelpIsNarrow(t *testing.T) {
 	t.Parallel()
-	if raced() {
-		t.Skip("it starts the command a hundred times, in each of which nothing happens at once")
+	if !thorough() {
+		t.Skip("it starts the command a hundred times: make test does")
 	}
 	var look func(path ...string)
 	look = func(path ...string) {
