@@ -135,7 +135,7 @@ func TestSalvage(t *testing.T) {
 		slices.Sort(list)
 	}
 	t.Logf("%d times, and %d refused by Open; events missing, by damaged bytes: %v", places, refused, missing)
-	if places < 10 || refused > places/4 {
+	if places < 10 || refused > places/2 { // how many tables there are, each with a foot, depends on the engine
 		t.Error("that is no test")
 	}
 	if usual := missing[1][len(missing[1])/2]; usual == 0 || usual > 150 { // where an index is damaged it may be many more
