@@ -21,6 +21,19 @@ type ours struct {
 	showErr error // why it can't be described
 }
 
+func (o *ours) seen() bool { return o.listErr == nil && o.key != "" && o.showErr == nil }
+
+// unseen is what is found where there is no such object to be seen.
+func (o *ours) unseen() Finding {
+	switch {
+	case o.listErr != nil:
+		return unlisted(o.listErr)
+	case o.key == "":
+		return passed("nothing is sealed here yet")
+	}
+	return unknown(o.key, o.showErr)
+}
+
 // oursMost is how many entries of a listing are looked at for an object of ours.
 const oursMost = 10
 
@@ -66,12 +79,8 @@ func sealedLock(ctx context.Context, e *exam) Finding {
 	}
 	o := e.findOurs(ctx)
 	switch {
-	case o.listErr != nil:
-		return unlisted(o.listErr)
-	case o.key == "":
-		return passed("nothing is sealed here yet")
-	case o.showErr != nil:
-		return unknown(o.key, o.showErr)
+	case !o.seen():
+		return o.unseen()
 	case o.shown.LockRefused:
 		return Finding{Status: Unknown, Text: "the credential may not see locks", Remedy: "let it do s3:GetObjectRetention below the prefix: what is put is read back with its lock"}
 	case o.shown.Lock.Mode == sink.None:
@@ -87,12 +96,8 @@ func sealedEncryption(ctx context.Context, e *exam) Finding {
 	}
 	o := e.findOurs(ctx)
 	switch {
-	case o.listErr != nil:
-		return unlisted(o.listErr)
-	case o.key == "":
-		return passed("nothing is sealed here yet")
-	case o.showErr != nil:
-		return unknown(o.key, o.showErr)
+	case !o.seen():
+		return o.unseen()
 	case !encryptedAs(e.Encryption, o.shown.Encrypted):
 		return warned(fmt.Sprintf("%s is asked for, and the server says of %s: %s", e.Encryption, o.key, cmp.Or(o.shown.Encrypted, "not encrypted")),
 			"nothing, if it is older than store.encryption; else `daybook doctor` tells what this server encrypts")
