@@ -18,7 +18,7 @@ import (
 // settle ends all disturbance, and wants everything that is closed to be sealed, every event to be accounted for, and nothing to be altered.
 func (w *world) settle() {
 	w.t.Helper()
-	if err := w.proxy.heal(); err != nil {
+	if err := w.proxy.set(); err != nil {
 		w.t.Fatal(err)
 	}
 	w.asides.Wait()

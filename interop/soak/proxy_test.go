@@ -21,9 +21,10 @@ import (
 // proxy is a toxiproxy in front of a server.
 type proxy struct {
 	endpoint string // host:port
+	upstream string // the server's
 	api      string
 	client   *http.Client
-	toxics   int
+	made     bool // it is in toxiproxy
 }
 
 // proxyName is what toxiproxy calls the one proxy there is.
@@ -33,13 +34,13 @@ func startProxy(t *testing.T, upstream string, seed uint64) *proxy {
 	t.Helper()
 	var err error
 	for range 8 { // another process may take a port before toxiproxy does
-		p := &proxy{endpoint: freePort(t), client: &http.Client{Timeout: 20 * time.Second}}
+		p := &proxy{endpoint: freePort(t), upstream: upstream, client: &http.Client{Timeout: 20 * time.Second}}
 		api := freePort(t)
 		p.api = "http://" + api
 		if err = p.run(t, api, seed); err != nil {
 			continue
 		}
-		if err = p.call(http.MethodPost, "/proxies", map[string]any{"name": proxyName, "listen": p.endpoint, "upstream": upstream, "enabled": true}); err == nil {
+		if err = p.set(); err == nil {
 			return p
 		}
 	}
@@ -87,6 +88,9 @@ func (p *proxy) run(t *testing.T, api string, seed uint64) error {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
 		<-ended
+		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
+			t.Logf("end of the log of toxiproxy:\n%s", text[max(0, len(text)-4000):])
+		}
 	})
 	ask := time.NewTicker(20 * time.Millisecond) // it does not tell when it is ready
 	defer ask.Stop()
@@ -137,19 +141,28 @@ type toxic struct {
 	Attributes map[string]int `json:"attributes"`
 }
 
-// add disturbs connections from now on, those that are open among them.
-func (p *proxy) add(x toxic) error {
-	p.toxics++
-	x.Name = fmt.Sprintf("toxic-%d", p.toxics)
-	return p.call(http.MethodPost, "/proxies/"+proxyName+"/toxics", x)
+// cut closes the way to the server: every connection is cut, and none can be made.
+func (p *proxy) cut() error {
+	return p.call(http.MethodPost, "/proxies/"+proxyName, map[string]any{"enabled": false})
 }
 
-// enable opens the way to the server, or closes it: then every connection is cut, and none can be made.
-func (p *proxy) enable(on bool) error {
-	return p.call(http.MethodPost, "/proxies/"+proxyName, map[string]any{"enabled": on})
-}
-
-// heal ends all disturbance. Connections that were disturbed are cut.
-func (p *proxy) heal() error {
-	return errors.Join(p.enable(false), p.call(http.MethodPost, "/reset", nil))
+// set cuts every connection, and disturbs those that are made from now on, or lets them be where no toxic is given. The proxy is made anew, with the toxics, before it listens: to
+// change the toxics of connections that are in use hangs toxiproxy for half a minute, or ends it (2.5.0 and 2.12.0, whose link.go is the same; 12 connections are enough).
+func (p *proxy) set(toxics ...toxic) error {
+	if p.made {
+		if err := p.call(http.MethodDelete, "/proxies/"+proxyName, nil); err != nil {
+			return err
+		}
+	}
+	if err := p.call(http.MethodPost, "/proxies", map[string]any{"name": proxyName, "listen": p.endpoint, "upstream": p.upstream, "enabled": false}); err != nil {
+		return err
+	}
+	p.made = true
+	for n, x := range toxics {
+		x.Name = fmt.Sprintf("toxic-%d", n)
+		if err := p.call(http.MethodPost, "/proxies/"+proxyName+"/toxics", x); err != nil {
+			return err
+		}
+	}
+	return p.call(http.MethodPost, "/proxies/"+proxyName, map[string]any{"enabled": true})
 }

@@ -92,7 +92,7 @@ func soak(w *world, length time.Duration) {
 			settled = time.Now()
 		}
 	}
-	if err := w.proxy.heal(); err != nil {
+	if err := w.proxy.set(); err != nil {
 		t.Fatal(err)
 	}
 	end()

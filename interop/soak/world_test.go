@@ -243,14 +243,9 @@ func (w *world) disturb(s step) {
 	case keep:
 		return
 	case cut:
-		err = w.proxy.enable(false)
+		err = w.proxy.cut()
 	case heal, taint:
-		err = w.proxy.heal()
-		for _, x := range s.toxics {
-			if err == nil {
-				err = w.proxy.add(x)
-			}
-		}
+		err = w.proxy.set(s.toxics...)
 	}
 	if err != nil {
 		w.t.Fatalf("toxiproxy: %v", err)
@@ -337,7 +332,7 @@ func (w *world) disable(n int) {
 // backup makes a backup, and returns where. It waits for a seal that is under way, and that for the store: so the store is there.
 func (w *world) backup(name string) string {
 	w.t.Helper()
-	if err := w.proxy.heal(); err != nil {
+	if err := w.proxy.set(); err != nil {
 		w.t.Fatal(err)
 	}
 	path := w.path(fmt.Sprintf("%s-%d.tar.zst", name, w.deeds["backup"]+w.deeds["restore"]+w.deeds["move"]))
