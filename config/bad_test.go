@@ -102,31 +102,36 @@ service:
   senders:
     - {certificate: a.example.org, org: acme, source: api}
     - {certificate: a.example.org, org: other, source: api}
+    - {certificate: b.example.org, org: acme, source: trail}
+    - {certificate: c.example.org, org: acme, source: api}
   admins:
     - {certificate: a.example.org, name: alice}
   drop:
     - {path: /in, org: acme, source: daybook}
     - {path: /in/, org: other, source: batch}
-    - {path: "", org: other, source: batch}
+    - {path: "", org: other, source: files}
+    - {path: /in2, org: other, source: batch}
   follow:
     - {url: "s3://B", org: acme, source: trail}
-    - {url: /trail, org: acme, source: trail, region: x, path_style: true}
-    - {url: /trail, org: acme, source: trail, from: csv}
+    - {url: /trail, org: acme, source: route, region: x, path_style: true}
+    - {url: /trail, org: acme, source: paths, from: csv}
 `, []string{
 		"f.yaml:5:14: service.cert_file: a certificate needs its key, and a key its certificate",
 		`f.yaml:6:14: service.time_zone: "Mars/Olympus" is no time zone`,
 		"f.yaml:8:5: service.senders: nobody vouches for these certificates",
 		`f.yaml:9:21: service.senders[1].certificate: "a.example.org" is named by service.senders[0], too`,
-		"f.yaml:11:5: service.admins: nobody vouches for these certificates",
-		`f.yaml:11:21: service.admins[0].certificate: "a.example.org" is named by service.senders[0], too`,
-		`f.yaml:13:38: service.drop[0].source: "daybook" is the source of Daybook's own events`,
-		"f.yaml:14:14: service.drop[1].path: the same folder as service.drop[0]",
-		"f.yaml:15:14: service.drop[2].path: must be written",
-		`f.yaml:17:13: service.follow[0].url: "B" is not the name of a bucket`,
-		"f.yaml:18:55: service.follow[1].region: has no effect: /trail is a folder",
-		"f.yaml:18:70: service.follow[1].path_style: has no effect: /trail is a folder",
-		"f.yaml:19:13: service.follow[2].url: the same place as service.follow[1]",
-		`f.yaml:19:53: service.follow[2].from: "csv" is not known`,
+		`f.yaml:10:55: service.senders[2].source: "trail" is the source of service.follow[0], too`,
+		"f.yaml:13:5: service.admins: nobody vouches for these certificates",
+		`f.yaml:13:21: service.admins[0].certificate: "a.example.org" is named by service.senders[0], too`,
+		`f.yaml:15:38: service.drop[0].source: "daybook" is the source of Daybook's own events`,
+		"f.yaml:16:14: service.drop[1].path: the same folder as service.drop[0]",
+		"f.yaml:17:14: service.drop[2].path: must be written",
+		`f.yaml:18:40: service.drop[3].source: "batch" is the source of service.drop[1], too`,
+		`f.yaml:20:13: service.follow[0].url: "B" is not the name of a bucket`,
+		"f.yaml:21:55: service.follow[1].region: has no effect: /trail is a folder",
+		"f.yaml:21:70: service.follow[1].path_style: has no effect: /trail is a folder",
+		"f.yaml:22:13: service.follow[2].url: the same place as service.follow[1]",
+		`f.yaml:22:53: service.follow[2].from: "csv" is not known`,
 	}},
 	{"service in plain text", "service: {listen: \"0.0.0.0:80\", client_ca_file: /ca}\n", []string{
 		`f.yaml:1:19: service.listen: "0.0.0.0:80" serves other machines, and there is no certificate: tokens could be read on the way`,

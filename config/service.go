@@ -90,10 +90,12 @@ func (v *validator) service(s *Service) {
 		}
 	}
 	v.certificates(s)
+	fed := feeds{}
 	dropped := map[string]int{}
 	for i := range s.Drop {
 		d, at := &s.Drop[i], element("service.drop", i)
 		v.source(at, d.Source)
+		v.feed(fed, at, d.Org, d.Source)
 		if first, ok := dropped[filepath.Clean(d.Path)]; ok && d.Path != "" {
 			v.fault(at+".path", "a folder belongs to one source", "the same folder as service.drop[%d]", first)
 			continue
@@ -105,12 +107,39 @@ func (v *validator) service(s *Service) {
 		f, at := &s.Follow[i], element("service.follow", i)
 		v.source(at, f.Source)
 		v.follow(at, f)
+		v.feed(fed, at, f.Org, f.Source)
 		if first, ok := followed[f.Endpoint+" "+f.URL]; ok && f.URL != "" {
 			v.fault(at+".url", "a place belongs to one source", "the same place as service.follow[%d]", first)
 			continue
 		}
 		followed[f.Endpoint+" "+f.URL] = i
 	}
+	for i := range s.Senders {
+		if first, ok := fed[[2]string{s.Senders[i].Org, s.Senders[i].Source}]; ok {
+			v.feedTwice(element("service.senders", i), s.Senders[i].Source, first)
+		}
+	}
+}
+
+// feeds are the folders and places of an org's sources.
+type feeds map[[2]string]string
+
+// feed wants each folder and place to have a source of its own. A day waits until its sources have come past its end, and how far a source has come is told by its newest event:
+// that of one folder says nothing of what lies in another.
+func (v *validator) feed(fed feeds, at, org, source string) {
+	if org == "" || source == "" {
+		return
+	}
+	key := [2]string{org, source}
+	if first, ok := fed[key]; ok {
+		v.feedTwice(at, source, first)
+		return
+	}
+	fed[key] = at
+}
+
+func (v *validator) feedTwice(at, source, first string) {
+	v.fault(at+".source", "give each its own source: a day is sealed when every source has come past its end, and one of them could be unread then", "%q is the source of %s, too", source, first)
 }
 
 // listen keeps tokens from going over a network in plain text unless that was asked for.
