@@ -79,10 +79,10 @@ dist/testreport: tools/testreport/main.go
 	@go build -C tools -o ../dist/testreport ./testreport
 
 .PHONY: unit
-unit: dist/testreport ## Run the unit, golden, script and integration tests under the race detector
+unit: dist/testreport ## Run the tests under the race detector: those of plain go test, what takes long, and what needs servers
 	@echo '== go test -race'
 	@$(call gotest,tools,-race -count=1)
-	@$(servers); $(call gotest,.,-race)
+	@$(servers); export DAYBOOK_TEST_LONG=1; $(call gotest,.,-race)
 
 # The race detector makes them ten times as slow, and nothing more happens at once in a thousand cases than in ten.
 .PHONY: thorough

@@ -33,13 +33,17 @@ var layers = []layer{
 		reason:   "the vocabulary is what everything else is written in, and so depends on nothing",
 	},
 	{
+		packages: []string{"internal/effort"},
+		reason:   "every test may ask how much it is to try",
+	},
+	{
 		packages: []string{"formats/jsontext", "formats/lines", "formats/frame"},
 		may:      []string{"event", "formats", "formats/jsontext"},
 		reason:   "what formats share knows of none of them",
 	},
 	{
 		packages: []string{"formats/formatstest"},
-		may:      []string{"event", "formats", "formats/jsonl"},
+		may:      []string{"event", "formats", "formats/jsonl", "internal/effort"},
 		reason:   "what the tests of encoders share reads the evidence that they are fed",
 	},
 	{
@@ -111,7 +115,7 @@ var libraries = []owned{
 	{"C", nil, true, "one static binary: cgo would tie it to a libc, and end building it for another machine with one command"},
 	{"unsafe", []string{"event", "formats/*", "batch/intake", "batch/spool"}, true,
 		"only where a measured copy is saved may memory safety hang on a comment"},
-	{"testing", []string{"sink/s3test", "sink/sinktest", "formats/formatstest", "batch/verify/verifytest"}, false, "what only tests need is not linked into the binary"},
+	{"testing", []string{"sink/s3test", "sink/sinktest", "formats/formatstest", "batch/verify/verifytest", "internal/effort"}, false, "what only tests need is not linked into the binary"},
 	{"github.com/google/go-cmp", []string{"sink/s3test", "sink/sinktest", "formats/formatstest"}, false, "it may panic, and is for tests"},
 	{"github.com/rogpeppe/go-internal", nil, false, "it runs scripts in tests"},
 	{"github.com/minio/minio-go", []string{"sink/s3", "sink/s3test"}, true,

@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"daybook/internal/effort"
 )
 
 // An sbom is what the tests look at of a CycloneDX document.
@@ -46,9 +48,7 @@ func needShell(t *testing.T) {
 // builds skips a test that builds or links for seconds, but where all is to be run.
 func builds(t *testing.T) {
 	t.Helper()
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it builds for seconds: make test runs it")
-	}
+	effort.NeedsThorough(t)
 }
 
 // TestRelease makes a release of one platform. The script compares two builds; what came out is looked at here.

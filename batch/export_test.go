@@ -19,6 +19,7 @@ import (
 	"daybook/batch/tlog"
 	"daybook/event"
 	"daybook/formats"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -354,9 +355,6 @@ func TestTrailsTakeTheirOrgAndProjects(t *testing.T) {
 	}
 }
 
-// quick says that this is no place for what is tried in every way there is.
-func quick() bool { return os.Getenv("DAYBOOK_TEST_THOROUGH") == "" }
-
 // TestEveryStepOfASealMayFail is the failure table: each operation of the store fails, having taken effect or not, and the run is repeated with
 // its data folder or without it.
 func TestEveryStepOfASealMayFail(t *testing.T) {
@@ -371,7 +369,7 @@ func TestEveryStepOfASealMayFail(t *testing.T) {
 	for turn, persisted := range []bool{false, true} {
 		for other, lost := range []bool{false, true} {
 			for n := 1; ; n++ {
-				if quick() && n < 40 && n%4 != 2*turn+other {
+				if !effort.Thorough() && n < 40 && n%4 != 2*turn+other {
 					continue // each step fails in one of the four ways; make test tries all
 				}
 				i, store := newInstallation(t), memory(t)

@@ -15,6 +15,7 @@ import (
 	"daybook/batch/tlog"
 	"daybook/batch/verify"
 	"daybook/event"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -124,7 +125,7 @@ func TestExtendStopsAnywhere(t *testing.T) {
 	mustExport(t, i, i.settings(origin), writeLines(t, records("x", 9, 5)...))
 	size, until := logSize(t, origin), now.Add(72*time.Hour)
 	step := 1
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !effort.Thorough() {
 		step = 4
 	}
 	for n := 1; ; n += step {

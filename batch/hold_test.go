@@ -17,6 +17,7 @@ import (
 	"daybook/batch/tlog"
 	"daybook/batch/verify"
 	"daybook/event"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/file"
@@ -213,7 +214,7 @@ func TestHoldStopsAnywhere(t *testing.T) {
 				}
 				size := logSize(t, origin)
 				step := 1
-				if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+				if !effort.Thorough() {
 					step = 5
 				}
 				for n := 1; ; n += step {

@@ -14,6 +14,7 @@ import (
 	"daybook/batch/tlog"
 	"daybook/batch/verify"
 	"daybook/formats"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -41,6 +42,7 @@ func (l *limited) Lengthen(ctx context.Context, key, version string, want sink.L
 
 // The log's full tiles are needed by all that comes after them: rolls lengthen their locks, and ask for few of them each time.
 func TestLocksOfTheLogAreLengthened(t *testing.T) {
+	effort.NeedsLong(t)
 	i := newInstallation(t)
 	clock := now
 	store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock }})

@@ -16,6 +16,7 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/seal"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -82,9 +83,7 @@ func TestAStaleManifestInTheJournalIsMadeAnew(t *testing.T) {
 
 // A seal that was begun is finished when the locks that it was to have are over: a store would refuse them.
 func TestASealIsFinishedAfterItsRetention(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	for n := 1; ; n++ {
 		clock := now
 		i := newInstallation(t)
@@ -136,9 +135,7 @@ func TestAnAdoptedNoteIsLockedAsLongAsTheLongestClass(t *testing.T) {
 
 // What was quarantined is told by one seal, wherever the roll is stopped, and whatever is imported before it goes on.
 func TestWhatIsCarriedIsToldOnce(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	for _, persisted := range []bool{false, true} {
 		for n := 1; ; n++ {
 			i, store := newInstallation(t), memory(t)
@@ -256,9 +253,7 @@ func TestACancelledRunEnds(t *testing.T) {
 
 // A day that has many key files, for its many addenda and classes, is read with few of them open.
 func TestManyKeyFilesOfADay(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	i, store := newInstallation(t), memory(t)
 	s := i.settings(store)
 	s.Trails[0].Formats = nil

@@ -10,14 +10,16 @@ import (
 	"daybook/batch"
 	"daybook/event"
 	"daybook/formats"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink/sinktest"
 )
 
 // TestTenThousandTrails seals a day of very many trails, of one event each, and then looks again: nothing may take a step for each pair of them.
 func TestTenThousandTrails(t *testing.T) {
+	effort.NeedsLong(t)
 	trails := 10_000
-	if quick() {
+	if !effort.Thorough() {
 		trails = 100
 	}
 	i := newInstallation(t)
@@ -96,6 +98,7 @@ func TestTenThousandTrails(t *testing.T) {
 
 // TestManyProjects seals days of very many projects, and one of a project with everything: no memory, files or handles for each project beyond what MaxSplit allows.
 func TestManyProjects(t *testing.T) {
+	effort.NeedsLong(t)
 	for _, c := range []struct {
 		name             string
 		projects, events int
@@ -107,7 +110,7 @@ func TestManyProjects(t *testing.T) {
 		{"one project with everything", 1, 100_000, true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if quick() {
+			if !effort.Thorough() {
 				c.projects, c.events = (c.projects+99)/100, c.events/100
 				c.files = min(c.files, c.projects)
 			}

@@ -14,6 +14,7 @@ import (
 	"daybook/batch/intake"
 	"daybook/batch/seal"
 	"daybook/event"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -115,7 +116,7 @@ func TestEveryStepOfARollMayFail(t *testing.T) {
 	lines := slices.Concat(records("x", 9, 6), records("x", 10, 6))
 	for turn, persisted := range []bool{false, true} {
 		for n := 1; ; n++ {
-			if quick() && n < 40 && n%2 != turn {
+			if !effort.Thorough() && n < 40 && n%2 != turn {
 				continue
 			}
 			i, store := newInstallation(t), memory(t)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"daybook/batch/anchor"
 	"daybook/batch/seal"
 	"daybook/formats"
+	"daybook/internal/effort"
 	"daybook/service"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -289,9 +289,7 @@ func TestOneTrailFails(t *testing.T) {
 // in meanwhile is in a seal as well: every event is, once.
 func TestEveryStepOfARollMayFail(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	for turn := range 4 {
 		persisted, restart := turn&1 != 0, turn&2 != 0
 		for n := 1; ; n++ {

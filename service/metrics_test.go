@@ -23,6 +23,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
+	"daybook/internal/effort"
 	"daybook/service"
 )
 
@@ -118,9 +119,7 @@ func promtool(t *testing.T, stdin string, args ...string) {
 func TestAlertsWithPromtool(t *testing.T) {
 	t.Parallel()
 	promtool(t, "", "check", "rules", "--lint-fatal", filepath.Join(deploy, "alerts.yaml"))
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("days of time series take seconds: make test goes through them")
-	}
+	effort.NeedsThorough(t)
 	promtool(t, "", "test", "rules", filepath.Join(deploy, "alerts_test.yaml"))
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/tlog"
+	"daybook/internal/effort"
 	"daybook/service"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -154,9 +154,7 @@ func TestStopInTheMiddleOfAnUpload(t *testing.T) {
 
 // Days are UTC days wherever the schedule's clock hangs: over both changes of the hour each is sealed once, is 24 hours long, and follows the one before.
 func TestDaylightSavingTime(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long, for the storage engine has many timers: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	vienna, err := time.LoadLocation("Europe/Vienna")
 	if err != nil {
 		t.Fatal(err)

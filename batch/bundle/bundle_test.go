@@ -25,6 +25,7 @@ import (
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
 	"daybook/event"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/file"
 	"daybook/sink/sinktest"
@@ -238,9 +239,7 @@ func TestBundleLeavesOut(t *testing.T) {
 
 // What is not as it was sealed does not get into a bundle, and is named.
 func TestBundleOfDamagedStore(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	store, g := good(t)
 	var data, evidence string
 	for _, key := range store.Keys() {
@@ -487,6 +486,7 @@ func scripts(t *testing.T, dir string) []string {
 
 // The steps of README.txt work with stock tools alone, and find what was altered after the bundle was made.
 func TestReadme(t *testing.T) {
+	effort.NeedsLong(t)
 	need(t, "sh", "sha256sum", "openssl", "awk", "sed", "base64", "unzip", "cut", "tail", "tr", "mktemp", "find", "grep", "sort", "uniq")
 	store, g := good(t)
 	o := options(g)

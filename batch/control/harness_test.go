@@ -11,6 +11,7 @@ import (
 	"daybook/batch/control"
 	"daybook/batch/seal"
 	"daybook/event"
+	"daybook/internal/effort"
 	"daybook/sink/sinktest"
 )
 
@@ -94,7 +95,7 @@ func (w *world) today() event.Day { return event.DayOf(w.clock()) }
 
 // stride is how far apart the bytes lie that a test damages: make test tries each.
 func stride() int {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") != "" {
+	if effort.Thorough() {
 		return 1
 	}
 	return 5

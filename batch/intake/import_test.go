@@ -23,6 +23,7 @@ import (
 	"daybook/batch/intake"
 	"daybook/event"
 	"daybook/formats/jsonl"
+	"daybook/internal/effort"
 )
 
 var now = time.Date(2026, 3, 20, 12, 0, 0, 0, time.UTC)
@@ -455,6 +456,7 @@ func (h *heap) mustGrowLess(t *testing.T, than uint64) {
 }
 
 func TestARecordOf100MBTakesNoMemory(t *testing.T) {
+	effort.NeedsLong(t)
 	for name, around := range map[string][2]string{
 		"line": {line("a") + "\n" + `{"time":"2026-03-10T09:30:00Z","action":"x","info":"`, `"}` + "\n" + line("z")},
 		"list": {`{"Records":[` + cloudtrailRecord + `,{"eventTime":"`, `"},` + cloudtrailRecord + "]}"},
@@ -480,6 +482,7 @@ func TestARecordOf100MBTakesNoMemory(t *testing.T) {
 }
 
 func TestManyBadLinesTakeNoMemory(t *testing.T) {
+	effort.NeedsLong(t)
 	const n = 50_000
 	h := watchHeap()
 	i := 0

@@ -17,6 +17,7 @@ import (
 
 	"daybook/batch/intake"
 	"daybook/event"
+	"daybook/internal/effort"
 )
 
 func gz(t testing.TB, text string) string {
@@ -122,6 +123,7 @@ func TestCompressedFiles(t *testing.T) {
 }
 
 func TestABombIsDefused(t *testing.T) {
+	effort.NeedsLong(t)
 	member := gz(t, strings.Repeat("a", 8<<20))
 	for name, test := range map[string]struct {
 		start string

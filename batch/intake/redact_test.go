@@ -17,6 +17,7 @@ import (
 	"daybook/batch/intake"
 	"daybook/event"
 	"daybook/formats/jsontext"
+	"daybook/internal/effort"
 )
 
 var testKey = []byte("0123456789abcdef0123456789abcdef")
@@ -503,7 +504,7 @@ func TestRedactDeep(t *testing.T) {
 func TestRedactHostile(t *testing.T) {
 	r := newRedactor(t, intake.Rules{})
 	size := 256 << 10
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !effort.Thorough() {
 		t.Log("floods are of 64 KiB: make test has them four times as long")
 		size = 64 << 10
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -15,13 +14,14 @@ import (
 	"daybook/batch/proof"
 	"daybook/batch/seal"
 	"daybook/batch/tlog"
+	"daybook/internal/effort"
 	"daybook/sink"
 )
 
 // Every row of a file of every size can be proven, and the path leads to just that row.
 func TestEveryRow(t *testing.T) {
 	sizes := []int{1, 2, 3, 7, 8, 9, 17, 33}
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !effort.Thorough() {
 		t.Log("files of up to 17 rows are tried: make test tries 33")
 		sizes = sizes[:7]
 	}

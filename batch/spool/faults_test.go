@@ -20,6 +20,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"daybook/batch/spool"
+	"daybook/internal/effort"
 )
 
 // life is what happens to a store: all of it, in steps that can be done again after a failure.
@@ -78,9 +79,7 @@ func life(fs vfs.FS, acknowledged map[int]bool) (err error) {
 // TestEveryOperationFails fails file system operation n, for n = 1, 2, … until none is left, once for a moment and once for good. Whatever is left on
 // the disk by then, less what was not synced, opens and has all that was acknowledged.
 func TestEveryOperationFails(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	step := 1
 	if testing.Short() {
 		step = 7

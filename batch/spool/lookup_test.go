@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"daybook/batch/spool"
+	"daybook/internal/effort"
 )
 
 // scattered are events from number from to number to, spread over the day.
@@ -41,6 +42,7 @@ func TestFiltersTellWhatIsNew(t *testing.T) {
 
 // What is read to look for keys is kept in memory, however much of it the memtables may take.
 func TestLookingUpReadsLittle(t *testing.T) {
+	effort.NeedsLong(t)
 	var reads atomic.Int64
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".sst") {

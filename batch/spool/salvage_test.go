@@ -16,6 +16,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"daybook/batch/spool"
+	"daybook/internal/effort"
 )
 
 const salvageClasses, salvageEvents = 3, 3000
@@ -93,7 +94,7 @@ func TestSalvage(t *testing.T) {
 	files, err := disk.List("spool")
 	must(t, err)
 	step := 190
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") != "" {
+	if effort.Thorough() {
 		step = 11
 	}
 	places, refused := 0, 0

@@ -18,6 +18,7 @@ import (
 
 	"daybook/batch/spool"
 	"daybook/event"
+	"daybook/internal/effort"
 )
 
 // added is an event as it was given to a sorter.
@@ -217,7 +218,7 @@ func randomEvents(rng *rand.Rand, n int) []added {
 
 func TestScanEqualsASortInMemory(t *testing.T) {
 	seeds := uint64(20)
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !effort.Thorough() {
 		t.Log("6 inputs are tried: make test tries 20")
 		seeds = 6
 	}
@@ -305,6 +306,7 @@ func TestEventsWithoutIDsAreNumbered(t *testing.T) {
 
 // TestManyDifferentCopies has more copies than are held. They are handed out early, before an event whose id was made up to stand in between.
 func TestManyDifferentCopies(t *testing.T) {
+	effort.NeedsLong(t)
 	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	pad := strings.Repeat("x", 8<<10)
 	n := spool.MaxCopies/(8<<10) + 500
@@ -354,9 +356,7 @@ func TestARowThatDoesNotBeginWithItsID(t *testing.T) {
 }
 
 func TestManyRuns(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	pad := strings.Repeat("x", 150<<10) // one to a run
 	for _, runs := range []int{spool.MaxFanIn + 40, 2*spool.MaxFanIn + 20} {
@@ -405,6 +405,7 @@ func TestManyRuns(t *testing.T) {
 
 // TestLongRows has rows that neither the arena nor a reader's buffer holds, some of them equal but for a tag.
 func TestLongRows(t *testing.T) {
+	effort.NeedsLong(t)
 	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	var list []added
 	for i := range 24 {

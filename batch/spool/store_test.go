@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 
 	"daybook/batch/spool"
 	"daybook/event"
+	"daybook/internal/effort"
 )
 
 // smallMemTable makes the engine write tables after a few events.
@@ -214,9 +214,7 @@ func sealingsOf(tb testing.TB, s *spool.Store, trail uint16) (list []spool.Seali
 
 // TestStoreEqualsAModel does whatever can be done, with restarts and crashes in between, and compares with what is worked out in memory.
 func TestStoreEqualsAModel(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		mem := vfs.NewCrashableMem()
@@ -540,6 +538,7 @@ func TestConcurrentAppends(t *testing.T) {
 }
 
 func TestLargeEvents(t *testing.T) {
+	effort.NeedsLong(t)
 	s := prepared(t, vfs.NewMem(), "spool")
 	defer s.Close()
 	a := made(tenth.Start(), strings.Repeat("\x00", 10_000), strings.Repeat("x", 5<<20))

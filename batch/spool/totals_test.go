@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"daybook/batch/spool"
+	"daybook/internal/effort"
 )
 
 func TestASealingAccountsForEveryEvent(t *testing.T) {
@@ -234,7 +234,7 @@ func TestAnUpgradeThatFails(t *testing.T) {
 	first := vfs.NewCrashableMem()
 	firstFormat(t, first)
 	step := int32(1)
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !effort.Thorough() {
 		step = 7
 	}
 	for n := int32(0); ; n += step {

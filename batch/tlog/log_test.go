@@ -16,6 +16,7 @@ import (
 
 	"daybook/batch/seal"
 	"daybook/batch/tlog"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -100,9 +101,7 @@ func TestLogRemembersFirst(t *testing.T) {
 // A crash at any operation of the store, whether it took effect or not, whoever goes on: in the end each seal is in the log once, and no two checkpoints
 // contradict each other.
 func TestLogFailures(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	ctx := context.Background()
 	key, next := newKey(t), newKey(t)
 	type run struct {
@@ -486,7 +485,7 @@ func object(key string, data []byte) sink.Object {
 // Two machines with the same key write to the same log at the same time, each with its own trail. Whoever is second comes after the other, and the log never
 // parts, whatever the sizes of their steps.
 func TestLogRace(t *testing.T) {
-	quick := os.Getenv("DAYBOOK_TEST_THOROUGH") == ""
+	quick := !effort.Thorough()
 	if quick {
 		t.Log("each of the long ones runs on a log that is fresh or one that is not: make test tries both")
 	}

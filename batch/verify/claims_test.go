@@ -18,6 +18,7 @@ import (
 	logs "daybook/batch/tlog"
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -128,6 +129,7 @@ func TestNothingOfWhatWasAskedFor(t *testing.T) {
 }
 
 func TestACheckpointThatACopyWithoutLogCannotShow(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
 	s := store.Clone(t)
@@ -283,6 +285,7 @@ func TestNumbersInABrokenLogDoNotBecomeMemory(t *testing.T) {
 
 // A finding is about a manifest, and must not keep it.
 func TestFindingsDoNotKeepManifests(t *testing.T) {
+	effort.NeedsLong(t)
 	s := memory(t)
 	b := verifytest.New(t, s, sink.Compliance)
 	b.Formats = b.Formats[:1] // each file's key names the trail again

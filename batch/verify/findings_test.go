@@ -21,6 +21,7 @@ import (
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
 	"daybook/event"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -752,7 +753,10 @@ func codes(r *verify.Report) []string {
 func TestDamage(t *testing.T) {
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
-	for _, d := range damages() {
+	for i, d := range damages() {
+		if i%4 > 0 && !effort.Long() {
+			continue
+		}
 		t.Run(d.name, func(t *testing.T) {
 			o := &verify.Options{Now: now}
 			var s *sinktest.Memory
@@ -867,9 +871,7 @@ func TestReportAsJSONAndText(t *testing.T) {
 }
 
 func TestZipBomb(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	s := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return verifytest.Day(1).Start() }})
 	b := verifytest.New(t, s, sink.Compliance)
 	day := oneDay(1)

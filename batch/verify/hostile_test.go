@@ -15,6 +15,7 @@ import (
 	logs "daybook/batch/tlog"
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -55,6 +56,7 @@ func (e endless) Get(ctx context.Context, key, version string) (io.ReadCloser, e
 }
 
 func TestObjectsThatNeverEnd(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
 	s := store.Clone(t)
@@ -76,6 +78,7 @@ func TestObjectsThatNeverEnd(t *testing.T) {
 }
 
 func TestHugeManifest(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	verifytest.GoodStore(t, store, sink.Compliance)
 	s := store.Clone(t)

@@ -12,6 +12,7 @@ import (
 	logs "daybook/batch/tlog"
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/sinktest"
 )
@@ -63,6 +64,7 @@ func forgeSeal(t *testing.T, s *sinktest.Memory, trail string, n uint64, change 
 }
 
 func TestHonestPartialCopies(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
 	both := []seal.PublicKey{good.First.Public(), good.Second.Public()}
@@ -97,6 +99,7 @@ func TestHonestPartialCopies(t *testing.T) {
 }
 
 func TestForgedPartialCopies(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
 	both := []seal.PublicKey{good.First.Public(), good.Second.Public()}

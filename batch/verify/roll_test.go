@@ -17,6 +17,7 @@ import (
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
 	"daybook/formats"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -102,9 +103,7 @@ func records(prefix string, day, n int) []string {
 }
 
 func TestWhatTheExporterMakes(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	for _, mode := range []sink.Mode{sink.Compliance, sink.None} {
 		t.Run(string(mode), func(t *testing.T) {
 			r := newRoll(t)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"daybook/internal/effort"
 )
 
 // smallDisk mounts a file system in memory at dir, and returns a function that takes it from 2 MB to enough.
@@ -34,6 +36,7 @@ func smallDisk(t *testing.T, dir string) (grow func()) {
 
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	binary := command(t)
 	var lines []string
 	for i := range 6000 {

@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"daybook/batch/seal"
+	"daybook/internal/effort"
 	"daybook/sink/s3test"
 )
 
@@ -33,16 +34,11 @@ func build(t *testing.T) string {
 	return path
 }
 
-// thorough reports whether all is to be tried that make thorough tries.
-func thorough() bool { return os.Getenv("DAYBOOK_TEST_THOROUGH") != "" }
-
 // delivered returns the path of the command as it is delivered, for tests that have it work with servers for long. The race detector sees nothing of it,
 // and so they are left out where that runs, and make thorough runs them.
 func delivered(t *testing.T) string {
 	t.Helper()
-	if !thorough() {
-		t.Skip("make thorough tries the command as it is delivered")
-	}
+	effort.NeedsThorough(t)
 	return build(t)
 }
 
@@ -50,7 +46,7 @@ func delivered(t *testing.T) string {
 // binary, which is the command where it is called so (TestMain). TestBinaryIsStatic builds it all the same.
 func command(t *testing.T) string {
 	t.Helper()
-	if thorough() || raced() {
+	if effort.Thorough() || raced() {
 		return build(t)
 	}
 	t.Log("the test's own binary stands for the command: make test builds it")

@@ -18,6 +18,7 @@ import (
 	"daybook/batch/intake"
 	"daybook/batch/seal"
 	"daybook/formats"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/s3"
@@ -195,9 +196,7 @@ func (p *past) verify(code int, args ...string) (findings map[string][]string) {
 // TestNineMonths lays nine months down on real servers, by users with the policies that are printed for them, and sees what becomes of them: on MinIO, which believes a proxy what
 // time it is for what is put, by the rules of bucket apply; on versitygw, which has none, by nothing.
 func TestNineMonths(t *testing.T) {
-	if !thorough() {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	t.Parallel()
 	t.Run("MinIO", testMonthsOnMinIO)
 	t.Run("versitygw", testMonthsOnVersityGW)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"daybook/internal/effort"
 )
 
 // systemd stands for what a machine has that runs the service, under temporary folders. It starts what the unit says, with the keys where credentials would be.
@@ -46,6 +48,7 @@ func needTools(t *testing.T, tools ...string) {
 // TestOperationsPage runs the commands of the operator's page, from the installation to the upgrade.
 func TestOperationsPage(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	needTools(t, "bash", "curl", "sed", "install")
 	r := newReadme(t)
 	r.one = true
@@ -85,6 +88,7 @@ func TestOperationsPage(t *testing.T) {
 // TestIntakePage runs the commands of the senders' page against a service.
 func TestIntakePage(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	needTools(t, "bash", "curl", "jq")
 	r := newReadme(t)
 	r.one = true

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"daybook/batch/verify"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink/s3test"
 	"daybook/sink/sinktest"
@@ -186,6 +187,7 @@ func TestReadme(t *testing.T) {
 // TestVerifyPage runs the checks with tools that are not ours.
 func TestVerifyPage(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	for _, tool := range []string{"bash", "sha256sum", "openssl", "jq", "zstd", "base64", "od"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s to run the page's commands with: make test installs it", tool)
@@ -199,9 +201,7 @@ func TestVerifyPage(t *testing.T) {
 // TestVerifyPageOnForgedStores runs the functions that the page defines on a store of ten seals and more, and on copies of it that somebody altered who has no key.
 func TestVerifyPageOnForgedStores(t *testing.T) {
 	t.Parallel()
-	if !thorough() {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	for _, tool := range []string{"bash", "sha256sum", "openssl", "jq", "gzip"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s to run the page's commands with: make test installs it", tool)
@@ -258,6 +258,7 @@ func TestVerifyPageOnForgedStores(t *testing.T) {
 
 // TestConsumePage runs the commands of the page for those who load the files.
 func TestConsumePage(t *testing.T) {
+	effort.NeedsLong(t)
 	for _, tool := range []string{"bash", "jq", "zcat", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s to run the page's commands with: make test installs it", tool)
@@ -319,7 +320,7 @@ func newReadme(t *testing.T) *readme {
 	var siem string
 	siem, r.received = listen(t)
 	var run string
-	if thorough() {
+	if effort.Thorough() {
 		// What go run does, but built where the tests are built, and so mostly from the cache.
 		binary := filepath.Join(temp, "bin", "daybook")
 		run = "go build -C " + root(t) + " -o " + binary + " ./cmd/daybook && " + binary
@@ -490,6 +491,7 @@ func jsonFields(typ reflect.Type, fields map[string]bool) {
 
 // TestReportIsDocumented compares the fields of `export --json` with those that the README describes.
 func TestReportIsDocumented(t *testing.T) {
+	effort.NeedsLong(t)
 	documented := documentedFields(t, "\n## For machines\n")
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	dir := t.TempDir()
@@ -541,6 +543,7 @@ func fields(value any, into map[string]bool) {
 
 // TestRetentionPage runs what docs/RETENTION.md shows.
 func TestRetentionPage(t *testing.T) {
+	effort.NeedsLong(t)
 	r := newReadme(t)
 	r.prelude = "daybook() { command daybook \"$@\"; }\n"
 	r.page(t, filepath.Join("docs", "RETENTION.md"))

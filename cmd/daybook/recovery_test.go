@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"daybook/batch"
+	"daybook/internal/effort"
 )
 
 // site is an installation of the service, in a folder: data, store, keys and tokens.
@@ -141,6 +142,7 @@ func (s *site) check(sealed ...string) {
 // A service that died is an alert, as long as a trail is on: nothing is taken in, and nobody else tells.
 func TestStatusOfADeadService(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	s := newSite(t)
 	s.daybook(0, "status")
 	s.kill(t)
@@ -157,6 +159,7 @@ func TestStatusOfADeadService(t *testing.T) {
 // what was not sealed is sent again.
 func TestRestoreABackup(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	s := newSite(t)
 	one, two, three := s.event(0, 1), s.event(0, 2), s.event(1, 1)
 	s.mustSend(2, 0, one, two)
@@ -202,6 +205,7 @@ func TestRestoreABackup(t *testing.T) {
 // The service moves to another machine: it is stopped, backed up, and goes on there, with the keys. Nobody has to say anything, since nothing was sealed meanwhile.
 func TestMoveToAnotherMachine(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	s := newSite(t)
 	one, two := s.event(0, 1), s.event(4, 1)
 	s.mustSend(2, 0, one, two)
@@ -239,6 +243,7 @@ func TestMoveToAnotherMachine(t *testing.T) {
 // The data folder is lost, and there is no backup: the service begins anew and says so; what was sealed is known, whatever is sent again.
 func TestDataFolderLost(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	s := newSite(t)
 	one, two, lost := s.event(0, 1), s.event(1, 1), s.event(4, 1)
 	s.mustSend(3, 0, one, two, lost)
@@ -268,6 +273,7 @@ func TestDataFolderLost(t *testing.T) {
 // A backup is of one moment, whatever comes in meanwhile, and one that breaks off is none.
 func TestBackupBesideIntake(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	s := newSite(t)
 	var events []string
 	for n := range 200 {

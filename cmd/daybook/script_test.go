@@ -22,6 +22,7 @@ import (
 
 	daybook "daybook/cmd/daybook"
 
+	"daybook/internal/effort"
 	"daybook/sink/s3test"
 	"daybook/sink/sinktest"
 )
@@ -70,12 +71,15 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": startServe, "stop": stopServe, "request": request, "ago": ago, "expand": expand, "exits": exits, "content": content, "broken": broken, "private": private, "untouched": untouched, "clean": clean,
 		},
-		// What waits out all retries takes half a minute: make test does so.
+		// What waits out all retries takes half a minute: make test does so. A long script begins with: [!long] skip.
 		Condition: func(name string) (bool, error) {
-			if name != "patient" {
-				return false, fmt.Errorf("unknown condition %q", name)
+			switch name {
+			case "patient":
+				return os.Getenv(s3test.EnvMinIO) != "", nil
+			case "long":
+				return effort.Long(), nil
 			}
-			return os.Getenv(s3test.EnvMinIO) != "", nil
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -121,9 +125,7 @@ func TestInterrupt(t *testing.T) {
 // TestHelpIsNarrow looks at the help of every command: its lines fit a terminal.
 func TestHelpIsNarrow(t *testing.T) {
 	t.Parallel()
-	if !thorough() {
-		t.Skip("it starts the command a hundred times: make test does")
-	}
+	effort.NeedsThorough(t)
 	var look func(path ...string)
 	look = func(path ...string) {
 		out, err := exec.Command("daybook", append(path, "--help")...).Output()

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"daybook/internal/effort"
 )
 
 // steps are the system calls by which the service changes what is on its disks, each with a number of calls of a thread within which a kill is likely to strike.
@@ -26,7 +28,7 @@ func TestKilledServiceConverges(t *testing.T) {
 	t.Parallel()
 	needStrace(t)
 	kills := 1
-	if thorough() {
+	if effort.Thorough() {
 		kills = 40
 	}
 	seed := uint64(time.Now().UnixNano())
@@ -91,9 +93,7 @@ func (s *station) work(p *serving, batches int) {
 func TestServiceOnAFailingDisk(t *testing.T) {
 	t.Parallel()
 	needStrace(t)
-	if !thorough() {
-		t.Skip("it starts many services: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	const (
 		sync, write, rename, link = "fsync,fdatasync", "write,pwrite64", "rename,renameat,renameat2", "link,linkat"
 		everySpoolLog             = "spool/%06d.log"
@@ -168,6 +168,7 @@ func TestServiceOnAFailingDisk(t *testing.T) {
 // TestServiceOnAReadOnlyDisk starts the service in a data folder that can only be read. It says so and what to do, and has everything once the disk is writable.
 func TestServiceOnAReadOnlyDisk(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	needStrace(t)
 	s := newStation(t)
 	p := s.serve()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"daybook/config"
+	"daybook/internal/effort"
 )
 
 const unitName = "daybook.service"
@@ -140,6 +141,7 @@ func systemdAnalyze(t *testing.T) string {
 // through.
 func TestUnitAllowsItsSystemCalls(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	analyze := systemdAnalyze(t)
 	strace, err := exec.LookPath("strace")
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"daybook/internal/effort"
 )
 
 // TestUpgrade has this build take over the data folder of an earlier one: of the commit before, and of the last one that had no service.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	if !thorough() {
-		t.Skip("skipped: it builds earlier commits; make test does")
-	}
+	effort.NeedsThorough(t)
 	binary := build(t)
 	for name, find := range map[string]func(*testing.T) string{"the commit before": commitBefore, "before the service": commitWithoutService} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"daybook/internal/effort"
 )
 
 // witnessProcess is a witness that runs as a process of its own.
@@ -65,6 +67,7 @@ func (w *witnessProcess) stop(t *testing.T) {
 // TestWitness runs a witness beside an export, stops it and starts it again, and has verify ask for its signature.
 func TestWitness(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	dir := t.TempDir()
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	daybook := func(code int, args ...string) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"daybook/event"
 	"daybook/formats"
+	"daybook/internal/effort"
 )
 
 // A File is a file of a format, and what it was written from.
@@ -52,7 +52,7 @@ func Tamper(t *testing.T, open func(io.Reader) formats.Checker, f File) {
 		}
 	}
 	every := 1
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
+	if !effort.Thorough() {
 		t.Log("at each byte a quarter of the alterations is tried: make test tries all")
 		every = 4
 	}

@@ -13,6 +13,7 @@ import (
 	"daybook/event"
 	"daybook/formats"
 	"daybook/formats/lines"
+	"daybook/internal/effort"
 )
 
 // readers are ways in which the same text may come.
@@ -100,6 +101,7 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func TestReaderMemory(t *testing.T) {
+	effort.NeedsLong(t)
 	const limit = 1 << 20
 	n := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()

@@ -14,6 +14,7 @@ import (
 	"daybook/formats"
 	"daybook/formats/formatstest"
 	"daybook/formats/parquet"
+	"daybook/internal/effort"
 )
 
 // verify checks data against events, and returns what is found, nil if it is all there.
@@ -68,7 +69,7 @@ func TestCheckerTakesWhatTheEncoderWrites(t *testing.T) {
 	dated := []event.Event{{Time: gotime.Date(1, 1, 1, 0, 0, 0, 1, gotime.UTC)}, {Time: gotime.Unix(-1, 999_999_999)}, {Time: gotime.Unix(0, 1999)}}
 	options := []*parquet.Options{nil, {Level: 3}, {Level: 22}, {RowGroupRows: 1}, {RowGroupRows: 7}, {RowGroupBytes: 1}, {RowGroupBytes: 100_000}}
 	files := []formats.File{acme, {Trail: "ä/b", Day: -1, Addendum: 3}}
-	if !thorough() {
+	if !effort.Thorough() {
 		t.Log("each set of options is tried with one of two files: make test tries both")
 	}
 	for name, events := range map[string][]event.Event{
@@ -78,8 +79,11 @@ func TestCheckerTakesWhatTheEncoderWrites(t *testing.T) {
 			if len(events) == 3000 && o != nil && (o.RowGroupRows == 1 || o.RowGroupBytes == 1) {
 				continue
 			}
+			if len(events) == 3000 && i > 1 && !effort.Long() {
+				continue
+			}
 			for _, f := range files {
-				if !thorough() && f != files[(i+len(events))%2] {
+				if !effort.Thorough() && f != files[(i+len(events))%2] {
 					continue
 				}
 				if err := verify(encode(t, f, o, events, 100), f, events); err != nil {
@@ -88,9 +92,12 @@ func TestCheckerTakesWhatTheEncoderWrites(t *testing.T) {
 			}
 		}
 	}
+	if !effort.Long() {
+		return
+	}
 	many := manyPages(42_000)
 	for i, o := range []*parquet.Options{{RowGroupRows: 33_333}, nil} { // several pages in a row group, and row groups; then one row group
-		if i > 0 && !thorough() {
+		if i > 0 && !effort.Thorough() {
 			break
 		}
 		if err := verify(encode(t, acme, o, many, 1000), acme, many); err != nil {
@@ -306,6 +313,7 @@ func (r failingReader) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func TestReadErrorsAreNotTheFilesFault(t *testing.T) {
+	effort.NeedsLong(t)
 	events := newGenerator().events(20)
 	events[3].Set(event.Raw, incompressible(5<<20))
 	data := encode(t, acme, nil, events, 100)

@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"daybook/event"
 	"daybook/formats"
 	"daybook/formats/parquet"
+	"daybook/internal/effort"
 )
 
 // small is a file in which everything stands that one can hold: dictionaries, bloom filters, lists, several pages and row groups.
@@ -38,13 +38,10 @@ func small(t testing.TB, groupRows int) ([]byte, []event.Event) {
 	return encode(t, acme, &parquet.Options{RowGroupRows: groupRows}, events, 10), events
 }
 
-// thorough says that every way there is has to be tried. Plain go test tries some.
-func thorough() bool { return os.Getenv("DAYBOOK_TEST_THOROUGH") != "" }
-
 // stride is how far apart the places are that are tried, one after the other: make test looks at all, plain go test at some.
 func stride(t *testing.T) int {
 	t.Helper()
-	if thorough() {
+	if effort.Thorough() {
 		return 1
 	}
 	t.Log("one place in 13 is tried: make test tries all")
@@ -252,13 +249,13 @@ func TestLyingFooters(t *testing.T) {
 		"offset index":       func(_ *format.RowGroup, k *format.ColumnChunk) *int64 { return &k.OffsetIndexOffset },
 		"column index":       func(_ *format.RowGroup, k *format.ColumnChunk) *int64 { return &k.ColumnIndexOffset },
 	}
-	if !thorough() {
+	if !effort.Thorough() {
 		t.Log("of each column a third of the numbers is tried: make test tries all")
 	}
 	for name, number := range numbers {
 		for i, column := range []int{0, 2, 5, 13, 32, 38} {
 			for k, n := range []int64{math.MinInt64, -1, 0, 1, 3, 1 << 31, 1 << 40, math.MaxInt64, math.MaxInt64 - 8} {
-				if !thorough() && (i+k)%3 > 0 {
+				if !effort.Thorough() && (i+k)%3 > 0 {
 					continue
 				}
 				for _, relative := range []bool{false, true} {
@@ -471,9 +468,7 @@ func pageOf(t testing.TB, data []byte, column int) (h *format.PageHeader, headSi
 
 // TestCraftedPages changes each byte of a page before it is compressed and given its checksum, so that nothing but what is in it can be wrong.
 func TestCraftedPages(t *testing.T) {
-	if !thorough() {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	data, events := small(t, 10)
 	zip, err := zstd.NewWriter(nil, zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
 	if err != nil {
@@ -536,9 +531,7 @@ func TestCraftedPages(t *testing.T) {
 
 // TestGiantsAreReadInPieces looks at the memory that values of 30 MB take.
 func TestGiantsAreReadInPieces(t *testing.T) {
-	if !thorough() {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	events := make([]event.Event, 2)
 	for i := range events {
 		e := &events[i]

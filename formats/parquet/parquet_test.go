@@ -20,6 +20,7 @@ import (
 	"daybook/event"
 	"daybook/formats"
 	"daybook/formats/parquet"
+	"daybook/internal/effort"
 )
 
 // updating reports whether golden files are to be written anew: the flag is that of package formatstest.
@@ -103,9 +104,7 @@ func TestTimesBefore1970(t *testing.T) {
 
 // TestManyPages has enough rows for several pages and row groups, with nulls that come and go, and a column that outgrows its dictionary.
 func TestManyPages(t *testing.T) {
-	if !thorough() {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	events := newGenerator().events(40_000)
 	for i := range events {
 		e := &events[i]
@@ -189,8 +188,9 @@ func incompressible(n int) string {
 
 // TestLongRowsAreBounded writes events of 2 MB each, and looks at the memory that it takes.
 func TestLongRowsAreBounded(t *testing.T) {
+	effort.NeedsLong(t)
 	rows, size := 300, 100<<20
-	if !thorough() {
+	if !effort.Thorough() {
 		t.Log("240 MB are written: make test writes 600 MB, and then a giant of 100 MB")
 		rows, size = 120, 40<<20
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/file"
 	"daybook/sink/sinktest"
@@ -102,9 +103,7 @@ func TestListTellsWhatPutDidNotMake(t *testing.T) {
 }
 
 func TestListOfManyNames(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	dir := t.TempDir()
 	s := ready(t, dir)
 	var want []string

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 	"daybook/sink/s3test"
@@ -82,6 +83,7 @@ func TestPreflightOfUnlockedStore(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
+	effort.NeedsLong(t)
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

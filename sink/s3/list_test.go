@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3test"
 	"daybook/sink/sinktest"
@@ -77,9 +77,7 @@ func fillFake(f *fake) (list, versions []string) {
 }
 
 func TestListPages(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	for name, change := range map[string]func(b *fakeBucket){
 		"strict":             func(*fakeBucket) {},
 		"repeating":          func(b *fakeBucket) { b.repeats = true },
@@ -132,6 +130,7 @@ func TestListPages(t *testing.T) {
 }
 
 func TestListRefused(t *testing.T) {
+	effort.NeedsLong(t)
 	f := newFake(t)
 	fillFake(f)
 	s := open(t, "s3://bucket/audit", f.options(t, sink.Compliance))

@@ -20,6 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 	"daybook/sink/sinktest"
@@ -319,6 +320,7 @@ func TestGivesUp(t *testing.T) {
 }
 
 func TestLargeRefusedPutIsReadAsRefusal(t *testing.T) {
+	effort.NeedsLong(t)
 	f := newFake(t)
 	s := open(t, "s3://bucket", f.options(t, sink.Compliance))
 	f.fail(fault{method: "PUT", times: -1, status: 403, code: "AccessDenied"})
@@ -403,6 +405,7 @@ func TestUnreadableBodyIsNotRetried(t *testing.T) {
 }
 
 func TestHopelessIsNotRetried(t *testing.T) {
+	effort.NeedsLong(t)
 	for _, hopeless := range []error{
 		&net.DNSError{Err: "no such host", Name: "s3.example", IsNotFound: true},
 		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},

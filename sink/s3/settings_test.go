@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 )
@@ -102,6 +103,7 @@ aws_session_token = token
 
 // TestSettings looks at where a request goes, and by whom it is signed for which region.
 func TestSettings(t *testing.T) {
+	effort.NeedsLong(t)
 	access, secret := keyFiles(t, "AKIAFILES", "secret")
 	token := filepath.Join(t.TempDir(), "token")
 	write(t, token, "token of files")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 )
 
@@ -98,6 +99,7 @@ func TestThawedIsRead(t *testing.T) {
 }
 
 func TestThawRefused(t *testing.T) {
+	effort.NeedsLong(t)
 	f := newFake(t)
 	s := open(t, "s3://bucket", f.options(t, sink.None))
 	if _, err := s.Thaw(t.Context(), "a", "", 1, sink.TierStandard); !errors.Is(err, sink.ErrNotExist) {

@@ -16,6 +16,7 @@ import (
 
 	"daybook/batch/seal"
 	"daybook/batch/verify"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/file"
 )
@@ -79,9 +80,7 @@ func suite() []group {
 }
 
 func TestTamper(t *testing.T) {
-	if os.Getenv("DAYBOOK_TEST_THOROUGH") == "" {
-		t.Skip("it takes long: make test runs it")
-	}
+	effort.NeedsThorough(t)
 	w := newWorld(t)
 	m := &mirror{dir: t.TempDir()}
 	t.Run("the good store", func(t *testing.T) { testGood(t, w) })

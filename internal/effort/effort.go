@@ -1,0 +1,36 @@
+// Package effort says how much tests try. Plain go test tries enough to tell, in less than a minute, whether something is broken; make unit runs what takes longer, too, and
+// make thorough tries every way there is.
+package effort
+
+import (
+	"os"
+	"testing"
+)
+
+// EnvLong and EnvThorough are what make unit and make thorough set, to anything.
+const (
+	EnvLong     = "DAYBOOK_TEST_LONG"
+	EnvThorough = "DAYBOOK_TEST_THOROUGH"
+)
+
+// Thorough reports whether every way there is has to be tried, where some do otherwise.
+func Thorough() bool { return os.Getenv(EnvThorough) != "" }
+
+// Long reports whether what takes seconds is to be tried.
+func Long() bool { return os.Getenv(EnvLong) != "" || Thorough() }
+
+// NeedsLong skips a test that takes seconds.
+func NeedsLong(t testing.TB) {
+	t.Helper()
+	if !Long() {
+		t.Skipf("SKIPPED: takes long; make unit and make thorough run it, and so does %s=1", EnvLong)
+	}
+}
+
+// NeedsThorough skips a test for which most of what it tries is tried by others, too.
+func NeedsThorough(t testing.TB) {
+	t.Helper()
+	if !Thorough() {
+		t.Skipf("SKIPPED: tries every way there is; make thorough runs it, and so does %s=1", EnvThorough)
+	}
+}
