@@ -28,6 +28,16 @@ func (l Extensions) LockedTo(trail string, seal uint64, own time.Time) time.Time
 	return own
 }
 
+// Until returns until when the longest of them has files locked; zero if there is none.
+func (l Extensions) Until() (until time.Time) {
+	for _, e := range l {
+		if e.RetainUntil.After(until) {
+			until = e.RetainUntil
+		}
+	}
+	return until
+}
+
 // Extends returns the leaf, what was added included, by which all of a trail's seals from first to last are locked at least until a time; false if there is none.
 func (l *Log) Extends(trail string, first, last uint64, until time.Time) (leaf int64, ok bool) {
 	for _, e := range l.tip.extensions {
@@ -43,15 +53,8 @@ func (l *Log) LockedTo(trail string, seal uint64, own time.Time) time.Time {
 	return l.tip.extensions.LockedTo(trail, seal, own)
 }
 
-// ExtendedTo returns until when the longest extension has files locked, what was added included; zero if there is none.
-func (l *Log) ExtendedTo() (until time.Time) {
-	for _, e := range l.tip.extensions {
-		if e.RetainUntil.After(until) {
-			until = e.RetainUntil
-		}
-	}
-	return until
-}
+// ExtendedTo is Extensions.Until, with what was added included.
+func (l *Log) ExtendedTo() time.Time { return l.tip.extensions.Until() }
 
 // Lasting returns the keys of those tiles and bundles under the newest checkpoint which the next checkpoint does not bring anew, so that all later ones need
 // them: the full ones, and the partial ones of higher levels. With edge the others are among them, and the checkpoint.

@@ -66,7 +66,7 @@ func (w *walk) files(m *seal.Manifest, leaf *loggedSeal) {
 		t.held = held
 		until := t.want.RetainUntil
 		if until.After(f.RetainUntil) {
-			until = v.log.lockedTo(m.Trail, m.Seal, f.RetainUntil)
+			until = v.log.extensions.LockedTo(m.Trail, m.Seal, f.RetainUntil)
 		}
 		// What had gone by right before somebody put a hold on its day, or had it locked for longer, was not there for that. A hold outlives retention.
 		if t.want.Mode != sink.None && v.now.After(until) && !(held && since <= until.Unix()) {

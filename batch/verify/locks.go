@@ -47,20 +47,20 @@ func (s *loggedSeal) lockedTo(lock sink.Lock) {
 // spread says of each seal until when extensions have its files locked. The longest come first, so that a seal is looked at once, however many there are.
 func (l *logState) spread() {
 	list := slices.Clone(l.extensions)
-	slices.SortStableFunc(list, func(a, b extension) int { return b.until.Compare(a.until) })
+	slices.SortStableFunc(list, func(a, b logs.Extension) int { return b.RetainUntil.Compare(a.RetainUntil) })
 	next := map[string][]uint64{} // of a trail, for each seal, the first from there on that is not done
 	for _, e := range list {
-		t := l.trails[e.trail]
+		t := l.trails[e.Trail]
 		if t == nil {
 			continue
 		}
-		to := next[e.trail]
+		to := next[e.Trail]
 		if to == nil {
 			to = make([]uint64, len(t.seals)+1)
 			for i := range to {
 				to[i] = uint64(i)
 			}
-			next[e.trail] = to
+			next[e.Trail] = to
 		}
 		free := func(i uint64) uint64 {
 			for to[i] != i {
@@ -69,23 +69,12 @@ func (l *logState) spread() {
 			}
 			return i
 		}
-		end := min(e.last, uint64(len(t.seals)))
-		for i := free(min(e.first-1, end)); i < end; i = free(i) {
-			t.seals[i].extended = e.until.Unix()
+		end := min(e.LastSeal, uint64(len(t.seals)))
+		for i := free(min(e.FirstSeal-1, end)); i < end; i = free(i) {
+			t.seals[i].extended = e.RetainUntil.Unix()
 			to[i] = i + 1
 		}
 	}
-}
-
-// lockedTo tells until when a file of a seal was locked at the least, whose own lock ends at a time. An extension that came after the end does not count: the file may
-// have been gone.
-func (l *logState) lockedTo(trail string, seal uint64, own time.Time) time.Time {
-	for _, e := range l.extensions { // in the order of their leaves
-		if e.trail == trail && e.first <= seal && seal <= e.last && e.at <= own.Unix() && e.until.After(own) {
-			own = e.until
-		}
-	}
-	return own
 }
 
 // hold is what a release must name to let go of.
@@ -272,7 +261,7 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 			v.control = append(v.control, controlLock{located{key: logs.TileKey(t), there: true}, since(end), head})
 		}
 	}
-	extended := v.log.extendedTo()
+	extended := v.log.extensions.Until()
 	var (
 		workers  sync.WaitGroup
 		mu       sync.Mutex // guards shortest
@@ -305,16 +294,6 @@ func (v *verifier) checkControlLocks(ctx context.Context) {
 	if shortest.Code != "" && extended.After(v.now) {
 		v.add(shortest)
 	}
-}
-
-// extendedTo tells until when the longest extension has files locked; zero if there is none.
-func (l *logState) extendedTo() (until time.Time) {
-	for _, e := range l.extensions {
-		if e.until.After(until) {
-			until = e.until
-		}
-	}
-	return until
 }
 
 // sealedVersion is the version of a control object that was sealed, where others or a marker lie over it; blank where there is only one. See locate.

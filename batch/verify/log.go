@@ -43,17 +43,9 @@ type logState struct {
 
 	holds      map[hold][]int64 // when each was put that was not released, in seconds
 	heldDays   map[holdScope][]span
-	extensions []extension
+	extensions logs.Extensions // without who and why
 	erasures   map[string]*erasure // by the file's key
 	reviews    []reference
-}
-
-type extension struct {
-	index       int64
-	trail       string
-	first, last uint64
-	until       time.Time
-	at          int64 // the leaf's time, in seconds
 }
 
 type erasure struct {
@@ -410,8 +402,9 @@ func (v *verifier) take(l *logState, index int64, leaf *logs.Leaf, about Finding
 	case logs.TypeHold:
 		l.hold(leaf.Hold, leaf.Time.Unix())
 	case logs.TypeExtension:
-		e := leaf.Extension
-		l.extensions = append(l.extensions, extension{index, e.Trail, e.FirstSeal, e.LastSeal, e.RetainUntil, leaf.Time.Unix()})
+		e := *leaf.Extension
+		e.By, e.Reason = "", ""
+		l.extensions = append(l.extensions, logs.Extension{ExtensionLeaf: e, At: leaf.Time, Leaf: index})
 	case logs.TypeErasure:
 		e := *leaf.Erasure
 		e.By, e.Reason = cut(e.By), cut(e.Reason)

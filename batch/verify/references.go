@@ -18,7 +18,7 @@ func (v *verifier) checkReferences() {
 		v.checkReference(r)
 	}
 	for _, e := range l.extensions {
-		v.checkReference(reference{index: e.index, kind: logs.TypeExtension, trail: e.trail, first: e.first, last: e.last})
+		v.checkReference(reference{index: e.Leaf, kind: logs.TypeExtension, trail: e.Trail, first: e.FirstSeal, last: e.LastSeal})
 	}
 	for _, e := range l.erasures {
 		f := leafFinding(e.index, e.Trail, e.Seal)
