@@ -120,7 +120,6 @@ service:
 		`f.yaml:6:14: service.time_zone: "Mars/Olympus" is no time zone`,
 		"f.yaml:8:5: service.senders: nobody vouches for these certificates",
 		`f.yaml:9:21: service.senders[1].certificate: "a.example.org" is named by service.senders[0], too`,
-		`f.yaml:10:55: service.senders[2].source: "trail" is the source of service.follow[0], too`,
 		"f.yaml:13:5: service.admins: nobody vouches for these certificates",
 		`f.yaml:13:21: service.admins[0].certificate: "a.example.org" is named by service.senders[0], too`,
 		`f.yaml:15:38: service.drop[0].source: "daybook" is the source of Daybook's own events`,

@@ -114,11 +114,6 @@ func (v *validator) service(s *Service) {
 		}
 		followed[f.Endpoint+" "+f.URL] = i
 	}
-	for i := range s.Senders {
-		if first, ok := fed[[2]string{s.Senders[i].Org, s.Senders[i].Source}]; ok {
-			v.feedTwice(element("service.senders", i), s.Senders[i].Source, first)
-		}
-	}
 }
 
 // feeds are the folders and places of an org's sources.
@@ -132,14 +127,10 @@ func (v *validator) feed(fed feeds, at, org, source string) {
 	}
 	key := [2]string{org, source}
 	if first, ok := fed[key]; ok {
-		v.feedTwice(at, source, first)
+		v.fault(at+".source", "give each its own source: a day is sealed when every source has come past its end, and one of them could be unread then", "%q is the source of %s, too", source, first)
 		return
 	}
 	fed[key] = at
-}
-
-func (v *validator) feedTwice(at, source, first string) {
-	v.fault(at+".source", "give each its own source: a day is sealed when every source has come past its end, and one of them could be unread then", "%q is the source of %s, too", source, first)
 }
 
 // listen keeps tokens from going over a network in plain text unless that was asked for.

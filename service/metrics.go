@@ -140,6 +140,7 @@ var (
 	descSealNumber = prometheus.NewDesc("daybook_seal_number", "Number of the newest seal.", []string{"trail"}, nil)
 	descOn         = prometheus.NewDesc("daybook_trail_on", "1 while the trail is on, 0 while it is off.", []string{"trail", "org"}, nil)
 	descWatermark  = prometheus.NewDesc("daybook_source_watermark_timestamp_seconds", "Time up to which a source's events have come; of one that was never heard of since when it is awaited.", []string{"org", "source"}, nil)
+	descSilent     = prometheus.NewDesc("daybook_source_silent", "1 once a day had to be sealed without a source, or would have to be by now.", []string{"org", "source"}, nil)
 	descSpoolBytes = prometheus.NewDesc("daybook_spool_bytes", "Bytes of the spool on disk.", nil, nil)
 	descSpoolFree  = prometheus.NewDesc("daybook_spool_free_bytes", "Bytes that are free on the spool's disk.", nil, nil)
 	descSpoolMin   = prometheus.NewDesc("daybook_spool_min_free_bytes", "Bytes that must be free for events to be taken in.", nil, nil)
@@ -162,7 +163,7 @@ var (
 // Describe is a prometheus.Collector's.
 func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSpoolBytes, descSpoolFree, descSpoolMin, descSpoolSyncs,
+		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSilent, descSpoolBytes, descSpoolFree, descSpoolMin, descSpoolSyncs,
 		descStopped, descSealing, descBalance, descAnchor, descLogSize, descLogLock, descClock, descVerifiedAt, descVerified, descBucket, descUnseen, descExpiry, descBuild,
 	} {
 		to <- d
@@ -173,12 +174,6 @@ func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
 func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	one := func(b bool) float64 {
-		if b {
-			return 1
-		}
-		return 0
 	}
 	s := m.s
 	st, err := s.Status(control.Local, "", 0)
@@ -238,6 +233,14 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
+// one is 1 for what is so.
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // watermarks tells how far those have come who may send now. One whose token was revoked is waited for no more, and told no more.
 func (m *standingMetrics) watermarks(st *Status, gauge func(*prometheus.Desc, float64, ...string)) {
 	told := map[sourceKey]bool{}
@@ -251,6 +254,7 @@ func (m *standingMetrics) watermarks(st *Status, gauge func(*prometheus.Desc, fl
 			if at != nil && !told[key] {
 				told[key] = true
 				gauge(descWatermark, float64(at.Unix()), key.org, key.name)
+				gauge(descSilent, one(source.Silent), key.org, key.name)
 			}
 		}
 	}

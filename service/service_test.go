@@ -410,6 +410,39 @@ func TestSilentSourceIsTold(t *testing.T) {
 	}
 }
 
+// What comes by files, a file a day perhaps, is silent once a day has waited for it for long. Who leaves the files can declare that a day is whole.
+func TestFilesAreSilentByTheDay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *service.Config) {
+		c.Drop = []service.Drop{{Path: t.TempDir(), Org: "acme", Source: "batch", From: "auto"}}
+	})
+	w.people()
+	w.Expect()
+	var made service.Made
+	w.call(w.alice, http.MethodPost, "/v1/tokens", service.TokenRequest{Org: "acme", Source: "batch"}, http.StatusOK, &made)
+	w.sender = made.Secret
+	silent := func(want bool) {
+		t.Helper()
+		told := slices.ContainsFunc(w.problemsOf("source-silent"), func(p service.Problem) bool {
+			return strings.Contains(p.Text, "source batch") && strings.Contains(p.Hint, "see whether its files come")
+		})
+		metric := w.metric(`daybook_source_silent{org="acme",source="batch"}`) == 1
+		if told != want || metric != want {
+			t.Errorf("at %s the source is silent by its status: %t, by the metric: %t, want %t", w.clock.now(), told, metric, want)
+		}
+	}
+	w.clock.move(19*time.Hour - time.Second) // the day has had an hour to close, and nearly six to wait
+	silent(false)
+	w.clock.move(time.Second)
+	silent(true)
+	w.heartbeat()
+	silent(false)
+	w.clock.move(24*time.Hour - time.Second)
+	silent(false)
+	w.clock.move(time.Second)
+	silent(true)
+}
+
 // A configuration that is read again changes what it may, is recorded with what has changed, and changes nothing where it can't be taken up.
 func TestReload(t *testing.T) {
 	t.Parallel()

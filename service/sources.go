@@ -214,8 +214,9 @@ func (s *Service) expect() {
 	}
 }
 
-// silent reports whether a source has not come on for as long as a day waits for it at most. What it could not do does not count: before it was awaited, or while we were down.
-func (s *Service) silent(st SourceStatus) bool {
+// silent reports whether a source has not come on for as long as a day waits for it at most; one whose events come by files, which may be a file a day, whether it has not come
+// past the last day that has waited for so long. What it could not do does not count: before it was awaited, or while we were down.
+func (s *Service) silent(org string, st SourceStatus) bool {
 	if st.Awaited == nil {
 		return false
 	}
@@ -226,7 +227,17 @@ func (s *Service) silent(st SourceStatus) bool {
 		}
 	}
 	c := s.config.Load()
-	return s.now().Sub(since) > c.Batch.CloseAfter+c.MaxWait
+	at := s.now().Add(-c.Batch.CloseAfter - c.MaxWait)
+	if c.byFiles(org, st.Name) {
+		at = event.DayOf(at).Start()
+	}
+	return since.Before(at)
+}
+
+// byFiles reports whether events of a source come by files.
+func (c *Config) byFiles(org, source string) bool {
+	return slices.ContainsFunc(c.Drop, func(d Drop) bool { return d.Org == org && d.Source == source }) ||
+		slices.ContainsFunc(c.Follow, func(f Follow) bool { return f.Org == org && f.Source == source })
 }
 
 // ready reports whether a closed day of a trail need wait no longer: all its sources have come past its end, or have had their time. A day that was over when it was

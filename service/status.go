@@ -114,6 +114,8 @@ type SourceStatus struct {
 	Last      *time.Time `json:"last_heard,omitempty"`
 	// Awaited is since when days wait for it.
 	Awaited *time.Time `json:"awaited_since,omitempty"`
+	// Silent says that a day had to be sealed without it, or would have to be by now.
+	Silent bool `json:"silent"`
 }
 
 func (s *Service) switchOf(t control.TrailState) Switch {
@@ -325,7 +327,7 @@ func (s *Service) tellSources(st *Status) {
 		}
 		for _, source := range t.Sources {
 			key := sourceKey{t.Switch.Org, source.Name}
-			if told[key] || !s.silent(source) {
+			if told[key] || !source.Silent {
 				continue
 			}
 			told[key] = true
@@ -333,8 +335,11 @@ func (s *Service) tellSources(st *Status) {
 			if source.Watermark != nil {
 				text = fmt.Sprintf("the source %s has come no further than %s", source.Name, source.Watermark.Format(time.RFC3339))
 			}
-			st.problem(LevelWarning, "source-silent", t.Trail,
-				"ask its owner; if it is quiet by nature let it send heartbeats (Daybook-Watermark), if it is gone revoke its token: days are sealed with the gap declared", "%s", text)
+			hint := "ask its owner; if it is quiet by nature let it send heartbeats (Daybook-Watermark), if it is gone revoke its token: days are sealed with the gap declared"
+			if s.config.Load().byFiles(key.org, key.name) {
+				hint = "see whether its files come; whoever leaves them can declare with a token of the same source that a day is whole (Daybook-Watermark): days are sealed with the gap declared"
+			}
+			st.problem(LevelWarning, "source-silent", t.Trail, hint, "%s", text)
 		}
 	}
 }
@@ -417,6 +422,7 @@ func (s *Service) statusOf(known batch.TrailStatus, t control.TrailState, due ba
 		if !state.Awaited.IsZero() {
 			source.Awaited = &state.Awaited
 		}
+		source.Silent = s.silent(t.Spec.Org, source)
 		one.Sources = append(one.Sources, source)
 	}
 	if days == 0 {
