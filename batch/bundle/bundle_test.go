@@ -570,6 +570,7 @@ func steps(t *testing.T, dir string) (sums, signatures, keys string) {
 
 // Whoever has no key can alter a file, fit its manifest, and do with the notes what he likes: the stock tools find it.
 func TestReadmeAgainstForgers(t *testing.T) {
+	effort.NeedsLong(t)
 	need(t, "sh", "sha256sum", "openssl", "awk", "sed", "base64", "cut", "tail", "tr", "mktemp", "find", "grep", "sort", "uniq")
 	store, g := good(t)
 	o := options(g)

@@ -252,6 +252,7 @@ func TestAFullDiskIsNoticedBeforehand(t *testing.T) {
 
 // TestKilled kills a process of its own while it appends, again and again.
 func TestKilled(t *testing.T) {
+	effort.NeedsLong(t)
 	const childDir = "DAYBOOK_TEST_SPOOL"
 	if dir := os.Getenv(childDir); dir != "" {
 		s := prepared(t, nil, dir)

@@ -212,6 +212,7 @@ func TestCopiesOfACosignature(t *testing.T) {
 
 // What follows the newest checkpoint can be put by anybody. Nothing that it says counts before its signature does.
 func TestAForgedStep(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
 	thief := good.NewKey("thief")

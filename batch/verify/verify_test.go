@@ -19,6 +19,7 @@ import (
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
 	"daybook/event"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/file"
 	"daybook/sink/sinktest"
@@ -155,6 +156,7 @@ func openFolder(t *testing.T, dir string) *file.Store {
 }
 
 func TestCopiedFolder(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
 	dir := copyTo(t, store)

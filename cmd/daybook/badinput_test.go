@@ -407,6 +407,7 @@ func testBadFolder(t *testing.T, m *machine) {
 }
 
 func testNoPermission(t *testing.T, m *machine) {
+	effort.NeedsLong(t)
 	if os.Geteuid() == 0 { // who may read everything
 		dir, err := os.MkdirTemp("", "daybook-nobody-") //nolint:usetesting // t.TempDir is closed to other users
 		if err != nil {
@@ -540,6 +541,7 @@ func testBomb(t *testing.T, m *machine) {
 }
 
 func testBadNames(t *testing.T, m *machine) {
+	effort.NeedsLong(t)
 	m.input(t, "a.jsonl", eventLine("good", ""))
 	for _, args := range [][]string{{"--trail", "../../x"}, {"--org", "../../x"}, {"--source", "../../x"}} {
 		if got := m.export(t, nil, append(args, "in")...); got.code != 0 && (got.code != 2 || !strings.Contains(got.stderr, "daybook: error: ")) {
@@ -587,6 +589,7 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func testBadBuckets(t *testing.T, m *machine) {
+	effort.NeedsLong(t)
 	always := func(status int, code string) func(*http.Request) (int, string) {
 		return func(*http.Request) (int, string) { return status, code }
 	}
@@ -651,6 +654,7 @@ func testBadBuckets(t *testing.T, m *machine) {
 // TestNoSecretReachesAFile looks for every secret of real input in every byte that an export of it writes.
 func TestNoSecretReachesAFile(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	data := filepath.Join(root(t), "..", "shared", "data", "cloudtrail", "invictus-20230710")
 	if _, err := os.Stat(data); err != nil {
 		t.Skipf("no real input here: %v", err)

@@ -26,6 +26,7 @@ var steps = []struct {
 // is started again, and what was not acknowledged is sent again.
 func TestKilledServiceConverges(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	needStrace(t)
 	kills := 1
 	if effort.Thorough() {

@@ -138,6 +138,7 @@ var columnOf = map[event.Field]string{
 
 // TestCheckerNamesTheColumnThatDiffers changes one column of one row after the other, and holds the file against the events as they were.
 func TestCheckerNamesTheColumnThatDiffers(t *testing.T) {
+	effort.NeedsLong(t)
 	type change struct {
 		column string
 		set    func(e *event.Event)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 )
 
@@ -90,6 +91,7 @@ func TestInspectOdd(t *testing.T) {
 // A tier of which the server tells nothing is away; an answer about the bucket is one, though it be that nothing may be read.
 func TestInspectTierAway(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	for _, c := range []struct {
 		status int
 		code   string
