@@ -125,6 +125,7 @@ func (o *options) measureSealing(ctx context.Context, d *daybookServer, l *load,
 			}
 			return float64(came.Load()-from) / time.Since(began).Seconds()
 		}
+		alone() // it was just started, and has nothing to merge yet
 		p.Before = alone()
 		status, err := d.probe(ctx, "/v1/status")
 		if err != nil {
