@@ -117,6 +117,7 @@ func TestOpenDaysAreLeftToALaterRun(t *testing.T) {
 }
 
 func TestEqualEventsGiveEqualFiles(t *testing.T) {
+	effort.NeedsLong(t)
 	lines := slices.Concat(records("x", 9, 300), records("y", 10, 400), records("x", 9, 20))
 	for n := range 5 { // no id of their own, and equal
 		lines = append(lines, fmt.Sprintf(`{"time":"2026-03-10T09:30:00Z","action":"anonymous-%d"}`, n/3))

@@ -313,6 +313,7 @@ func TestNothingIsPutForAManifestThatWouldBeRefused(t *testing.T) {
 
 // What an event costs on its way through an export must not be allocations.
 func TestNoAllocationForEachEvent(t *testing.T) {
+	effort.NeedsLong(t)
 	allocations := func(n int, split bool) uint64 {
 		i, store := newInstallation(t), memory(t)
 		s := i.settings(store)

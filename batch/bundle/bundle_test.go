@@ -186,6 +186,7 @@ func checkProofs(t *testing.T, dir string, want int, g *verifytest.Good) {
 
 // Equal stores give equal bundles, in which names are sorted, safe, and of one time.
 func TestBundleIsStable(t *testing.T) {
+	effort.NeedsLong(t)
 	store, g := good(t)
 	a, _ := write(t, store, options(g))
 	b, _ := write(t, store, options(g))

@@ -19,6 +19,7 @@ import (
 	"daybook/batch/seal"
 	"daybook/batch/verify"
 	"daybook/formats"
+	"daybook/internal/effort"
 	"daybook/retention"
 	"daybook/sink"
 	"daybook/sink/file"
@@ -93,6 +94,7 @@ func records() []string {
 
 // What the exporter wrote can be bundled, taken home and verified; so can a single event of it.
 func TestExported(t *testing.T) {
+	effort.NeedsLong(t)
 	key := newKey(t)
 	store := export(t, key, records()...)
 	keys := []seal.PublicKey{key.Public()}

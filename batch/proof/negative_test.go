@@ -27,6 +27,7 @@ import (
 	"daybook/batch/proof"
 	"daybook/batch/seal"
 	"daybook/batch/tlog"
+	"daybook/internal/effort"
 )
 
 // stamp is a time stamp over data.
@@ -252,6 +253,7 @@ func TestEveryMember(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
+	effort.NeedsLong(t)
 	w, _ := rotated(t)
 	good := string(mustMake(t, w, "a-3", nil).Encode())
 	for name, bad := range map[string]string{

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"daybook/batch/spool"
+	"daybook/internal/effort"
 )
 
 // smallDisk mounts a file system in memory at a new folder, or skips the test where the user may not.
@@ -53,6 +54,7 @@ func TestSorterOnAFullDisk(t *testing.T) {
 }
 
 func TestMergeOnAFullDisk(t *testing.T) {
+	effort.NeedsLong(t)
 	dir := smallDisk(t, 80<<20) // enough for the runs, not for merging them
 	s := spool.NewSorter(dir, 0)
 	w := s.Writer()

@@ -80,12 +80,8 @@ func life(fs vfs.FS, acknowledged map[int]bool) (err error) {
 // the disk by then, less what was not synced, opens and has all that was acknowledged.
 func TestEveryOperationFails(t *testing.T) {
 	effort.NeedsThorough(t)
-	step := 1
-	if testing.Short() {
-		step = 7
-	}
 	for _, forGood := range []bool{false, true} {
-		for n := int32(0); ; n += int32(step) {
+		for n := int32(0); ; n++ {
 			mem := vfs.NewCrashableMem()
 			index := errorfs.OnIndex(n)
 			var failed bool

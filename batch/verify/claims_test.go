@@ -412,6 +412,7 @@ func TestHoldsAndExtensionsOfManySeals(t *testing.T) {
 }
 
 func TestManyTrailsInTheLog(t *testing.T) {
+	effort.NeedsLong(t)
 	s := memory(t)
 	b := verifytest.New(t, s, sink.Compliance)
 	const trails = 4000

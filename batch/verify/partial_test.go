@@ -307,6 +307,7 @@ func TestACopyWithoutManifests(t *testing.T) {
 
 // A copy of some days has all of keys/, also the keys of the days that were left out. Without the log nothing tells whether they are the store's.
 func TestAPartialCopyOfDaysOfOneKey(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
 	s := store.Clone(t)

@@ -185,6 +185,7 @@ func TestCopiedFolder(t *testing.T) {
 
 // What a folder's listing leaves out is told as well.
 func TestTemporaryFiles(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	verifytest.GoodStore(t, store, sink.Compliance)
 	dir := copyTo(t, store)

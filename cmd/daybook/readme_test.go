@@ -169,9 +169,7 @@ type readme struct {
 // TestReadme runs every command of the README, and compares what it prints with what the README says that it prints.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it builds the command")
-	}
+	effort.NeedsLong(t)
 	for _, tool := range []string{"bash", "zcat", "gzip", "sed", "sha256sum", "openssl", "make", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s to run the README's commands with", tool)

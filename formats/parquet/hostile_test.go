@@ -372,7 +372,7 @@ func TestBombs(t *testing.T) {
 	data := encode(t, acme, nil, []event.Event{e}, 1)
 	const column = 38
 	size := int64(1 << 30)
-	if testing.Short() {
+	if !effort.Long() {
 		size = 1 << 26
 	}
 	zeros := io.LimitReader(zeroReader{}, size)

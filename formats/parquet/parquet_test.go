@@ -146,6 +146,7 @@ func TestBatchesDoNotShowInTheBytes(t *testing.T) {
 }
 
 func TestRowGroups(t *testing.T) {
+	effort.NeedsLong(t)
 	rowsOf := func(o *parquet.Options, events []event.Event) (rows []int64) {
 		t.Helper()
 		data := encode(t, acme, o, events, 500)
@@ -236,6 +237,7 @@ func TestLongRowsAreBounded(t *testing.T) {
 
 // TestDictionaries looks at which columns keep a dictionary, and how large one grows.
 func TestDictionaries(t *testing.T) {
+	effort.NeedsLong(t)
 	const rows = 140_000
 	events := make([]event.Event, rows)
 	for i := range events {

@@ -53,6 +53,9 @@ func wantError(t *testing.T, err, sentinel error, text, hintText string) {
 
 func TestConformanceOfFake(t *testing.T) {
 	for _, mode := range []sink.Mode{sink.Compliance, sink.Governance, sink.None} {
+		if mode != sink.Compliance && !effort.Long() {
+			continue
+		}
 		t.Run("mode="+string(mode), func(t *testing.T) {
 			fakes := make(map[sink.Store]*fake)
 			sinktest.Run(t, func(t *testing.T) sink.Store {
@@ -78,6 +81,7 @@ func TestConformanceOfFake(t *testing.T) {
 
 // TestWire holds what a PUT carries. MinIO and versitygw take a locked PUT without any checksum, AWS does not.
 func TestWire(t *testing.T) {
+	effort.NeedsLong(t)
 	f := newFake(t)
 	s := open(t, "s3://bucket/audit", f.options(t, sink.Compliance))
 	for _, size := range []int{0, 9, 20 << 20} {
