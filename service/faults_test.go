@@ -54,6 +54,7 @@ func (w *world) once(trail string, n int) {
 // Whatever is wrong with the store: events are taken in, the status says why sealing waits, and all is sealed once it is well.
 func TestStoreFaults(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	persisted := func(err error) sinktest.Fault { return sinktest.Fault{Err: err, Persisted: true} }
 	for _, c := range []struct {
 		name, operation, key string

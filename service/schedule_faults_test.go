@@ -47,6 +47,7 @@ func TestManyRollsAtOnce(t *testing.T) {
 // Fifty starts within a day are one seal, which tells when the service was down; they are all events.
 func TestRestartLoop(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	w := newWorld(t, nil)
 	w.people()
 	const starts = 50

@@ -316,6 +316,7 @@ func TestKilled(t *testing.T) {
 // TestDamage turns over a byte in each file, cuts it and takes it away. What was acknowledged is never left out in silence, but for the end of the log and
 // of the manifest after a crash: there is no telling whether it was written.
 func TestDamage(t *testing.T) {
+	effort.NeedsLong(t)
 	t.Run("closed", func(t *testing.T) { testDamage(t, true) })
 	t.Run("killed", func(t *testing.T) { testDamage(t, false) })
 }

@@ -438,6 +438,7 @@ func TestLongRows(t *testing.T) {
 }
 
 func TestTheOutputDoesNotDependOnTheWriters(t *testing.T) {
+	effort.NeedsLong(t)
 	list := randomEvents(rand.New(rand.NewPCG(3, 3)), 3000)
 	digest := func(seed uint64, memory, writers int) string {
 		rng := rand.New(rand.NewPCG(seed, 0))

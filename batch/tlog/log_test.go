@@ -214,6 +214,7 @@ func TestLogFailures(t *testing.T) {
 
 // Whatever happens to one file of the memory, the log is not extended wrongly.
 func TestLogDamagedMemory(t *testing.T) {
+	effort.NeedsLong(t)
 	ctx := context.Background()
 	key := newKey(t)
 	for _, unpublished := range []bool{false, true} {

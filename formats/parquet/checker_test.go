@@ -238,6 +238,7 @@ func isMalformed(err error) bool {
 }
 
 func TestMismatchesAreCut(t *testing.T) {
+	effort.NeedsLong(t)
 	for _, size := range []int{1000, 5 << 20} {
 		e := event.Event{Time: at(1)}
 		e.Set(event.Raw, strings.Repeat("é", size/2))

@@ -191,6 +191,7 @@ func insert(t testing.TB, data []byte, at int64, more []byte) []byte {
 
 // TestLyingFooters edits what the footer says, and writes it out again as it must be written.
 func TestLyingFooters(t *testing.T) {
+	effort.NeedsLong(t)
 	data, events := small(t, 5)
 	for name, lie := range map[string]func(m *format.FileMetaData){
 		"version":          func(m *format.FileMetaData) { m.Version = 2 },
@@ -333,6 +334,7 @@ func TestLyingFooters(t *testing.T) {
 
 // TestHostileThrift puts structures in the footer's place that cost far more memory than they have bytes, or that do not end.
 func TestHostileThrift(t *testing.T) {
+	effort.NeedsLong(t)
 	deep := bytes.Repeat([]byte{0x1c}, 1<<20)                                                                           // a structure in a structure in …
 	wide := slices.Concat([]byte{0x15, 2, 0x19, 0xfc, 0x80, 0x80, 0x80, 2}, make([]byte, 4<<20), []byte{0x29, 0x0c, 0}) // 4 Mi elements of the schema, a byte each
 	groups := slices.Concat([]byte{0x49, 0xfc, 0x80, 0x80, 0x80, 2}, make([]byte, 4<<20), []byte{0})                    // as many row groups

@@ -258,6 +258,7 @@ func bubble(t *testing.T, name string, test func(t *testing.T)) {
 
 // TestClosedConnection loses the connection before a PUT was looked at, and after it was done.
 func TestClosedConnection(t *testing.T) {
+	effort.NeedsLong(t)
 	for _, persisted := range []bool{false, true} {
 		f := newFake(t)
 		s := open(t, "s3://bucket", f.options(t, sink.Compliance))
