@@ -43,7 +43,7 @@ type logState struct {
 
 	holds      map[hold][]int64 // when each was put that was not released, in seconds
 	heldDays   map[holdScope][]span
-	extensions logs.Extensions // without who and why
+	extensions logs.Extensions     // without who and why
 	erasures   map[string]*erasure // by the file's key
 	reviews    []reference
 }
