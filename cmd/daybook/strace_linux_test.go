@@ -158,7 +158,9 @@ func TestServiceOnAFailingDisk(t *testing.T) {
 				}
 			}
 			code := p.stop(t)
-			if c.stops != (code == 1) || c.stops != (codes[http.StatusServiceUnavailable] > 0) || !c.stops && codes[http.StatusOK] != 30 {
+			// strace counts the calls of each thread: the last writing of all may be a thread's first, and its failure is how the service ends then.
+			last := c.path == "sources.json" && code == 1 && strings.Contains(p.stderr.String(), "daybook: error: sources: rename")
+			if c.stops != (code == 1) && !last || c.stops != (codes[http.StatusServiceUnavailable] > 0) || !c.stops && codes[http.StatusOK] != 30 {
 				t.Errorf("events were answered %v, and it ended with %d:\n%s", codes, code, &p.stderr)
 			}
 			s.converge()
