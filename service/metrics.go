@@ -140,7 +140,7 @@ var (
 	descSealNumber = prometheus.NewDesc("daybook_seal_number", "Number of the newest seal.", []string{"trail"}, nil)
 	descOn         = prometheus.NewDesc("daybook_trail_on", "1 while the trail is on, 0 while it is off.", []string{"trail", "org"}, nil)
 	descWatermark  = prometheus.NewDesc("daybook_source_watermark_timestamp_seconds", "Time up to which a source's events have come; of one that was never heard of since when it is awaited.", []string{"org", "source"}, nil)
-	descSilent     = prometheus.NewDesc("daybook_source_silent", "1 once a day had to be sealed without a source, or would have to be by now.", []string{"org", "source"}, nil)
+	descSilent     = prometheus.NewDesc("daybook_source_silent", "1 while a source is silent: it has not come on for as long as a day waits for it, or, by files, not past a day that has waited for so long.", []string{"org", "source"}, nil)
 	descSpoolBytes = prometheus.NewDesc("daybook_spool_bytes", "Bytes of the spool on disk.", nil, nil)
 	descSpoolFree  = prometheus.NewDesc("daybook_spool_free_bytes", "Bytes that are free on the spool's disk.", nil, nil)
 	descSpoolMin   = prometheus.NewDesc("daybook_spool_min_free_bytes", "Bytes that must be free for events to be taken in.", nil, nil)

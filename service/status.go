@@ -114,7 +114,7 @@ type SourceStatus struct {
 	Last      *time.Time `json:"last_heard,omitempty"`
 	// Awaited is since when days wait for it.
 	Awaited *time.Time `json:"awaited_since,omitempty"`
-	// Silent says that a day had to be sealed without it, or would have to be by now.
+	// Silent says that it has not come on for as long as a day waits for it, or, by files, not past a day that has waited for so long.
 	Silent bool `json:"silent"`
 }
 

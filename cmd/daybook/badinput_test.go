@@ -300,6 +300,9 @@ func (m *machine) mustStayIn(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	binary := command(t)
+	if !effort.Long() {
+		t.Log("one record in eight is tried: make unit tries all")
+	}
 	t.Run("record", func(t *testing.T) {
 		for i, test := range badRecords {
 			if i%8 > 0 && !effort.Long() {

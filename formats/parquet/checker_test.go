@@ -93,6 +93,7 @@ func TestCheckerTakesWhatTheEncoderWrites(t *testing.T) {
 		}
 	}
 	if !effort.Long() {
+		t.Log("files of many pages, and 3,000 events with most options, are left to make unit")
 		return
 	}
 	many := manyPages(42_000)

@@ -147,7 +147,7 @@ func (p *proxy) cut() error {
 }
 
 // set cuts every connection, and disturbs those that are made from now on, or lets them be where no toxic is given. The proxy is made anew, with the toxics, before it listens: to
-// change the toxics of connections that are in use hangs toxiproxy for half a minute, or ends it (2.5.0 and 2.12.0, whose link.go is the same; 12 connections are enough).
+// change the toxics of connections that are in use hangs toxiproxy for half a minute (2.5.0 and 2.12.0, whose link.go is the same; 12 connections are enough), and was answered with the end of the connection once.
 func (p *proxy) set(toxics ...toxic) error {
 	if p.made {
 		if err := p.call(http.MethodDelete, "/proxies/"+proxyName, nil); err != nil {
