@@ -31,7 +31,7 @@ func (s *Service) setReceiver(c *Config) error {
 	}
 	o := &receiver.Options{
 		MaxBody: c.MaxBody, MaxContent: contentRatio * c.MaxBody, MaxInFlight: c.MaxRequests, Rate: float64(c.Rate), BodyTimeout: c.BodyTimeout,
-		Clock: s.now, Log: s.log, Observe: s.metrics.observed,
+		After: s.receiver.Load(), Clock: s.now, Log: s.log, Observe: s.metrics.observed,
 	}
 	if c.Batch.Key != nil {
 		o.Signer = c.Batch.Key
@@ -48,7 +48,7 @@ func (s *Service) setReceiver(c *Config) error {
 // contentRatio is how many times as long as it was sent a body may be when it is uncompressed.
 const contentRatio = 16
 
-// receive hands a request to the receiver of now: a reload makes another.
+// receive hands a request to the receiver of now: a reload makes another, which remembers the answers of the one before.
 func (s *Service) receive(w http.ResponseWriter, r *http.Request) {
 	if h := s.receiver.Load(); h != nil {
 		h.ServeHTTP(w, r)

@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -47,6 +48,43 @@ func TestReloadDropsNoEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.check()
+}
+
+// A sender who did not get the answer gets it after a reload.
+func TestAnswersOutliveAReload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	send := func(body string) (answer string, replayed bool) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://daybook/v1/events", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+w.sender)
+		req.Header.Set("Idempotency-Key", "batch-1")
+		resp, err := w.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data), resp.Header.Get("Idempotency-Replayed") == "true"
+	}
+	body := event("e1", w.clock.now())
+	first, replayed := send(body)
+	if replayed || !strings.Contains(first, `"accepted":1`) {
+		t.Fatalf("first answer: %s, replayed: %v", first, replayed)
+	}
+	if err := w.Reload(w.config, control.System); err != nil {
+		t.Fatal(err)
+	}
+	if again, replayed := send(body); again != first || !replayed {
+		t.Errorf("after the reload: %s, replayed: %v, want %s", again, replayed, first)
+	}
 }
 
 // Trails that are enabled at the same moment: each has the event that says so.

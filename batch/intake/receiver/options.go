@@ -42,6 +42,8 @@ type Options struct {
 	ReplayFor   time.Duration
 	ReplayKeys  int
 	ReplayBytes int64
+	// After is the handler in whose place this one comes, as with another configuration: what that has answered, or is about to, is remembered here, within its bounds. Nil: nothing is.
+	After *Handler
 	// Clock is what time it is; nil: time.Now.
 	Clock func() time.Time
 	// Log gets a line for each request: at debug level for 200, info for what the sender did wrong, error for what we did. Nil: none.
@@ -74,7 +76,7 @@ type Handler struct {
 	o        Options
 	work     work
 	rates    rates
-	replays  replays
+	replays  *replays
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -97,7 +99,11 @@ func New(backend Backend, auth Authenticator, settings intake.Settings, o *Optio
 	h.settings.ContentLimit = h.o.MaxContent
 	h.work = work{maxRequests: h.o.MaxInFlight, maxBytes: h.o.MaxInFlightBytes}
 	h.rates = newRates(h.o.Rate, h.o.Burst)
-	h.replays = newReplays(h.o.ReplayFor, h.o.ReplayKeys, h.o.ReplayBytes)
+	if h.o.After != nil {
+		h.replays = h.o.After.replays
+	} else {
+		h.replays = newReplays(h.o.ReplayFor, h.o.ReplayKeys, h.o.ReplayBytes)
+	}
 	return h, nil
 }
 

@@ -13,7 +13,7 @@ type replays struct {
 	maxKeys  int
 	maxBytes int64
 
-	mu     *sync.Mutex
+	mu     sync.Mutex
 	atWork map[replayKey]struct{}      // mu's
 	known  map[replayKey]*list.Element // mu's; of *replay
 	order  *list.List                  // mu's; the one that was used last is in front
@@ -37,8 +37,8 @@ func (r *replay) size() int64 {
 	return int64(len(r.body)+len(r.key.sender)+len(r.key.key)+len(r.how)) + 512
 }
 
-func newReplays(keep time.Duration, keys int, bytes int64) replays {
-	return replays{keep, keys, bytes, &sync.Mutex{}, map[replayKey]struct{}{}, map[replayKey]*list.Element{}, list.New(), 0}
+func newReplays(keep time.Duration, keys int, bytes int64) *replays {
+	return &replays{keep: keep, maxKeys: keys, maxBytes: bytes, atWork: map[replayKey]struct{}{}, known: map[replayKey]*list.Element{}, order: list.New()}
 }
 
 // begin says what is known of a key: that a request with it is at work, or its answer. If neither, end has to be called once the request is done.
