@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,7 +41,7 @@ type Service struct {
 	handler  http.Handler
 	receiver atomic.Pointer[receiver.Handler]
 	// certificate is what is served; nil: plain HTTP.
-	certificate atomic.Pointer[keypair]
+	certificate atomic.Pointer[followed[*tls.Certificate]]
 
 	look       chan struct{} // wakes the scheduler
 	looks      atomic.Pointer[cron.Schedule]

@@ -11,42 +11,43 @@ import (
 	"time"
 )
 
-// keypair is the server's certificate, read again when its file has changed. One that can't be read leaves the one that was.
-type keypair struct {
-	cert, key string
+// followed is what files hold, read again when one of them has changed. What can't be read then leaves what was.
+type followed[T any] struct {
+	load  func() (T, error)
+	paths []string
 
 	mu       sync.Mutex
-	loaded   *tls.Certificate
+	loaded   T
+	there    bool // something is loaded
 	modified time.Time
 	looked   time.Time
 }
 
-// lookEvery is how often the file is looked at.
+// lookEvery is how often the files are looked at.
 const lookEvery = time.Second
 
-func (k *keypair) get() (*tls.Certificate, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if now := time.Now(); k.loaded != nil && now.Sub(k.looked) < lookEvery {
-		return k.loaded, nil
+func (f *followed[T]) get() (T, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	if f.there && now.Sub(f.looked) < lookEvery {
+		return f.loaded, nil
 	}
-	k.looked = time.Now()
-	modified, err := newest(k.cert, k.key)
-	if err == nil && k.loaded != nil && modified.Equal(k.modified) {
-		return k.loaded, nil
+	f.looked = now
+	modified, err := newest(f.paths...)
+	if err == nil && f.there && modified.Equal(f.modified) {
+		return f.loaded, nil
 	}
-	var pair tls.Certificate
+	var found T
 	if err == nil {
-		pair, err = tls.LoadX509KeyPair(k.cert, k.key)
+		found, err = f.load()
 	}
-	if err != nil {
-		if k.loaded != nil {
-			return k.loaded, nil // it is being replaced
-		}
-		return nil, fmt.Errorf("certificate: %w", err)
+	if err == nil {
+		f.loaded, f.there, f.modified = found, true, modified
+	} else if f.there {
+		err = nil // it is being replaced
 	}
-	k.loaded, k.modified = &pair, modified
-	return k.loaded, nil
+	return f.loaded, err
 }
 
 func newest(paths ...string) (time.Time, error) {
@@ -65,9 +66,12 @@ func newest(paths ...string) (time.Time, error) {
 
 // tlsSettings are those of the server. Clients may show a certificate; if they do, it must be one that ClientCA vouches for.
 func (s *Service) tlsSettings(c *Config) (*tls.Config, error) {
-	pair := &keypair{cert: c.Certificate, key: c.Key}
+	pair := &followed[*tls.Certificate]{paths: []string{c.Certificate, c.Key}, load: func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+		return &pair, err
+	}}
 	if _, err := pair.get(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("certificate: %w", err)
 	}
 	s.certificate.Store(pair)
 	settings := &tls.Config{
@@ -77,16 +81,31 @@ func (s *Service) tlsSettings(c *Config) (*tls.Config, error) {
 	if c.ClientCA == "" {
 		return settings, nil
 	}
-	data, err := os.ReadFile(c.ClientCA)
-	if err != nil {
+	authorities := &followed[*x509.CertPool]{paths: []string{c.ClientCA}, load: func() (*x509.CertPool, error) { return readAuthorities(c.ClientCA) }}
+	if _, err := authorities.get(); err != nil {
 		return nil, fmt.Errorf("client certificates: %w", err)
+	}
+	settings.ClientAuth = tls.VerifyClientCertIfGiven
+	whole := settings.Clone()
+	whole.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := settings.Clone()
+		var err error
+		now.ClientCAs, err = authorities.get()
+		return now, err
+	}
+	return whole, nil
+}
+
+func readAuthorities(path string) (*x509.CertPool, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("client certificates: %s holds no certificate", c.ClientCA)
+		return nil, fmt.Errorf("%s holds no certificate", path)
 	}
-	settings.ClientCAs, settings.ClientAuth = pool, tls.VerifyClientCertIfGiven
-	return settings, nil
+	return pool, nil
 }
 
 // fromHere reports whether a request came from this machine, and not through a proxy on it.
