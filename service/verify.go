@@ -29,7 +29,7 @@ type Verified struct {
 }
 
 const (
-	// maxVerifyRuns is how often the store is verified again because days were sealed meanwhile, which looks like somebody else's objects.
+	// maxVerifyRuns is how often the store is verified again because days were sealed meanwhile: files that no seal has yet look like somebody else's.
 	maxVerifyRuns = 3
 	maxFindings   = 20
 )
@@ -57,7 +57,7 @@ func (s *Service) Verify(ctx context.Context) (*Verified, error) {
 		} else {
 			v.ExitCode = report.ExitCode()
 			for _, f := range report.Findings {
-				if (f.Status == verify.Altered || f.Status == verify.Unreadable) && len(v.Findings) < maxFindings {
+				if f.Status != verify.Note && f.Status != verify.Absent && len(v.Findings) < maxFindings {
 					v.Findings = append(v.Findings, f)
 				}
 			}
@@ -120,6 +120,6 @@ func (st *Status) tellVerified() {
 		if what == "" && len(v.Findings) > 0 {
 			what = v.Findings[0].String()
 		}
-		st.problem(LevelWarning, "store-unread", "", "verifying takes the right to list the store and to read its objects' versions", "what was sealed could not all be read back at %s: %s", v.At.Format(time.RFC3339), what)
+		st.problem(LevelWarning, "store-unread", "", "verifying takes the right to list the store and to read its objects' versions; what is being sealed is verified the next time", "what was sealed could not all be verified at %s: %s", v.At.Format(time.RFC3339), what)
 	}
 }

@@ -14,28 +14,30 @@ import (
 // Prefix is where the log lies in the store.
 const Prefix = "log/"
 
+// Where its parts lie.
+const (
+	CheckpointsPrefix = Prefix + "checkpoints/"
+	AnchorsPrefix     = Prefix + "anchors/"
+	TilesPrefix       = Prefix + "tile/"
+	nextPrefix        = Prefix + "next/"
+)
+
 // MaxSize is how many leaves a log may have: as many as twelve digits can count.
 const MaxSize = 999_999_999_999
 
-const (
-	sizeDigits     = 12
-	checkpointsDir = Prefix + "checkpoints/"
-	nextDir        = Prefix + "next/"
-	anchorsDir     = Prefix + "anchors/"
-	tileDir        = Prefix + "tile/"
-)
+const sizeDigits = 12
 
 // CheckpointKey returns the key of the checkpoint of a size. Frozen.
-func CheckpointKey(size int64) string { return checkpointsDir + digits(size) }
+func CheckpointKey(size int64) string { return CheckpointsPrefix + digits(size) }
 
 // ParseCheckpointKey undoes CheckpointKey.
-func ParseCheckpointKey(key string) (size int64, ok bool) { return parseSized(key, checkpointsDir) }
+func ParseCheckpointKey(key string) (size int64, ok bool) { return parseSized(key, CheckpointsPrefix) }
 
 // NextKey returns the key of what follows the checkpoint of a size. Frozen.
-func NextKey(size int64) string { return nextDir + digits(size) }
+func NextKey(size int64) string { return nextPrefix + digits(size) }
 
 // ParseNextKey undoes NextKey.
-func ParseNextKey(key string) (size int64, ok bool) { return parseSized(key, nextDir) }
+func ParseNextKey(key string) (size int64, ok bool) { return parseSized(key, nextPrefix) }
 
 // TileKey returns the key of a tile of hashes or, of level -1, of entries. Frozen.
 func TileKey(t tlog.Tile) string { return Prefix + torchwood.TilePath(t) }
@@ -58,12 +60,12 @@ const (
 
 // AnchorKey returns the key of the receipt that the anchor of that name gave for the checkpoint of a size. Frozen.
 func AnchorKey(size int64, name, ext string) string {
-	return anchorsDir + digits(size) + "/" + seal.EncodeName(name) + ext
+	return AnchorsPrefix + digits(size) + "/" + seal.EncodeName(name) + ext
 }
 
 // ParseAnchorKey tells of which size a receipt is, and its name as it is encoded in the key.
 func ParseAnchorKey(key string) (size int64, name, ext string, ok bool) {
-	rest, ok := strings.CutPrefix(key, anchorsDir)
+	rest, ok := strings.CutPrefix(key, AnchorsPrefix)
 	number, file, ok2 := strings.Cut(rest, "/")
 	size, ok3 := parseDigits(number)
 	if !ok || !ok2 || !ok3 || strings.Contains(file, "/") {

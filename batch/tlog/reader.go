@@ -231,7 +231,7 @@ func Newest(ctx context.Context, store sink.Store) (key string, data []byte, err
 		key = CheckpointKey(size)
 	}
 	if key == "" {
-		return "", nil, fmt.Errorf("%s: no checkpoint: %w", checkpointsDir, sink.ErrNotExist)
+		return "", nil, fmt.Errorf("%s: no checkpoint: %w", CheckpointsPrefix, sink.ErrNotExist)
 	}
 	data, err = fetch(ctx, store, key, MaxCheckpoint)
 	return key, data, err
@@ -245,7 +245,7 @@ func Checkpoints(ctx context.Context, store sink.Store) iter.Seq2[int64, error] 
 			yield(0, errNoLister())
 			return
 		}
-		for e, err := range lister.List(ctx, checkpointsDir) {
+		for e, err := range lister.List(ctx, CheckpointsPrefix) {
 			if err != nil {
 				yield(0, err)
 				return

@@ -37,7 +37,9 @@ func Codes() []Code {
 		{codeReadFailed, Unreadable, "An object is there but could not be read.", "Check the network, the disk and the credential, then verify again."},
 		{codeSchemaUnknown, Unreadable, "An object says that it is of a schema version that this verifier does not know.", "Get a newer release of the verifier. If there is none, the object was not written by Daybook."},
 		{codeNotAFile, Altered, "A link, a folder or something else stands where an object should be.", "Daybook puts regular files only. Find out who put it there; take a fresh copy from the original store."},
-		{codeUnlisted, Altered, "An object is in the store that no manifest, log or key explains.", "If an export is at work, verify again when it is done. Otherwise somebody else writes here: do not trust the object."},
+		{codeUnlisted, Altered, "An object is in the store that no manifest, log or key explains.", "If an export is at work, or was killed, run it to its end and verify again. Otherwise somebody else writes here: do not trust the object."},
+		{codeUnsealed, Incomplete, "A data file or a public key was put into the bucket within the last hour, and no seal or log explains it yet: a seal is being made, or somebody else writes here.", "Verify again when the exporter is done. What nothing explains after an hour is an `unlisted-object`."},
+		{codeSealedSince, Note, "While the store was verified seals were made of files that were listed before. They were not checked.", "Nothing: the next verification checks them."},
 		{codeThrowAway, Note, "A throw-away object of `daybook doctor` is still there.", "`daybook doctor --sweep` removes it, with an administrator's credentials. Nothing refers to it."},
 		{codeTemporary, Note, "A file lies in the folder for files that are not whole yet (`.daybook-tmp/`).", "Nothing, if an export is at work. Else it was killed, and the next one removes what it left. Nothing there is sealed."},
 		{codeNewerVersion, Altered, "A newer version lies over a sealed object. The sealed version was checked, and is reported apart if it is at fault.", "Find out who wrote it. Readers that name no version get the newer one: remove it, and take the right to write from whoever did it."},
@@ -148,6 +150,8 @@ const (
 	codeSchemaUnknown   = "schema-unknown"
 	codeNotAFile        = "not-a-file"
 	codeUnlisted        = "unlisted-object"
+	codeUnsealed        = "unsealed-object"
+	codeSealedSince     = "sealed-since"
 	codeThrowAway       = "throw-away"
 	codeTemporary       = "temporary-file"
 	codeNewerVersion    = "newer-version"

@@ -2,7 +2,7 @@ package verify
 
 // fileCodes and chainCodes say which level a finding keeps from being reached.
 var fileCodes = []string{
-	codeListFailed, codeReadFailed, codeNotAFile, codeUnlisted, codeNewerVersion, codeUnlistedVersion, codeVersionMissing, codeDeleteMarker, codeFileMissing,
+	codeListFailed, codeReadFailed, codeNotAFile, codeUnlisted, codeUnsealed, codeNewerVersion, codeUnlistedVersion, codeVersionMissing, codeDeleteMarker, codeFileMissing,
 	codeFileSize, codeFileAltered, codeListedTwice, codeLockWeak, codeExpiryRule, codeEvidenceBroken, codeEvidenceRows, codeEvidenceRoot, codeManifestMissing,
 	codeManifestInvalid, codeSchemaUnknown, codeSealMissing, codeRowInvalid, codeRowOrder, codeRowTime, codeTimesUntrue, codeSuspectCount, codeFormatMismatch,
 	codeFormatMalformed, codeFormatRows,

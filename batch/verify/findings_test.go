@@ -115,7 +115,8 @@ func lines(content []byte) [][]byte { return slices.Collect(bytes.Lines(content)
 func damages() []damage {
 	return []damage{
 		{name: "the listing fails", want: []string{"list-failed"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
-			s.FailKey("versions", "", sinktest.Fault{Err: sinktest.ErrUnavailable, Persisted: true})
+			s.TakeLog()
+			s.FailStep(6, sinktest.Fault{Err: sinktest.ErrUnavailable, Persisted: true}) // the files, after what vouches for them
 		}},
 		{name: "nothing is there", want: []string{"nothing-sealed"}, good: func(_ *testing.T, s *sinktest.Memory, _ *verifytest.Good, _ *verify.Options) {
 			for _, key := range s.Keys() {
@@ -808,7 +809,7 @@ func has(r *verify.Report, code string) bool {
 }
 
 // elsewhere are the codes that have tests of their own.
-var elsewhere = []string{"not-a-file", "locks-not-checked", "unsigned", "unsigned-key-given", "key-not-given", "key-unused", "checkpoint-unchecked", "temporary-file"}
+var elsewhere = []string{"not-a-file", "locks-not-checked", "unsigned", "unsigned-key-given", "key-not-given", "key-unused", "checkpoint-unchecked", "temporary-file", "unsealed-object", "sealed-since"}
 
 // holdAll puts a legal hold on all that a store has.
 func holdAll(s *sinktest.Memory) {

@@ -142,12 +142,30 @@ func (inv *inventory) sort() {
 	slices.Sort(inv.nexts)
 }
 
-// entries yields every version that the store has, or where it can't tell, every object.
+// passes are the prefixes in whose order a store is listed: the reverse of that in which a seal is made. What is listed while an exporter is at work then has all that it refers to: an
+// anchor its checkpoint, that its tiles, these the step that leads to them, a leaf its seal, a seal its files and key.
+var passes = []string{logs.AnchorsPrefix, logs.CheckpointsPrefix, logs.TilesPrefix, logs.Prefix, sealsPrefix, ""}
+
+const sealsPrefix = "seals/"
+
+// entries yields every version that the store has, or where it can't tell, every object, in the order of passes.
 func (v *verifier) entries(ctx context.Context) iter.Seq2[sink.Entry, error] {
+	list := v.store.(sink.Lister).List // Run has asked
 	if s, ok := v.store.(sink.Versioner); ok {
-		return s.Versions(ctx, "")
+		list = s.Versions
 	}
-	return v.store.(sink.Lister).List(ctx, "") // Run has asked
+	return func(yield func(sink.Entry, error) bool) {
+		for i, prefix := range passes {
+			for e, err := range list(ctx, prefix) {
+				if err == nil && slices.ContainsFunc(passes[:i], func(p string) bool { return strings.HasPrefix(e.Key, p) }) {
+					continue
+				}
+				if !yield(e, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
 }
 
 // classify remembers keys that are not data files.
@@ -251,6 +269,7 @@ func (v *verifier) unexplained(ctx context.Context) {
 		return
 	}
 	last := ""
+	since := Finding{Code: codeSealedSince}
 	for e, err := range v.entries(ctx) {
 		if err != nil {
 			v.add(Finding{Code: codeListFailed, Found: err.Error()})
@@ -260,19 +279,24 @@ func (v *verifier) unexplained(ctx context.Context) {
 			continue
 		}
 		last = e.Key
-		o := v.inv.find(e.Key)
-		if o == nil || o.state&explained != 0 {
-			continue // it came since, or is accounted for
-		}
-		if v.inv.isThrowAway(e) {
+		switch o := v.inv.find(e.Key); {
+		case o == nil: // it came since
+			if v.explainedSince(ctx, e) {
+				since.Key = cmp.Or(since.Key, e.Key)
+			}
+		case o.state&explained != 0:
+		case v.inv.isThrowAway(e):
 			v.add(Finding{Code: codeThrowAway, Key: e.Key})
-			continue
-		}
-		if v.keyOfAbsent(e.Key) {
+		case v.keyOfAbsent(e.Key):
 			v.add(Finding{Code: codeKeyUnused, Key: e.Key})
-			continue
+		case v.unsealedYet(e, o):
+			v.add(Finding{Code: codeUnsealed, Key: e.Key, Expected: "a seal that has it", Found: fmt.Sprintf("%d bytes of %s", e.Size, stamp(e.Modified))})
+		default:
+			v.unlisted(e)
 		}
-		v.unlisted(e)
+	}
+	if since.Key != "" {
+		v.add(since)
 	}
 }
 
@@ -290,9 +314,14 @@ func (v *verifier) unlisted(e sink.Entry) {
 // keyOfAbsent reports whether a key file may be the store's, though nothing in this partial copy was signed with it: the log that tells is absent. No seal is believed for
 // its being here.
 func (v *verifier) keyOfAbsent(key string) bool {
+	return v.isKey(key) && v.o.Partial && !v.log.present
+}
+
+// isKey reports whether a public key lies under that name, which is its own.
+func (v *verifier) isKey(key string) bool {
 	id, ok := strings.CutPrefix(strings.TrimSuffix(key, ".pem"), "keys/")
 	_, good := v.keys[id]
-	return ok && good && key == seal.KeyKey(id) && v.o.Partial && !v.log.present
+	return ok && good && key == seal.KeyKey(id)
 }
 
 // throwAways are the names of what Daybook tries a bucket with: daybook doctor's, a hold's, and a tier's. maxThrowAway is more bytes than any of them has. A copy of

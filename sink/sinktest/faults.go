@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"daybook/sink"
 )
@@ -182,6 +183,17 @@ func (m *Memory) FlipBit(key string, bit int) {
 	}
 	v.body = bytes.Clone(v.body)
 	v.body[bit/8] ^= 1 << (bit % 8)
+}
+
+// SetModified changes when the newest version of a key was put.
+func (m *Memory) SetModified(key string, at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, err := m.find(key, "")
+	if err != nil {
+		m.t.Fatalf("set modified of %s: %v", key, err)
+	}
+	v.modified = at
 }
 
 // SetHeld puts a legal hold on the newest version of key behind the store's back, or lifts it.

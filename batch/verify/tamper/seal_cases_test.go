@@ -265,6 +265,10 @@ func sealCases() []testCase {
 		}},
 		{32, "Put an object that nobody sealed", []variant{
 			{does: "Beside the data files.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("csv/class=standard/trail=acme/dt=2001-01-01/acme-2001-01-01.0001.csv.gz")},
+			{does: "The same within the last hour, when it may be a file of a seal that is being made; an hour later it is told as above.", says: []string{"unsealed-object"}, exit: 2, do: func(f *forger) {
+				unlisted("csv/class=standard/trail=acme/dt=2001-01-01/acme-2001-01-01.0001.csv.gz")(f)
+				f.SetModified(f.at, f.w.now.Add(-time.Minute))
+			}},
 			{does: "At the root.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("README.txt")},
 			{does: "In a seal's folder.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("seals/acme/00000004/manifest.json.bak")},
 			{does: "Among what `daybook doctor` leaves, under a name that it does not give.", says: []string{"unlisted-object"}, exit: 1, folder: true, do: unlisted("doctor/20260310T080000Z-01234567/acme-2026-03-10.csv")},
