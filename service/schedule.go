@@ -210,8 +210,7 @@ func (s *Service) roll(ctx context.Context, plan batch.Plan) error {
 		}
 		return s.failed(err)
 	}
-	s.rolls.Add(1)
-	defer s.rolls.Add(1)
+	defer s.writes.begin()()
 	s.mu.Lock()
 	if s.sealing.rolls++; s.sealing.rolls == 1 {
 		s.sealing.Running = s.now()

@@ -45,11 +45,11 @@ type Service struct {
 
 	look       chan struct{} // wakes the scheduler
 	looks      atomic.Pointer[cron.Schedule]
-	rolls      atomic.Int64 // how many rolls have begun or ended
-	recording  sync.Mutex   // guards cursor
-	inspecting sync.Mutex   // one look at the bucket at a time
-	cursor     int64        // the newest record of the journal that is an event
-	seen       uint64       // version of the journal that trails were made from; under recording
+	writes     writes
+	recording  sync.Mutex // guards cursor
+	inspecting sync.Mutex // one look at the bucket at a time
+	cursor     int64      // the newest record of the journal that is an event
+	seen       uint64     // version of the journal that trails were made from; under recording
 
 	mu       sync.Mutex
 	sealing  sealingState       // guarded by mu

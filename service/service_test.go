@@ -23,6 +23,7 @@ import (
 	"daybook/batch/seal"
 	daybook "daybook/event"
 	"daybook/service"
+	"daybook/sink"
 	"daybook/sink/sinktest"
 )
 
@@ -284,6 +285,13 @@ func TestVerifyFindsDamage(t *testing.T) {
 	if st := w.status(); st.Verified == nil || st.Level != service.LevelOK {
 		t.Errorf("status: %+v, %s", st.Verified, st.Level)
 	}
+	// A file of the last hour is of no seal that is being made: the service would know.
+	const stray = "csv/class=standard/trail=audit/dt=2026-01-01/audit-2026-01-01.0001.csv.gz"
+	w.store.Overwrite(stray, []byte("x"), sink.Lock{})
+	if v, err := w.Verify(t.Context()); err != nil || v.ExitCode != 1 || len(v.Findings) != 1 || v.Findings[0].Key != stray {
+		t.Fatalf("with a file that is not sealed: %+v, %v", v, err)
+	}
+	w.store.Erase(stray)
 	for _, key := range w.store.Keys() {
 		if strings.HasSuffix(key, ".csv.gz") {
 			w.store.FlipBit(key, 200)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"daybook/batch"
@@ -21,10 +22,10 @@ type Verified struct {
 	At time.Time `json:"at"`
 	// From is the first day whose files were read; the chain and the log were checked from their beginning.
 	From seal.Date `json:"from"`
-	// ExitCode is as daybook verify would end: 0 verified, 1 altered, 3 something could not be read. Error says why nothing could be.
+	// ExitCode is as daybook verify would end: 0 verified, 1 altered, 2 not all is there yet, 3 something could not be read. Error says why nothing could be.
 	ExitCode int    `json:"exit_code"`
 	Error    string `json:"error,omitempty"`
-	// Findings are the first of those that are at fault.
+	// Findings are the first of those that the exit code comes from.
 	Findings []verify.Finding `json:"findings,omitempty"`
 }
 
@@ -33,6 +34,23 @@ const (
 	maxVerifyRuns = 3
 	maxFindings   = 20
 )
+
+// writes counts what writes to the store.
+type writes struct{ begun, atWork atomic.Int64 }
+
+// begin counts one, which is over when the function that it returns is called.
+func (w *writes) begin() (end func()) {
+	w.begun.Add(1)
+	w.atWork.Add(1)
+	return func() { w.atWork.Add(-1) }
+}
+
+// watch returns a function that reports whether nothing has been written since, nor is being.
+func (w *writes) watch() (alone func() bool) {
+	begun := w.begun.Load()
+	busy := w.atWork.Load() > 0
+	return func() bool { return !busy && w.begun.Load() == begun }
+}
 
 func (s *Service) verifiedPath() string {
 	return filepath.Join(s.config.Load().Batch.Data, "verified.json")
@@ -44,9 +62,9 @@ func (s *Service) Verify(ctx context.Context) (*Verified, error) {
 	c := s.config.Load()
 	v := &Verified{At: s.now().UTC(), From: seal.Date{Day: event.DayOf(s.now().Add(-c.Keep))}}
 	for range maxVerifyRuns {
-		before := s.rolls.Load()
+		alone := s.writes.watch()
 		report, err := verify.Run(ctx, c.Batch.Store, &verify.Options{
-			Keys: s.publicKeys(), From: v.From.Day, To: event.DayOf(s.now()), Workers: 1, Now: s.now, TempDir: filepath.Join(c.Batch.Data, "runs"),
+			Keys: s.publicKeys(), From: v.From.Day, To: event.DayOf(s.now()), Workers: 1, Now: s.now, Alone: alone, TempDir: filepath.Join(c.Batch.Data, "runs"),
 		})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -62,7 +80,7 @@ func (s *Service) Verify(ctx context.Context) (*Verified, error) {
 				}
 			}
 		}
-		if s.rolls.Load() == before || v.ExitCode == 0 {
+		if alone() || v.ExitCode == 0 {
 			break
 		}
 	}

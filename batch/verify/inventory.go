@@ -13,6 +13,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -46,6 +47,8 @@ type inventory struct {
 	// versions: the store keeps versions, and so may keep locks.
 	versions bool
 	bytes    int64
+	// oldest is when the first object was put that is in the listing.
+	oldest time.Time
 
 	trails      map[string]*sealList // by the name in the key
 	keyFiles    []string
@@ -118,6 +121,9 @@ func (v *verifier) takeInventory(ctx context.Context) {
 		if e.Version != "" {
 			inv.versions = true
 		}
+		if inv.oldest.IsZero() || e.Modified.Before(inv.oldest) {
+			inv.oldest = e.Modified
+		}
 		if begun && e.Key == last.Key {
 			if len(group) == maxVersions { // the oldest is what was sealed
 				group = group[:maxVersions-1]
@@ -143,7 +149,8 @@ func (inv *inventory) sort() {
 }
 
 // passes are the prefixes in whose order a store is listed: the reverse of that in which a seal is made. What is listed while an exporter is at work then has all that it refers to: an
-// anchor its checkpoint, that its tiles, these the step that leads to them, a leaf its seal, a seal its files and key.
+// anchor its checkpoint, that its tiles, these the step that leads to them, a leaf its seal, a seal its files and key. When the store is listed again, manifests that came since come before the
+// files that they explain.
 var passes = []string{logs.AnchorsPrefix, logs.CheckpointsPrefix, logs.TilesPrefix, logs.Prefix, sealsPrefix, ""}
 
 const sealsPrefix = "seals/"

@@ -7,6 +7,8 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,17 +79,20 @@ func (r *recorder) replay(t *testing.T, store *sinktest.Memory, from, to int) {
 	}
 }
 
-// live is a store to which something happens while it is listed: at is called before each entry and after the last, and what it puts is listed where its name comes later.
+// live is a store to which something happens while it is listed: at is called before each entry and after the last, yielded after one. What they put is listed where its name comes later.
 type live struct {
 	*sinktest.Memory
-	at func(prefix string)
+	at      func(prefix string)
+	yielded func(key string)
 }
 
 func (l *live) Versions(ctx context.Context, prefix string) iter.Seq2[sink.Entry, error] {
 	return func(yield func(sink.Entry, error) bool) {
 		last := ""
 		for {
-			l.at(prefix)
+			if l.at != nil {
+				l.at(prefix)
+			}
 			var group []sink.Entry // the next key's versions
 			for e, err := range l.Memory.Versions(ctx, prefix) {
 				switch {
@@ -107,67 +112,78 @@ func (l *live) Versions(ctx context.Context, prefix string) iter.Seq2[sink.Entry
 					return
 				}
 			}
+			if l.yielded != nil {
+				l.yielded(last)
+			}
 		}
 	}
 }
 
-// A service seals at any time, and so while a store is verified. Whatever of a seal is there when, and whatever comes while the store is listed: nothing of it is tampering.
-func TestVerifiedWhileSealsAreMade(t *testing.T) {
-	effort.NeedsLong(t)
-	r := newRoll(t)
-	clock := func() time.Time { return r.now }
-	before := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: clock})
-	first := r.key.Public()
+// history is what the exporter does to a store, in order, after what it did before.
+func history(t *testing.T) (r *roll, before *sinktest.Memory, puts *recorder, key seal.PublicKey) {
+	t.Helper()
+	r = newRoll(t)
+	key = r.key.Public()
+	before = sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return r.now }})
 	r.export(t, r.settings(before, sink.Compliance), nil, append(records("a", 1, 60), records("a", 2, 10)...))
 	r.now = verifytest.Now.Add(-10 * time.Minute)
-	puts := &recorder{Memory: before.Clone(t)}
-	next, err := seal.GenerateKey(r.dir+"/next.key", "daybook")
+	puts = &recorder{Memory: before.Clone(t)}
+	next, err := seal.GenerateKey(filepath.Join(r.dir, "next.key"), "daybook")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A day, an addendum, and a new key.
+	// A day, an addendum, and a new key, by which another day is sealed.
 	r.export(t, r.settings(puts, sink.Compliance), next, append(records("a", 3, 60), records("b", 1, 5)...))
-	n, entries := len(puts.steps), len(puts.Keys())
-	t.Logf("%d steps, of %d objects in the end", n, entries)
+	r.export(t, r.settings(puts, sink.Compliance), nil, records("a", 4, 10))
+	return r, before, puts, key
+}
 
-	exits := map[int]int{}
-	check := func(what string, store sink.Store) *verify.Report {
-		t.Helper()
-		report, err := verify.Run(t.Context(), store, &verify.Options{Keys: []seal.PublicKey{first}, Now: now})
-		if err != nil {
+// verifyLive verifies a store that is being written to: what is found of it is not tampering.
+func verifyLive(t *testing.T, what string, store sink.Store, o verify.Options) *verify.Report {
+	t.Helper()
+	o.Now = now
+	report, err := verify.Run(t.Context(), store, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := report.ExitCode(); code != 0 && code != 2 {
+		var text strings.Builder
+		if err := report.WriteText(&text); err != nil {
 			t.Fatal(err)
 		}
-		exits[report.ExitCode()]++
-		if code := report.ExitCode(); code != 0 && code != 2 {
-			var text strings.Builder
-			if err := report.WriteText(&text); err != nil {
-				t.Fatal(err)
-			}
-			t.Errorf("%s: exit code %d\n%s", what, code, &text)
-		}
-		return report
+		t.Fatalf("%s: exit code %d\n%s", what, code, &text)
 	}
-	runs, stride := 60, 5
+	return report
+}
+
+// A service seals at any time, and so while a store is verified. Whatever is there of a seal by then, and whatever comes while the store is listed: nothing of it is tampering.
+func TestVerifiedWhileSealsAreMade(t *testing.T) {
+	effort.NeedsLong(t)
+	_, before, puts, key := history(t)
+	mine := verify.Options{Keys: []seal.PublicKey{key}}
+	n, entries := len(puts.steps), len(puts.Keys())
+	t.Logf("%d steps, of %d objects in the end", n, entries)
+	runs, stride := 60, 9
 	if effort.Thorough() {
-		runs, stride = 600, 1
+		runs, stride = 800, 1
 	}
+	exits := map[int]int{}
 	for i := 0; i <= n; i += stride {
 		store := before.Clone(t)
 		puts.replay(t, store, 0, i)
-		report := check(fmt.Sprintf("after %d puts", i), store)
-		if i == 0 && report.ExitCode() != 0 {
-			t.Errorf("before: exit code %d", report.ExitCode())
-		}
+		exits[verifyLive(t, fmt.Sprintf("after %d steps", i), store, mine).ExitCode()]++
 	}
-	whole := before.Clone(t)
-	puts.replay(t, whole, 0, n)
-	if report := check("after all", whole); report.ExitCode() != 0 {
-		t.Errorf("after all: exit code %d", report.ExitCode())
+	for what, steps := range map[string]int{"before": 0, "after all": n} {
+		store := before.Clone(t)
+		puts.replay(t, store, 0, steps)
+		if report := verifyLive(t, what, store, mine); report.ExitCode() != 0 {
+			t.Errorf("%s: exit code %d", what, report.ExitCode())
+		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	since := 0
 	for range runs {
-		// Some puts were made before, others are made at some places of the listing, the first or the second one.
+		// Some steps were done before, others are at some places of the listing, the first or the second one.
 		store := &live{Memory: before.Clone(t)}
 		done := random.IntN(n + 1)
 		puts.replay(t, store.Memory, 0, done)
@@ -183,67 +199,164 @@ func TestVerifiedWhileSealsAreMade(t *testing.T) {
 				done = to
 			}
 		}
-		if report := check(fmt.Sprintf("%d puts before, then %v", began, places), store); has(report, "sealed-since") {
+		report := verifyLive(t, fmt.Sprintf("%d steps before, then %v", began, places), store, mine)
+		exits[report.ExitCode()]++
+		if has(report, "sealed-since") {
 			since++
-		}
-		if t.Failed() {
-			break
 		}
 	}
 	t.Logf("exit codes: %v; sealed since: %d", exits, since)
-	if since < 5 || exits[0] < 3 || exits[2] < 5 {
+	if since < 5 || exits[2] < 5 {
 		t.Error("hardly anything came while the store was listed")
+	}
+}
+
+// The first seals of a store are no tampering either, before it has a log.
+func TestVerifiedWhileTheFirstSealsAreMade(t *testing.T) {
+	effort.NeedsLong(t)
+	r := newRoll(t)
+	r.now = verifytest.Now.Add(-10 * time.Minute)
+	empty := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return r.now }})
+	puts := &recorder{Memory: empty.Clone(t)}
+	r.export(t, r.settings(puts, sink.Compliance), nil, append(records("a", 1, 20), records("a", 2, 3)...))
+	for i := 1; i <= len(puts.steps); i++ {
+		store := empty.Clone(t)
+		puts.replay(t, store, 0, i)
+		report := verifyLive(t, fmt.Sprintf("after %d steps", i), store, verify.Options{})
+		if whole := i == len(puts.steps); whole != (report.ExitCode() == 0) {
+			t.Errorf("after %d of %d steps: exit code %d", i, len(puts.steps), report.ExitCode())
+		}
+	}
+}
+
+// those returns the numbers of the steps that put an object whose key ends so.
+func (r *recorder) those(end string) (list []int) {
+	for i, s := range r.steps {
+		if strings.HasSuffix(s.object.Key, end) && !s.lengthen {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// A note that comes after its manifest was listed, and before the next seal is: of that trail it is not the newest then.
+func TestNoteComesWhileSealsAreListed(t *testing.T) {
+	_, before, puts, _ := history(t)
+	manifests := puts.those("/manifest.json")
+	at := manifests[0] // of trail all, as is the next
+	store := &live{Memory: before.Clone(t)}
+	puts.replay(t, store.Memory, 0, at+1)
+	after, listed := "seals/all/00000003/manifest.json", false
+	if puts.steps[at].object.Key != after {
+		t.Fatalf("the first manifest is %s", puts.steps[at].object.Key)
+	}
+	store.yielded = func(key string) {
+		if key == after && !listed {
+			listed = true
+			puts.replay(t, store.Memory, at+1, manifests[2])
+		}
+	}
+	if report := verifyLive(t, "note after manifest", store, verify.Options{}); !listed || has(report, "note-missing") {
+		t.Errorf("found %q", codes(report))
+	}
+	store.Erase("seals/all/00000003/SHA256SUMS.note")
+	if report := run(t, store, nil); !has(report, "note-missing") {
+		t.Errorf("without the note found %q", codes(report))
+	}
+}
+
+// A seal by a key that was taken into use after the log was listed.
+func TestKeyComesWhileSealsAreListed(t *testing.T) {
+	_, before, puts, key := history(t)
+	notes := puts.those(".note")
+	done := false
+	store := &live{Memory: before.Clone(t), at: func(string) {}}
+	store.at = func(prefix string) {
+		if prefix == "seals/" && !done {
+			done = true
+			puts.replay(t, store.Memory, 0, notes[len(notes)-1]+1)
+		}
+	}
+	report := verifyLive(t, "a seal by the next key", store, verify.Options{Keys: []seal.PublicKey{key}})
+	if !done || report.ExitCode() != 2 || !has(report, "seal-not-logged") {
+		t.Errorf("exit code %d, found %q", report.ExitCode(), codes(report))
 	}
 }
 
 // What comes while the store is listed explains nothing unless the store's key has signed it.
 func TestForgedWhileVerified(t *testing.T) {
-	r := newRoll(t)
-	store := &live{Memory: sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return r.now }}), at: func(string) {}}
-	r.export(t, r.settings(store.Memory, sink.Compliance), nil, records("a", 1, 20))
-	r.now = r.now.Add(time.Minute)
-	puts := &recorder{Memory: store.Memory.Clone(t)}
-	r.export(t, r.settings(puts, sink.Compliance), nil, records("a", 2, 20))
-	r.now = verifytest.Now.Add(-2 * time.Hour) // when files are put
-	manifest := 0
-	for i, s := range puts.steps {
-		if strings.HasSuffix(s.object.Key, "/manifest.json") {
-			manifest = i
-			break
-		}
+	r, before, puts, _ := history(t)
+	manifest := puts.those("/manifest.json")[0]
+	note := puts.steps[manifest+1]
+	if !strings.HasSuffix(note.object.Key, ".note") {
+		t.Fatalf("after the manifest comes %s", note.object.Key)
 	}
-	if !strings.HasSuffix(puts.steps[manifest+1].object.Key, ".note") {
-		t.Fatalf("after the manifest comes %s", puts.steps[manifest+1].object.Key)
-	}
+	file := puts.those(".csv.gz")[0]
 	for name, c := range map[string]struct {
 		note []byte
-		want string
+		// early is done before the store is listed, late before it is listed again.
+		early, late func(s *sinktest.Memory, key string)
+		want        string
 	}{
-		"good note":    {puts.steps[manifest+1].body, "sealed-since"},
-		"another note": {store.Bytes(noteOf(t, store.Memory)), "unlisted-object"},
-		"no note":      {nil, "unlisted-object"},
-		"no good note": {append(bytes.Clone(puts.steps[manifest+1].body[:len(puts.steps[manifest+1].body)-9]), "AAAAAAA=\n"...), "unlisted-object"},
+		"good note":    {note: note.body, want: "sealed-since"},
+		"another note": {note: before.Bytes(noteOf(t, before)), want: "unlisted-object"},
+		"no note":      {want: "unlisted-object"},
+		"no good note": {note: append(bytes.Clone(note.body[:len(note.body)-9]), "AAAAAAA=\n"...), want: "unlisted-object"},
+		"a file that was written over": {note: note.body, early: func(s *sinktest.Memory, key string) {
+			s.Overwrite(key, []byte("forged"), sink.Lock{})
+		}, want: "unlisted-object"},
+		"a file that is another": {note: note.body, early: func(s *sinktest.Memory, key string) {
+			s.Erase(key)
+			s.Overwrite(key, puts.steps[file].body, sink.Lock{}) // its bytes, but not the version that was sealed
+		}, want: "unlisted-object"},
+		"a file that is put again to look young": {late: func(s *sinktest.Memory, key string) {
+			r.now = verifytest.Now.Add(-time.Minute)
+			s.Overwrite(key, puts.steps[file].body, sink.Lock{})
+		}, want: "unlisted-object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &live{Memory: store.Clone(t)}
+			s := &live{Memory: before.Clone(t)}
+			r.now = verifytest.Now.Add(-2 * time.Hour) // when files are put
 			puts.replay(t, s.Memory, 0, manifest)
+			key := puts.steps[file].object.Key
+			if c.early != nil {
+				c.early(s.Memory, key)
+			}
 			seen := 0
 			s.at = func(prefix string) {
 				if prefix != logs.AnchorsPrefix { // there are none, so that this is asked for once in a listing
 					return
 				}
-				if seen++; seen == 2 {
-					puts.replay(t, s.Memory, manifest, manifest+1)
-					if c.note != nil {
-						s.Overwrite(puts.steps[manifest+1].object.Key, c.note, sink.Lock{})
-					}
+				if seen++; seen != 2 {
+					return
+				}
+				if c.late != nil {
+					c.late(s.Memory, key)
+				}
+				puts.replay(t, s.Memory, manifest, manifest+1)
+				if c.note != nil {
+					s.Overwrite(note.object.Key, c.note, sink.Lock{})
 				}
 			}
 			report := run(t, s, nil)
-			if !has(report, c.want) || has(report, "sealed-since") != (c.want == "sealed-since") {
-				t.Errorf("found %q", codes(report))
+			unlisted := slices.ContainsFunc(report.Findings, func(f verify.Finding) bool { return f.Code == "unlisted-object" && f.Key == key })
+			if want := c.want == "unlisted-object"; unlisted != want || !want && (!has(report, c.want) || report.ExitCode() != 0) {
+				t.Errorf("exit code %d, found %q", report.ExitCode(), codes(report))
 			}
 		})
+	}
+}
+
+// What no seal explains is not of one that is being made where nobody makes any.
+func TestUnsealedWhereNothingIsSealed(t *testing.T) {
+	_, before, puts, _ := history(t)
+	store := before.Clone(t)
+	puts.replay(t, store, 0, 1)
+	if report := run(t, store, nil); report.ExitCode() != 2 || !has(report, "unsealed-object") {
+		t.Errorf("exit code %d, found %q", report.ExitCode(), codes(report))
+	}
+	if report := run(t, store, &verify.Options{Alone: func() bool { return true }}); report.ExitCode() != 1 || !has(report, "unlisted-object") {
+		t.Errorf("alone: exit code %d, found %q", report.ExitCode(), codes(report))
 	}
 }
 

@@ -31,6 +31,7 @@ type logState struct {
 	signed  []byte // the newest checkpoint's file
 	size    int64  // leaves read
 	keyring *logs.Keyring
+	later   *logs.Keyring // as keysSince tells; nil where there is no log
 	trails  map[string]*loggedTrail
 	// hashes are those of the tree, in the order of tlog.StoredHashIndex. Empty where nothing proves the leaves.
 	hashes []tlog.Hash
@@ -125,7 +126,11 @@ func (v *verifier) readLog(ctx context.Context) {
 	if l.signed == nil {
 		if v.inv.hasLog() {
 			l.broken = true
-			v.add(Finding{Code: codeLogMissing, Key: logs.Prefix, Expected: "a checkpoint", Found: "other objects of a log"})
+			f := Finding{Code: codeLogMissing, Key: logs.Prefix, Expected: "a checkpoint", Found: "other objects of a log"}
+			if v.isNew() {
+				f.Code = codeLogUnfinished
+			}
+			v.add(f)
 		}
 		v.checkPins()
 		return
@@ -141,6 +146,7 @@ func (v *verifier) readLog(ctx context.Context) {
 		}
 	}
 	v.finishLog(ctx)
+	l.later = v.keysSince(ctx, l)
 	l.spread()
 	v.reportLog()
 	v.checkCheckpoints(ctx, unfit)
@@ -349,7 +355,7 @@ func (v *verifier) leaf(l *logState, index int64, entry []byte) {
 	}
 	at := parsed.Time.Unix()
 	switch {
-	case parsed.Time.After(v.now.Add(clockSkew)):
+	case v.ahead(parsed.Time):
 		about.Code, about.Expected, about.Found = codeFuture, "a time before "+stamp(v.now), stamp(parsed.Time)
 		v.add(about)
 	case at < latest-int64(clockSkew/time.Second):

@@ -90,7 +90,7 @@ func (v *verifier) finishLog(ctx context.Context) {
 		if s == nil {
 			return
 		}
-		if !v.follows(s, about) {
+		if !v.follows(l, s, about) {
 			l.broken = true
 			return
 		}
@@ -105,8 +105,7 @@ func (v *verifier) finishLog(ctx context.Context) {
 
 // follows reports whether a step goes on from the log, and adds its hashes. None of its leaves is believed before its checkpoint is: anybody who may write to the
 // store can put one that tells of an erasure.
-func (v *verifier) follows(s *step, about Finding) bool {
-	l := v.log
+func (v *verifier) follows(l *logState, s *step, about Finding) bool {
 	keys, before := l.keyring.Clone(), len(l.hashes)
 	for i, entry := range s.entries {
 		index := l.size + int64(i)

@@ -2,9 +2,11 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"daybook/batch/seal"
+	"daybook/sink"
 )
 
 // sealRead is a manifest and note as they were read.
@@ -54,6 +56,7 @@ func (a *readAhead) begin(ctx context.Context) {
 	if has&hasNote != 0 {
 		r.noteAt = w.v.locate(r.noteAt.key, w.about(n, ""))
 	}
+	late := has == hasManifest && w.leaf(n) == nil // a note is put after its manifest, and may have come since
 	r.size = min(max(r.manifestAt.size, 0), seal.MaxManifest) + min(max(r.noteAt.size, 0), seal.MaxNote)
 	a.size += r.size
 	a.queue = append(a.queue, r)
@@ -64,6 +67,11 @@ func (a *readAhead) begin(ctx context.Context) {
 		}
 		if r.noteAt.there {
 			r.note, r.noteErr = w.v.read(ctx, r.noteAt, seal.MaxNote)
+		} else if late {
+			if note, err := w.v.read(ctx, r.noteAt, seal.MaxNote); !errors.Is(err, sink.ErrNotExist) {
+				r.note, r.noteErr, r.noteAt.there = note, err, true
+				r.has |= hasNote
+			}
 		}
 	})
 }

@@ -430,7 +430,13 @@ func (v *verifier) keyOf(id string, leaf *loggedSeal, about Finding) (key seal.P
 			index = leaf.index
 		}
 		about.Found = fmt.Sprintf("key %s at leaf %d", id, index)
-		switch err := v.log.keyring.Check(id, index); {
+		err := v.log.keyring.Check(id, index)
+		if errors.Is(err, logs.ErrUnknownKey) && leaf == nil {
+			if r, ok := v.log.later.Find(id); ok && v.log.later.Check(id, v.log.later.Size()) == nil {
+				return r.Key, true, true
+			}
+		}
+		switch {
 		case err == nil:
 		case v.log.broken: // keys may be among what could not be read
 		case errors.Is(err, logs.ErrRevoked):
@@ -474,7 +480,7 @@ func (v *verifier) metKey(key seal.PublicKey) {
 func (w *walk) times(m *seal.Manifest, leaf *loggedSeal, about Finding) {
 	v := w.v
 	about.Key = sealDir(w.encoded, about.Seal) + manifestName
-	if m.SealedAt.After(v.now.Add(clockSkew)) {
+	if v.ahead(m.SealedAt) {
 		about.Code, about.Expected, about.Found = codeFuture, "sealed before "+stamp(v.now), "sealed "+stamp(m.SealedAt)
 		v.add(about)
 	}

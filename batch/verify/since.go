@@ -2,29 +2,41 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"daybook/batch/seal"
+	logs "daybook/batch/tlog"
 	"daybook/formats"
 	"daybook/sink"
 )
 
 // A store is verified while seals are made in it: a service makes them at any time. What came after the listing is not looked at, and none of it is to look like tampering.
 
-// unsealedFor is how long before its seal's manifest a file may be put: a seal's files are put one after another, the manifest when all are there.
+// unsealedFor is how long before its seal's manifest a file may be put: a seal's files are put one after another, the manifest when all are there. A seal that takes longer, or is finished after
+// a run was killed, looks like somebody else's files until it is.
 const unsealedFor = time.Hour
 
-// unsealedYet reports whether an object may be a file of a seal that is being made, or the file of a key that is taken into use. A folder's times say nothing: a copy has new ones.
-func (v *verifier) unsealedYet(e sink.Entry, o *object) bool {
-	young := v.inv.versions && e.Modified.After(v.now.Add(-unsealedFor)) && e.Modified.Before(v.o.Now().Add(clockSkew))
-	return young && e.Size >= 0 && o.state&odd == 0 && (dataFile.MatchString(e.Key) || v.isKey(e.Key))
+// lately reports whether an object came so lately that what explains it may be still to come. A folder's times say nothing: a copy has new ones.
+func (v *verifier) lately(at time.Time) bool {
+	return v.inv.versions && at.After(v.now.Add(-unsealedFor)) && !v.ahead(at)
 }
 
-// dataFile is the form of keys that seal.FileKey makes.
+// ahead reports whether a time is of the future.
+func (v *verifier) ahead(at time.Time) bool { return at.After(v.o.Now().Add(clockSkew)) }
+
+// isNew reports whether a store holds nothing that did not come lately: its first seals are being made.
+func (v *verifier) isNew() bool { return v.inv.complete && v.lately(v.inv.oldest) }
+
+// unsealedYet reports whether an object may be a file of a seal that is being made, the file of a key that is taken into use, or of a log that begins. It is e now, and was o when the store was listed.
+func (v *verifier) unsealedYet(e sink.Entry, o *object) bool {
+	same := o.state&odd == 0 && !e.Marker && e.Size == o.size && versionID(e.Version) == o.version
+	return same && v.lately(e.Modified) && !v.o.Alone() && (dataFile.MatchString(e.Key) || v.isKey(e.Key) || v.isNew() && strings.HasPrefix(e.Key, logs.Prefix))
+}
+
+// dataFile matches what lies where data files do; see seal.FileKey.
 var dataFile = func() *regexp.Regexp {
 	var names []string
 	for _, f := range formats.All() {
@@ -34,44 +46,105 @@ var dataFile = func() *regexp.Regexp {
 }()
 
 // explainedSince takes in an object that came after the listing. If it is a manifest, files of the listing may be its own, as they were put before it. It reports whether there are such. Of the seal no
-// more is checked than that a key of the log signed it: the rest is for the next verification.
+// more is checked than that a key of the log signed it: without that, who may write and has no key could explain what he has put. The rest is for the next verification.
 func (v *verifier) explainedSince(ctx context.Context, e sink.Entry) (some bool) {
 	rest, ok := strings.CutPrefix(e.Key, sealsPrefix)
 	encoded, n, kind, isSeal := parseSealKey(rest)
 	if !ok || !isSeal || kind != hasManifest || e.Marker {
 		return false
 	}
-	data, err := v.read(ctx, located{key: e.Key, version: e.Version, size: e.Size}, seal.MaxManifest)
-	if err != nil {
+	signed, ok := v.readSince(ctx, located{key: sealDir(encoded, n) + noteName}, seal.MaxNote) // it is small, and says whether to read the manifest
+	if !ok {
+		return false
+	}
+	opened := v.openSince(signed)
+	if opened == nil {
+		return false
+	}
+	data, ok := v.readSince(ctx, located{key: e.Key, version: e.Version, size: e.Size}, seal.MaxManifest)
+	if !ok || opened.Sums[len(opened.Sums)-1] != (seal.SumLine{SHA256: seal.Sum(data), Key: e.Key}) {
 		return false
 	}
 	m, err := seal.ParseManifest(data)
-	if err != nil || seal.EncodeName(m.Trail) != encoded || m.Seal != n || !v.signedSince(ctx, m, data) {
+	if err != nil || seal.EncodeName(m.Trail) != encoded || m.Seal != n {
 		return false
 	}
 	for i := range m.Files {
-		if o, before := v.inv.explain(m.Files[i].Key); o != nil && !before {
-			some = true
+		f := &m.Files[i]
+		o := v.inv.find(f.Key)
+		if o == nil || o.state&(explained|odd) != 0 || o.size != f.Size || o.version != versionID(f.Version) {
+			continue // another object than the one that was sealed
 		}
+		o.state |= explained
+		some = true
 	}
-	v.inv.explain(seal.KeyKey(m.Key))
 	return some
 }
 
-// signedSince reports whether a manifest that came after the listing has a good note: else who may write, and has no key, could explain with it what he has put.
-func (v *verifier) signedSince(ctx context.Context, m *seal.Manifest, data []byte) bool {
-	signed, err := v.read(ctx, located{key: seal.NoteKey(m.Trail, m.Seal)}, seal.MaxNote)
-	if err != nil {
-		return false
+// readSince reads an object that came after the listing, if it is there.
+func (v *verifier) readSince(ctx context.Context, at located, limit int64) ([]byte, bool) {
+	data, err := v.read(ctx, at, limit)
+	switch {
+	case err == nil:
+		return data, true
+	case errors.Is(err, sink.ErrNotExist), errors.Is(err, sink.ErrHidden), errors.Is(err, sink.ErrConflict), errors.Is(err, errTooLarge):
+	default:
+		v.add(Finding{Code: codeReadFailed, Key: at.key, Found: err.Error()})
 	}
-	text := seal.NoteText(m, data)
-	if m.Key == unsignedKey {
-		return v.unsigned && !v.signed && string(signed) == text
+	return nil, false
+}
+
+// openSince opens a note of a key that is in force at the log's end; nil if it is none.
+func (v *verifier) openSince(signed []byte) *seal.Opened {
+	if !v.log.present {
+		return nil
 	}
-	key, known := v.log.key(m.Key)
-	if !known || v.log.keyring.Check(m.Key, v.log.size) != nil {
-		return false
+	keys := v.log.later
+	for _, k := range keys.Keys() {
+		if keys.Check(k.Key.ID(), keys.Size()) != nil {
+			continue
+		}
+		if opened, err := seal.OpenNote(signed, seal.Verifiers(k.Key)); err == nil {
+			return opened
+		}
 	}
-	opened, err := note.Open(signed, seal.Verifiers(key))
-	return err == nil && opened.Text == text
+	return nil
+}
+
+// keysSince follows the log beyond the listing, and returns the keys that it has then: a seal of the listing may be by one that was taken into use after the log was listed. Nothing else
+// of these leaves is taken in. What does not go on from the log is told.
+func (v *verifier) keysSince(ctx context.Context, l *logState) *logs.Keyring {
+	after := *l
+	after.keyring = l.keyring.Clone()
+	for len(after.hashes) > 0 && !l.broken && ctx.Err() == nil {
+		key := logs.NextKey(after.size)
+		if v.inv.find(key) != nil {
+			break // it is at fault, which is told
+		}
+		data, ok := v.readSince(ctx, located{key: key}, maxNext)
+		if !ok {
+			break
+		}
+		about := Finding{Key: key, Code: codeLogAltered, Expected: "the leaves that follow, and their checkpoint"}
+		s, err := parseStep(after.size, data)
+		if err != nil {
+			about.Found = err.Error()
+			v.add(about)
+			break
+		}
+		after.hashes = after.hashes[:len(after.hashes):len(after.hashes)] // what is added is not the log's
+		if !v.follows(&after, s, about) {
+			break
+		}
+		for _, entry := range s.entries {
+			if _, err := after.keyring.Apply(after.size, entry); err != nil { // follows has applied it
+				return l.keyring
+			}
+			after.size++
+		}
+	}
+	for _, k := range after.keyring.Keys() {
+		v.inv.explain(seal.KeyKey(k.Key.ID()))
+	}
+	return after.keyring
 }

@@ -52,6 +52,8 @@ type Options struct {
 	TempDir string
 	// Now is the time. Default: time.Now.
 	Now func() time.Time
+	// Alone reports whether nothing was written to the store since the verification began, nor is being: what no seal explains is then not of one that is being made. Default: it is not known.
+	Alone func() bool
 	// Progress is told what is going on. It is called from several goroutines.
 	Progress func(Progress)
 }
@@ -143,6 +145,9 @@ func Run(ctx context.Context, store sink.Store, o *Options) (*Report, error) {
 func (v *verifier) prepare() error {
 	if v.o.Now == nil {
 		v.o.Now = time.Now
+	}
+	if v.o.Alone == nil {
+		v.o.Alone = func() bool { return false }
 	}
 	if v.o.Workers <= 0 {
 		v.o.Workers = runtime.NumCPU()
