@@ -48,7 +48,8 @@ func (s *Service) hold(r *http.Request, by control.Actor, action string, do func
 	if err := s.held(r.Context()); err != nil { // a leaf bears the time
 		return nil, err
 	}
-	defer s.writes.begin()()
+	s.writes.begin()
+	defer s.writes.end()
 	report, err := do(r.Context(), batch.HoldOrder{Trail: trail, From: in.From.Day, To: in.To.Day, Project: in.Project, Reason: in.Reason, By: who})
 	if err != nil {
 		return nil, err
@@ -103,7 +104,8 @@ func (s *Service) extend(r *http.Request, by control.Actor) (any, error) {
 	if err := s.held(r.Context()); err != nil { // a leaf bears the time
 		return nil, err
 	}
-	defer s.writes.begin()()
+	s.writes.begin()
+	defer s.writes.end()
 	report, err := s.standing.Extend(r.Context(), order)
 	if err != nil {
 		return nil, err

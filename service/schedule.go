@@ -210,7 +210,8 @@ func (s *Service) roll(ctx context.Context, plan batch.Plan) error {
 		}
 		return s.failed(err)
 	}
-	defer s.writes.begin()()
+	s.writes.begin()
+	defer s.writes.end()
 	s.mu.Lock()
 	if s.sealing.rolls++; s.sealing.rolls == 1 {
 		s.sealing.Running = s.now()

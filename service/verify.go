@@ -38,12 +38,12 @@ const (
 // writes counts what writes to the store.
 type writes struct{ begun, atWork atomic.Int64 }
 
-// begin counts one, which is over when the function that it returns is called.
-func (w *writes) begin() (end func()) {
+func (w *writes) begin() {
 	w.begun.Add(1)
 	w.atWork.Add(1)
-	return func() { w.atWork.Add(-1) }
 }
+
+func (w *writes) end() { w.atWork.Add(-1) }
 
 // watch returns a function that reports whether nothing has been written since, nor is being.
 func (w *writes) watch() (alone func() bool) {
