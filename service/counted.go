@@ -10,10 +10,11 @@ import (
 	"daybook/sink"
 )
 
-// countedStore counts the operations of a store that fail. That something is not there, or is there already, is no failure.
+// countedStore counts the operations of a store that write, and those that fail. That something is not there, or is there already, is no failure.
 type countedStore struct {
 	sink.Store
-	count func(operation string)
+	writes *writes
+	count  func(operation string)
 }
 
 func (c countedStore) failed(operation string, err error) error {
@@ -30,6 +31,7 @@ func (c countedStore) Preflight(ctx context.Context) error {
 
 // Put is a sink.Store's.
 func (c countedStore) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
+	c.writes.operations.Add(1)
 	info, err := c.Store.Put(ctx, o)
 	return info, c.failed("put", err)
 }
@@ -77,8 +79,8 @@ type countedLocker struct {
 }
 
 // counted counts the operations of a store, and takes from it no power to lock.
-func counted(store sink.Store, count func(operation string)) sink.Store {
-	c := countedStore{store, count}
+func counted(store sink.Store, w *writes, count func(operation string)) sink.Store {
+	c := countedStore{store, w, count}
 	if locker, ok := store.(sink.Locker); ok {
 		return countedLocker{c, locker}
 	}
@@ -87,12 +89,14 @@ func counted(store sink.Store, count func(operation string)) sink.Store {
 
 // Lengthen is a sink.Locker's, and so is Hold.
 func (c countedLocker) Lengthen(ctx context.Context, key, version string, want sink.Lock) (sink.Info, error) {
+	c.writes.operations.Add(1)
 	info, err := c.locker.Lengthen(ctx, key, version, want)
 	return info, c.failed("lengthen", err)
 }
 
 // Hold is a sink.Locker's.
 func (c countedLocker) Hold(ctx context.Context, key, version string, on bool) (sink.Info, error) {
+	c.writes.operations.Add(1)
 	info, err := c.locker.Hold(ctx, key, version, on)
 	return info, c.failed("hold", err)
 }

@@ -145,7 +145,7 @@ func (s *Service) settings(c *Config) batch.Settings {
 	settings.Trails, settings.Log = nil, s.log
 	settings.GapsOf, settings.SourcesOf, settings.OnDamage = s.gapsOf, s.sourcesOf, s.damaged
 	if c.Batch.Store != nil { // there is none for a command that only administers
-		settings.Store = counted(c.Batch.Store, func(operation string) { s.metrics.storeErrors.WithLabelValues(operation).Inc() })
+		settings.Store = counted(c.Batch.Store, &s.writes, func(operation string) { s.metrics.storeErrors.WithLabelValues(operation).Inc() })
 	}
 	return settings
 }

@@ -35,21 +35,17 @@ const (
 	maxFindings   = 20
 )
 
-// writes counts what writes to the store.
-type writes struct{ begun, atWork atomic.Int64 }
+// writes is what of this process writes to the store: operations that were asked for, and rolls and orders at work, which go on with more.
+type writes struct{ operations, atWork atomic.Int64 }
 
-func (w *writes) begin() {
-	w.begun.Add(1)
-	w.atWork.Add(1)
-}
-
-func (w *writes) end() { w.atWork.Add(-1) }
+func (w *writes) begin() { w.atWork.Add(1) }
+func (w *writes) end()   { w.atWork.Add(-1) }
 
 // watch returns a function that reports whether nothing has been written since, nor is being.
-func (w *writes) watch() (alone func() bool) {
-	begun := w.begun.Load()
+func (w *writes) watch() (quiet func() bool) {
+	before := w.operations.Load()
 	busy := w.atWork.Load() > 0
-	return func() bool { return !busy && w.begun.Load() == begun }
+	return func() bool { return !busy && w.atWork.Load() == 0 && w.operations.Load() == before }
 }
 
 func (s *Service) verifiedPath() string {
@@ -62,9 +58,10 @@ func (s *Service) Verify(ctx context.Context) (*Verified, error) {
 	c := s.config.Load()
 	v := &Verified{At: s.now().UTC(), From: seal.Date{Day: event.DayOf(s.now().Add(-c.Keep))}}
 	for range maxVerifyRuns {
-		alone := s.writes.watch()
+		quiet := s.writes.watch()
 		report, err := verify.Run(ctx, c.Batch.Store, &verify.Options{
-			Keys: s.publicKeys(), From: v.From.Day, To: event.DayOf(s.now()), Workers: 1, Now: s.now, Alone: alone, TempDir: filepath.Join(c.Batch.Data, "runs"),
+			Keys: s.publicKeys(), From: v.From.Day, To: event.DayOf(s.now()), Workers: 1, Now: s.now, TempDir: filepath.Join(c.Batch.Data, "runs"),
+			Alone: func() bool { return quiet() && !s.sealingFails() }, // a roll that failed has left files without a seal
 		})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -80,7 +77,7 @@ func (s *Service) Verify(ctx context.Context) (*Verified, error) {
 				}
 			}
 		}
-		if alone() || v.ExitCode == 0 {
+		if quiet() || v.ExitCode == 0 {
 			break
 		}
 	}
@@ -97,6 +94,12 @@ func (s *Service) Verify(ctx context.Context) (*Verified, error) {
 		return v, fmt.Errorf("verified: %w", err)
 	}
 	return v, nil
+}
+
+func (s *Service) sealingFails() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sealing.Error != ""
 }
 
 func (s *Service) publicKeys() []seal.PublicKey {

@@ -38,7 +38,7 @@ func Codes() []Code {
 		{codeSchemaUnknown, Unreadable, "An object says that it is of a schema version that this verifier does not know.", "Get a newer release of the verifier. If there is none, the object was not written by Daybook."},
 		{codeNotAFile, Altered, "A link, a folder or something else stands where an object should be.", "Daybook puts regular files only. Find out who put it there; take a fresh copy from the original store."},
 		{codeUnlisted, Altered, "An object is in the store that no manifest, log or key explains.", "If an export is at work, or was killed, run it to its end and verify again. Otherwise somebody else writes here: do not trust the object."},
-		{codeUnsealed, Incomplete, "A data file or a public key was put into the bucket within the last hour, and no seal or log explains it yet: a seal is being made, or somebody else writes here.", "Verify again when the exporter is done. What nothing explains after an hour is an `unlisted-object`."},
+		{codeUnsealed, Incomplete, "A data file or a public key was put into the bucket within the hour before, and no seal or log explains it yet: a seal is being made, or somebody else writes here.", "Verify again when the exporter is done. What nothing explains after an hour is an `unlisted-object`."},
 		{codeSealedSince, Note, "While the store was verified seals were made of files that were listed before. They were not checked.", "Nothing: the next verification checks them."},
 		{codeThrowAway, Note, "A throw-away object of `daybook doctor` is still there.", "`daybook doctor --sweep` removes it, with an administrator's credentials. Nothing refers to it."},
 		{codeTemporary, Note, "A file lies in the folder for files that are not whole yet (`.daybook-tmp/`).", "Nothing, if an export is at work. Else it was killed, and the next one removes what it left. Nothing there is sealed."},
@@ -101,7 +101,7 @@ func Codes() []Code {
 		{codeKeyNotGiven, Incomplete, "A seal is signed with a key that you did not give, and there is no log here that tells how keys follow each other.", "Take the log into the copy, or give that key, if its owner has told you its fingerprint. Otherwise do not trust the seal."},
 		{codeKeyYoursRevoked, Incomplete, "The keys that you gave are of this store, but they, or keys between them and the present one, were revoked.", "Get the store's present key from its owner, not from the store."},
 
-		{codeLogMissing, Altered, "The store has signed seals but no log.", "Restore log/ from a copy. If the very first export was interrupted, run the exporter again."},
+		{codeLogMissing, Altered, "The store has signed seals but no log.", "Restore log/ from a copy. If the very first export is at work, or was interrupted, run it to its end."},
 		{codeCheckpoint, Altered, "A checkpoint is not one that Daybook writes, or is not signed by the key that was in force.", "Restore it from a copy."},
 		{codeForked, Altered, "Two checkpoints contradict each other: the log was rewritten, or shows two histories.", "Keep both: they prove it. Compare with the anchors to learn which history is the first."},
 		{codeLogRoot, Altered, "The log's entries do not give the root of its newest checkpoint.", "Entries were changed, added or removed. Restore log/ from a copy."},

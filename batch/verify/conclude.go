@@ -21,11 +21,8 @@ func (v *verifier) conclude() {
 	r, levels := v.report, &v.report.Levels
 	if v.signed && !v.log.present && !v.inv.hasLog() {
 		f := Finding{Code: codeLogMissing, Key: "log/", Expected: "the log that signed seals have", Found: "nothing"}
-		switch {
-		case v.o.Partial:
+		if v.o.Partial {
 			f.Code, f.Expected = codeAbsent, ""
-		case v.isNew():
-			f.Code = codeNotLogged
 		}
 		v.add(f)
 	}

@@ -42,8 +42,9 @@ type inventory struct {
 	odd map[string][]sink.Entry
 	// err is why the listing did not come to its end.
 	err error
-	// complete: it did.
+	// complete: it did. listed are the passes that did.
 	complete bool
+	listed   int
 	// versions: the store keeps versions, and so may keep locks.
 	versions bool
 	bytes    int64
@@ -110,7 +111,7 @@ func (v *verifier) takeInventory(ctx context.Context) {
 		inv.bytes += max(last.Size, 0)
 		inv.classify(last.Key)
 	}
-	for e, err := range v.entries(ctx) {
+	for e, err := range v.entries(ctx, func(n int) { inv.listed = n }) {
 		if err != nil {
 			v.add(Finding{Code: codeListFailed, Found: err.Error()})
 			inv.err = err
@@ -121,7 +122,7 @@ func (v *verifier) takeInventory(ctx context.Context) {
 		if e.Version != "" {
 			inv.versions = true
 		}
-		if inv.oldest.IsZero() || e.Modified.Before(inv.oldest) {
+		if !begun || e.Modified.Before(inv.oldest) {
 			inv.oldest = e.Modified
 		}
 		if begun && e.Key == last.Key {
@@ -149,14 +150,17 @@ func (inv *inventory) sort() {
 }
 
 // passes are the prefixes in whose order a store is listed: the reverse of that in which a seal is made. What is listed while an exporter is at work then has all that it refers to: an
-// anchor its checkpoint, that its tiles, these the step that leads to them, a leaf its seal, a seal its files and key. When the store is listed again, manifests that came since come before the
+// anchor its checkpoint, that its tiles, these the step that leads to them, a leaf its seal, a seal its key and files. When the store is listed again, manifests that came since come before the
 // files that they explain.
-var passes = []string{logs.AnchorsPrefix, logs.CheckpointsPrefix, logs.TilesPrefix, logs.Prefix, sealsPrefix, ""}
+var passes = []string{logs.AnchorsPrefix, logs.CheckpointsPrefix, logs.TilesPrefix, logs.Prefix, sealsPrefix, keysPrefix, ""}
 
-const sealsPrefix = "seals/"
+const (
+	sealsPrefix = "seals/"
+	keysPrefix  = "keys/"
+)
 
-// entries yields every version that the store has, or where it can't tell, every object, in the order of passes.
-func (v *verifier) entries(ctx context.Context) iter.Seq2[sink.Entry, error] {
+// entries yields every version that the store has, or where it can't tell, every object, in the order of passes, and says how many of these are over.
+func (v *verifier) entries(ctx context.Context, listed func(passes int)) iter.Seq2[sink.Entry, error] {
 	list := v.store.(sink.Lister).List // Run has asked
 	if s, ok := v.store.(sink.Versioner); ok {
 		list = s.Versions
@@ -171,9 +175,25 @@ func (v *verifier) entries(ctx context.Context) iter.Seq2[sink.Entry, error] {
 					return
 				}
 			}
+			listed(i + 1)
 		}
 	}
 }
+
+// needs says of findings how many passes must be over for them: what was not listed may be there.
+var needs = func() map[string]int {
+	list := map[string]int{}
+	for prefix, codes := range map[string][]string{
+		logs.Prefix: {codeLogMissing, codeLogObjectMissing, codeLogCut, codeCheckpoint, codeAnchorStray, codeKeyUnknown, codeKeyNotYours},
+		sealsPrefix: {codeSealMissing, codeManifestMissing, codeNoteMissing},
+		keysPrefix:  {codeKeyMissing},
+	} {
+		for _, code := range codes {
+			list[code] = slices.Index(passes, prefix) + 1
+		}
+	}
+	return list
+}()
 
 // classify remembers keys that are not data files.
 func (inv *inventory) classify(key string) {
@@ -277,7 +297,7 @@ func (v *verifier) unexplained(ctx context.Context) {
 	}
 	last := ""
 	since := Finding{Code: codeSealedSince}
-	for e, err := range v.entries(ctx) {
+	for e, err := range v.entries(ctx, func(int) {}) {
 		if err != nil {
 			v.add(Finding{Code: codeListFailed, Found: err.Error()})
 			return
@@ -326,7 +346,7 @@ func (v *verifier) keyOfAbsent(key string) bool {
 
 // isKey reports whether a public key lies under that name, which is its own.
 func (v *verifier) isKey(key string) bool {
-	id, ok := strings.CutPrefix(strings.TrimSuffix(key, ".pem"), "keys/")
+	id, ok := strings.CutPrefix(strings.TrimSuffix(key, ".pem"), keysPrefix)
 	_, good := v.keys[id]
 	return ok && good && key == seal.KeyKey(id)
 }

@@ -211,24 +211,6 @@ func TestVerifiedWhileSealsAreMade(t *testing.T) {
 	}
 }
 
-// The first seals of a store are no tampering either, before it has a log.
-func TestVerifiedWhileTheFirstSealsAreMade(t *testing.T) {
-	effort.NeedsLong(t)
-	r := newRoll(t)
-	r.now = verifytest.Now.Add(-10 * time.Minute)
-	empty := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return r.now }})
-	puts := &recorder{Memory: empty.Clone(t)}
-	r.export(t, r.settings(puts, sink.Compliance), nil, append(records("a", 1, 20), records("a", 2, 3)...))
-	for i := 1; i <= len(puts.steps); i++ {
-		store := empty.Clone(t)
-		puts.replay(t, store, 0, i)
-		report := verifyLive(t, fmt.Sprintf("after %d steps", i), store, verify.Options{})
-		if whole := i == len(puts.steps); whole != (report.ExitCode() == 0) {
-			t.Errorf("after %d of %d steps: exit code %d", i, len(puts.steps), report.ExitCode())
-		}
-	}
-}
-
 // those returns the numbers of the steps that put an object whose key ends so.
 func (r *recorder) those(end string) (list []int) {
 	for i, s := range r.steps {

@@ -28,8 +28,9 @@ type logState struct {
 	// skipped is how many seals are believed to be missing in it.
 	skipped uint64
 	head    logs.Checkpoint
-	signed  []byte // the newest checkpoint's file
-	size    int64  // leaves read
+	signed  []byte    // the newest checkpoint's file
+	size    int64     // leaves read
+	began   time.Time // of the first leaf
 	keyring *logs.Keyring
 	later   *logs.Keyring // as keysSince tells; nil where there is no log
 	trails  map[string]*loggedTrail
@@ -126,11 +127,7 @@ func (v *verifier) readLog(ctx context.Context) {
 	if l.signed == nil {
 		if v.inv.hasLog() {
 			l.broken = true
-			f := Finding{Code: codeLogMissing, Key: logs.Prefix, Expected: "a checkpoint", Found: "other objects of a log"}
-			if v.isNew() {
-				f.Code = codeLogUnfinished
-			}
-			v.add(f)
+			v.add(Finding{Code: codeLogMissing, Key: logs.Prefix, Expected: "a checkpoint", Found: "other objects of a log"})
 		}
 		v.checkPins()
 		return
@@ -352,6 +349,9 @@ func (v *verifier) leaf(l *logState, index int64, entry []byte) {
 		}
 		v.add(about)
 		return
+	}
+	if index == 0 {
+		l.began = parsed.Time
 	}
 	at := parsed.Time.Unix()
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,21 +20,22 @@ import (
 // a run was killed, looks like somebody else's files until it is.
 const unsealedFor = time.Hour
 
-// lately reports whether an object came so lately that what explains it may be still to come. A folder's times say nothing: a copy has new ones.
+// lately reports whether an object came so lately that what explains it may be still to come. The times of a copy say nothing of that: a folder may be one, and a bucket is if all in it came long after
+// the log began.
 func (v *verifier) lately(at time.Time) bool {
-	return v.inv.versions && at.After(v.now.Add(-unsealedFor)) && !v.ahead(at)
+	if !v.inv.versions || !v.log.present || v.inv.oldest.After(v.log.began.Add(unsealedFor)) {
+		return false
+	}
+	return at.After(v.now.Add(-unsealedFor)) && !v.ahead(at)
 }
 
 // ahead reports whether a time is of the future.
 func (v *verifier) ahead(at time.Time) bool { return at.After(v.o.Now().Add(clockSkew)) }
 
-// isNew reports whether a store holds nothing that did not come lately: its first seals are being made.
-func (v *verifier) isNew() bool { return v.inv.complete && v.lately(v.inv.oldest) }
-
-// unsealedYet reports whether an object may be a file of a seal that is being made, the file of a key that is taken into use, or of a log that begins. It is e now, and was o when the store was listed.
+// unsealedYet reports whether an object may be a file of a seal that is being made, or the file of a key that is taken into use. It is e now, and was o when the store was listed.
 func (v *verifier) unsealedYet(e sink.Entry, o *object) bool {
 	same := o.state&odd == 0 && !e.Marker && e.Size == o.size && versionID(e.Version) == o.version
-	return same && v.lately(e.Modified) && !v.o.Alone() && (dataFile.MatchString(e.Key) || v.isKey(e.Key) || v.isNew() && strings.HasPrefix(e.Key, logs.Prefix))
+	return same && v.lately(e.Modified) && !v.o.Alone() && (dataFile.MatchString(e.Key) || v.isKey(e.Key))
 }
 
 // dataFile matches what lies where data files do; see seal.FileKey.
@@ -94,14 +96,14 @@ func (v *verifier) readSince(ctx context.Context, at located, limit int64) ([]by
 	return nil, false
 }
 
-// openSince opens a note of a key that is in force at the log's end; nil if it is none.
+// openSince opens a note of a key that is in force where the listed log ends, or the log by now; nil if it is none.
 func (v *verifier) openSince(signed []byte) *seal.Opened {
 	if !v.log.present {
 		return nil
 	}
 	keys := v.log.later
 	for _, k := range keys.Keys() {
-		if keys.Check(k.Key.ID(), keys.Size()) != nil {
+		if id := k.Key.ID(); keys.Check(id, v.log.size) != nil && keys.Check(id, keys.Size()) != nil {
 			continue
 		}
 		if opened, err := seal.OpenNote(signed, seal.Verifiers(k.Key)); err == nil {
@@ -116,6 +118,7 @@ func (v *verifier) openSince(signed []byte) *seal.Opened {
 func (v *verifier) keysSince(ctx context.Context, l *logState) *logs.Keyring {
 	after := *l
 	after.keyring = l.keyring.Clone()
+	after.hashes = slices.Clip(l.hashes) // what is added is not the log's
 	for len(after.hashes) > 0 && !l.broken && ctx.Err() == nil {
 		key := logs.NextKey(after.size)
 		if v.inv.find(key) != nil {
@@ -132,7 +135,6 @@ func (v *verifier) keysSince(ctx context.Context, l *logState) *logs.Keyring {
 			v.add(about)
 			break
 		}
-		after.hashes = after.hashes[:len(after.hashes):len(after.hashes)] // what is added is not the log's
 		if !v.follows(&after, s, about) {
 			break
 		}

@@ -52,7 +52,8 @@ type Options struct {
 	TempDir string
 	// Now is the time. Default: time.Now.
 	Now func() time.Time
-	// Alone reports whether nothing was written to the store since the verification began, nor is being: what no seal explains is then not of one that is being made. Default: it is not known.
+	// Alone reports whether who writes to the store has not written since the verification began, is not at it, and has left no seal half made: what no seal explains is then somebody else's.
+	// Default: it is not known.
 	Alone func() bool
 	// Progress is told what is going on. It is called from several goroutines.
 	Progress func(Progress)
@@ -192,7 +193,12 @@ func (v *verifier) prepare() error {
 	return nil
 }
 
-func (v *verifier) add(f Finding) { v.report.add(f) }
+// add reports a finding, but for one that may come of a listing which broke off.
+func (v *verifier) add(f Finding) {
+	if v.inv.listed >= needs[f.Code] {
+		v.report.add(f)
+	}
+}
 
 // wanted reports whether files of that trail and day are to be read.
 func (v *verifier) wanted(trail string, day event.Day) bool {
