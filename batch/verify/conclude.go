@@ -39,6 +39,7 @@ func (v *verifier) conclude() {
 	levels.Chain.Signed = v.signed && !v.unsigned
 	levels.Chain.Logged = v.log.proven && !r.has(codeNotLogged, codeNotInLog, codeLogUnfinished)
 	if r.Counts.Seals == 0 {
+		r.elsewhere = v.inv.elsewhere
 		v.add(Finding{Code: codeNothing, Expected: "seals", Found: "none"})
 		levels.Files.Intact = false
 	} else if narrowed := v.o.Trail != "" || v.o.From != 0 || v.o.To != 0; narrowed && !v.asked {

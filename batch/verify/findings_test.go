@@ -867,10 +867,32 @@ func TestReportAsJSONAndText(t *testing.T) {
 	if parsed.Exit != 1 || len(parsed.Findings) != 2 || parsed.Findings[0].Code != "file-altered" || parsed.Findings[0].Object != firstCSV || parsed.Findings[0].Status != "altered" {
 		t.Errorf("got %+v", parsed)
 	}
-	for _, want := range []string{"ALTERED: 1 finding\n", "files  not intact", "chain  intact", "head   unanchored", firstCSV} {
+	for _, want := range []string{"ALTERED: 1 finding\n", "files  not intact", "chain  intact", "head   unanchored", firstCSV, "\nwhat to do\n  file-altered: The file was changed."} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, &text)
 		}
+	}
+}
+
+// Who gives another folder than the store learns where that is.
+func TestNotTheStore(t *testing.T) {
+	store := memory(t)
+	verifytest.GoodStore(t, store, sink.Compliance)
+	dir := copyTo(t, store)
+	for name, c := range map[string]struct{ dir, want string }{
+		"above":        {filepath.Dir(dir), "No seal is here: make sure that this is the store; there is one below, in " + filepath.Base(dir) + "/\n"},
+		"its seals":    {filepath.Join(dir, "seals"), "No seal is here: make sure that this is the store; there is one above, if this is its folder seals\n"},
+		"its evidence": {filepath.Join(dir, "jsonl"), "No seal is here: make sure that this is the store\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var text strings.Builder
+			if err := run(t, openFolder(t, c.dir), nil).WriteText(&text); err != nil {
+				t.Fatal(err)
+			}
+			if first, _, _ := strings.Cut(text.String(), "\n"); !strings.HasSuffix(first+"\n", c.want) || !strings.HasPrefix(first, "ALTERED: ") {
+				t.Errorf("the first line is %q", first)
+			}
+		})
 	}
 }
 

@@ -57,6 +57,8 @@ type inventory struct {
 	nexts       []int64
 	tiles       []tlog.Tile
 	anchors     []string
+	// elsewhere says where a store seems to be, where this is none.
+	elsewhere string
 }
 
 // sealList is which seals of a trail the listing has.
@@ -195,8 +197,21 @@ var needs = func() map[string]int {
 	return list
 }()
 
+// Keys of manifests where not the store was given, but a folder above it, or its folder seals.
+var (
+	manifestBelow = regexp.MustCompile(`^(.+)/seals/[^/]+/[0-9]{8,}/manifest\.json$`)
+	manifestOfOne = regexp.MustCompile(`^[^/]+/[0-9]{8,}/manifest\.json$`)
+)
+
 // classify remembers keys that are not data files.
 func (inv *inventory) classify(key string) {
+	if inv.elsewhere == "" && strings.HasSuffix(key, "/"+manifestName) {
+		if m := manifestBelow.FindStringSubmatch(key); m != nil {
+			inv.elsewhere = fmt.Sprintf("below, in %s/", printable(m[1]))
+		} else if manifestOfOne.MatchString(key) {
+			inv.elsewhere = "above, if this is its folder seals"
+		}
+	}
 	switch top, rest, _ := strings.Cut(key, "/"); top {
 	case "seals":
 		trail, n, kind, ok := parseSealKey(rest)

@@ -174,6 +174,8 @@ type Report struct {
 
 	// unproven: there is a log here, of which no checkpoint could be checked.
 	unproven bool
+	// elsewhere says where a store is, where this is none.
+	elsewhere string
 
 	mu sync.Mutex // guards findings while workers are at work
 	// seen is how many there are of each code.

@@ -33,7 +33,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		if t.First != nil {
 			days = fmt.Sprintf("%v to %v", t.First, t.Last)
 		}
-		p("trail %s: %d seals of %d days, %s, %d events, %d files, %d bytes", printable(t.Trail), t.Seals, t.Days, days, t.Events, t.Files, t.Bytes)
+		p("trail %s: %s of %s, %s, %s, %s, %d bytes", printable(t.Trail), plural(int64(t.Seals), "seal"), plural(int64(t.Days), "day"), days, plural(t.Events, "event"), plural(t.Files, "file"), t.Bytes)
 	}
 	for _, k := range r.Keys {
 		p("key   %s", k)
@@ -46,7 +46,23 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, s := range []Status{Altered, Unreadable, Incomplete, Absent, Note} {
 		r.writeFindings(p, s)
 	}
+	r.writeAdvice(p)
 	return b.Flush()
+}
+
+// writeAdvice says once of each code that is at fault what to do about it.
+func (r *Report) writeAdvice(p func(string, ...any)) {
+	begun := false
+	for _, c := range Codes() {
+		if c.Status != Altered && c.Status != Unreadable && c.Status != Incomplete || !r.has(c.Name) {
+			continue
+		}
+		if !begun {
+			p("\nwhat to do")
+			begun = true
+		}
+		p("  %s: %s", c.Name, c.Do)
+	}
 }
 
 func (r *Report) writeFindings(p func(string, ...any), s Status) {
@@ -80,9 +96,16 @@ func (r *Report) verdict() string {
 	case 0:
 		return "verified to the level below"
 	case 1:
-		return fmt.Sprintf("ALTERED: %s", english.Plural(int(r.Tally[Altered]), "finding", ""))
+		verdict := "ALTERED: " + plural(r.Tally[Altered], "finding")
+		if r.Counts.Seals == 0 {
+			verdict += ". No seal is here: make sure that this is the store"
+			if r.elsewhere != "" {
+				verdict += "; there is one " + r.elsewhere
+			}
+		}
+		return verdict
 	case 3:
-		return fmt.Sprintf("NOT READ: %s could not be read or understood", english.Plural(int(r.Tally[Unreadable]), "object", ""))
+		return fmt.Sprintf("NOT READ: %s could not be read or understood", plural(r.Tally[Unreadable], "object"))
 	}
 	return "INCOMPLETE: the level that was asked for is not reached"
 }
@@ -109,8 +132,13 @@ func (r *Report) filesLine() string {
 	return strings.Join(parts, " · ")
 }
 
+func plural(n int64, what string) string { return english.Plural(int(n), what, "") }
+
 // notIntact is said of a level that was not reached: of files and seals that nobody vouches for it is not known what they should be.
 func (r *Report) notIntact() string {
+	if r.Tally[Altered] == 0 && r.Counts.Files == 0 && r.has(codeNothing) {
+		return "nothing was read"
+	}
 	if r.Tally[Altered] == 0 && r.has(codeSealUnvouched, codeSealIncomplete) {
 		return "not all vouched for"
 	}
