@@ -29,6 +29,9 @@ func LedgerHistory(data, trail string) iter.Seq2[Recorded, error] {
 	l := &ledger{trail: trail, dir: (&state{dir: data}).ledgerDir(trail)}
 	return records(func(n uint64) (manifest, note []byte, err error) {
 		root, err := os.OpenRoot(l.sealDir(n))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = sink.ErrNotExist
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -55,7 +58,7 @@ func records(read func(n uint64) (manifest, note []byte, err error), trail strin
 	return func(yield func(Recorded, error) bool) {
 		for n := uint64(1); ; n++ {
 			manifest, note, err := read(n)
-			if errors.Is(err, sink.ErrNotExist) || errors.Is(err, fs.ErrNotExist) {
+			if errors.Is(err, sink.ErrNotExist) { // a file of credentials that is not there is another thing
 				return
 			}
 			var m *seal.Manifest

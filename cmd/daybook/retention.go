@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"maps"
 	"slices"
@@ -169,7 +170,7 @@ Exit codes: 0 no finding but notes, 1 a fault, or failed, 2 usage, 3 a warning.`
 	set.StringSliceVar(&names, "framework", nil, "hold every class to this framework: "+strings.Join(known, ", ")+" (`NAME`; may be given again)")
 	_ = cmd.RegisterFlagCompletionFunc("framework", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that is not there
 	set.IntVar(&ceiling, "ceiling", 10, "how many `YEARS` a compliance lock may last; 0: any")
-	set.IntVar(&days, "history", 7, "look at the events of the newest so many `DAYS` that are sealed; 0: at none")
+	set.IntVar(&days, "history", 7, "look at the events of the newest so many `DAYS` that are sealed; 0: at none, nor into the store")
 	return cmd
 }
 
@@ -263,8 +264,7 @@ func (a *app) history(ctx context.Context, c *config.Config) (seals iter.Seq2[ba
 			continue
 		}
 		store, err := a.openToRead(c)
-		var unread unreadError
-		if errors.As(err, &unread) { // a folder that nothing was exported to yet
+		if errors.Is(err, fs.ErrNotExist) { // a folder that nothing was exported to yet
 			continue
 		}
 		if err != nil {
