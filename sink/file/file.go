@@ -242,12 +242,12 @@ func (s *Store) existing(ctx context.Context, root *os.Root, o sink.Object) (sin
 func (s *Store) Head(ctx context.Context, key, version string) (sink.Info, error) {
 	f, size, err := s.openKey(key, version)
 	if err != nil {
-		return sink.Info{}, s.explain(err, 0)
+		return sink.Info{}, s.explain(err, toRead)
 	}
 	defer f.Close()
 	sum, err := hashFile(ctx, f)
 	if err != nil {
-		return sink.Info{}, s.explain(fmt.Errorf("%s: %w", key, err), 0)
+		return sink.Info{}, s.explain(fmt.Errorf("%s: %w", key, err), toRead)
 	}
 	return sink.Info{Key: key, Size: size, SHA256: sum}, nil
 }
@@ -259,7 +259,7 @@ func (s *Store) Get(ctx context.Context, key, version string) (io.ReadCloser, er
 	}
 	f, _, err := s.openKey(key, version)
 	if err != nil {
-		return nil, s.explain(err, 0)
+		return nil, s.explain(err, toRead)
 	}
 	return f, nil
 }
@@ -273,7 +273,7 @@ func (s *Store) GetFrom(ctx context.Context, key, version string, offset int64) 
 	}
 	f, size, err := s.openKey(key, version)
 	if err != nil {
-		return nil, s.explain(err, 0)
+		return nil, s.explain(err, toRead)
 	}
 	if offset < 0 || offset > 0 && offset >= size {
 		return nil, errors.Join(fmt.Errorf("%s: offset %d is not within its %d bytes", key, offset, size), f.Close())
@@ -363,6 +363,9 @@ func checkKey(key string) error {
 	return nil
 }
 
+// toRead is given for a size where something is read.
+const toRead = -1
+
 // explain adds a way out to the failures that people can do something about. size is how much was to be written.
 func (s *Store) explain(err error, size int64) error {
 	var hint string
@@ -374,7 +377,11 @@ func (s *Store) explain(err error, size int64) error {
 	case errors.Is(err, syscall.EROFS):
 		hint = fmt.Sprintf("%s is on a file system that is mounted read-only", s.dir)
 	case errors.Is(err, fs.ErrPermission):
-		hint = fmt.Sprintf("let the user that runs daybook write to %s and the folders in it", s.dir)
+		do := "write to"
+		if size == toRead {
+			do = "read"
+		}
+		hint = fmt.Sprintf("let the user that runs daybook %s %s and the folders in it", do, s.dir)
 	case errors.Is(err, fs.ErrNotExist) && errors.Is(err, sink.ErrUnfit):
 		hint = fmt.Sprintf("make the folder %s, or mount the disk that it is on", s.dir)
 	case errors.Is(err, syscall.ENOTDIR) && errors.Is(err, sink.ErrUnfit):

@@ -44,7 +44,7 @@ func (s *Store) list(ctx context.Context, prefix, dir string) iter.Seq2[sink.Ent
 			err = w.folder(ctx, dir)
 		}
 		if err != nil && !errors.Is(err, errStopped) {
-			yield(sink.Entry{}, s.explain(err, 0))
+			yield(sink.Entry{}, s.explain(err, toRead))
 		}
 	}
 }
