@@ -5,7 +5,7 @@
 // never without its value. Values are cut to the standard's lengths, counted in bytes, at the end of a character and before they are escaped;
 // Stats.ValuesCut counts them. JSON (info) comes last in the line, where a careless parser does the least harm.
 //
-//	CEF:0|Daybook|Audit|1|<action>|<name>|<0-10>|rt=… end=… externalId=… cat=… act=… outcome=… … cs3Label=info cs3={…}
+//	CEF:0|Daybook|Daybook|1|<action>|<name>|<0-10>|rt=… end=… externalId=… cat=… act=… outcome=… … cs3Label=info cs3={…}
 //
 // What it does not: it does not hold all of an event, its times are in milliseconds, and what it puts in place of control characters (\n and \r
 // for line ends, a space for the rest) can't be undone. The evidence has all of it.
