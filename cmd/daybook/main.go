@@ -192,7 +192,14 @@ verify has codes of its own:
   0  verified to the level asked
   1  altered: something is not as it was sealed
   2  incomplete: the level asked was not reached; or the command line is at fault
-  3  something could not be read`
+  3  something could not be read
+
+status and doctor, for monitoring, and retention lint:
+
+  0  all is well
+  1  an alert, or a fault; or it failed
+  2  the command line or the configuration is at fault
+  3  a warning, or what could not be found out`
 
 // usageArgs makes errors about a command's arguments, and about which of its flags go together, usage errors.
 func usageArgs(c *cobra.Command) {
