@@ -417,12 +417,3 @@ func (r *Roller) changeKeys(ctx context.Context, change func() error) (*Head, []
 	}
 	return report.Head, report.Anchors, nil
 }
-
-// Keys lists the keys of the store's log, with the leaves that each vouches for, and the log's origin; blank if there is no log yet.
-func (r *Roller) Keys() (keys []tlog.KeyRange, origin string) {
-	if r.log == nil || r.log.Head().Size == 0 {
-		return nil, ""
-	}
-	ring := r.log.Keyring()
-	return ring.Keys(), ring.Origin()
-}

@@ -150,15 +150,28 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 	list := &cobra.Command{
 		Use: "list [flags]", Short: "List the keys of the store's log",
 		Long: `List shows each key of the store's log, and the leaves that it vouches for; and the log's verifier
-key, by which a witness (daybook witness serve --log) and a policy (verify --policy) name it.
+key, by which a witness (daybook witness serve --log) and a policy (verify --policy) name it. It needs
+no key: the log's own vouches for what it tells. Compare fingerprints with what you were told.
 
-Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
+Exit codes: 0 done, 2 usage, 3 the store could not be read.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withRoller(cmd, func(r *batch.Roller) error { return a.writeKeys(r) })
+			c, err := a.load(cmd)
+			if err != nil {
+				return err
+			}
+			store, err := a.openToRead(c)
+			if err != nil {
+				return err
+			}
+			_, _, keys, err := tlog.ReadHolds(cmd.Context(), store)
+			if err != nil {
+				return unread(withHint(err, "`daybook verify` says what is wrong with the store's log"))
+			}
+			return a.writeKeys(keys)
 		},
 	}
-	a.flags.addTo(list, keyFlags...)
+	a.flags.addTo(list, "config", "to", "json")
 	return group("key", "Replace, revoke and list the keys that sign", rotate, revoke, list)
 }
 
@@ -254,9 +267,9 @@ func keyRanges(keys []tlog.KeyRange, origin string) ([]keyRange, error) {
 	return list, nil
 }
 
-func (a *app) writeKeys(r *batch.Roller) error {
-	keys, origin := r.Keys()
-	list, err := keyRanges(keys, origin)
+func (a *app) writeKeys(ring *tlog.Keyring) error {
+	keys := ring.Keys()
+	list, err := keyRanges(keys, ring.Origin())
 	if err != nil {
 		return err
 	}
