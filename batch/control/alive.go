@@ -38,7 +38,7 @@ func (a *aliveFile) load(j *journal) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("control: %w", err)
+		return hint(fmt.Errorf("control: %w", err), hintAccess)
 	}
 	if err := json.Unmarshal(line, &a.sign); err != nil {
 		return a.damaged(err)
@@ -65,7 +65,7 @@ func (a *aliveFile) damaged(err error) error {
 
 func (j *journal) cutShort(seq int64) error {
 	return hint(fmt.Errorf("%s: line %d: %w: the file ends here, but at the last sign of life, alive.json, it had %d lines", j.path, j.records()+1, ErrDamaged, seq),
-		"put the folder control/ back from a backup. If the journal is older than alive.json on purpose, remove alive.json: what happened in between is then forgotten")
+		hintBackup+". If the journal is older than alive.json on purpose, remove alive.json: what happened in between is then forgotten")
 }
 
 // replace makes s the sign, on stable storage.

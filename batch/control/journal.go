@@ -40,7 +40,7 @@ func openJournal(path string, before func(op string) error, apply func(*record) 
 	// Not O_APPEND: the last line is written again in its place.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("control: %w", err)
+		return nil, hint(fmt.Errorf("control: %w", err), hintAccess)
 	}
 	j = &journal{path: path, file: f, before: before, offsets: []int64{0}}
 	defer func() {
@@ -64,7 +64,7 @@ func (j *journal) replay(apply func(*record) error) (last []byte, torn int64, er
 		case errors.Is(err, errLong):
 			return nil, 0, j.damaged(seq, err)
 		case err != nil:
-			return nil, 0, fmt.Errorf("%s: line %d: %w", j.path, seq, err)
+			return nil, 0, hint(fmt.Errorf("%s: line %d: %w", j.path, seq, err), hintAccess)
 		}
 		rec, err := j.parse(line, seq)
 		if err != nil {
@@ -160,8 +160,13 @@ func parseRecord(line []byte) (*record, error) {
 
 func (j *journal) damaged(line int64, err error) error {
 	return hint(fmt.Errorf("%s: line %d: %w: %w", j.path, line, ErrDamaged, err),
-		"nothing was changed. If a newer Daybook wrote it, use that one; else put the folder control/ back from a backup: what a damaged journal meant is not guessed")
+		"nothing was changed. If a newer Daybook wrote it, use that one; else "+hintBackup+": what a damaged journal meant is not guessed")
 }
+
+const (
+	hintAccess = "see to the disk, and to the owner and the rights of the file: what it holds is not known"
+	hintBackup = "put the folder control/ of the last backup in the place of this one, with the service stopped (`daybook restore` into another folder has it)"
+)
 
 func (j *journal) grow(line []byte) {
 	j.last = seal.Sum(line)
