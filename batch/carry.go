@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"daybook/batch/seal"
+	"daybook/sink"
 )
 
 // carry is what was counted and no seal has told yet: it belongs to no day, and so the next seal of any trail tells it.
@@ -55,7 +56,11 @@ func (s *state) readUntold() (untold, error) {
 		err = json.Unmarshal(data, &u)
 	}
 	if err != nil {
-		return u, fmt.Errorf("carry: %w", err)
+		return u, &sink.HintError{
+			Err: fmt.Errorf("%s: %w", s.path("carry.json"), err),
+			Hint: "if the disk is well and the file may be read, remove it, with the service stopped: it holds how much was quarantined, not tracked or duplicate and no seal has told yet, and no event. " +
+				"No seal tells of that then; what is in quarantine stays there",
+		}
 	}
 	return u, nil
 }
