@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,8 +86,8 @@ type sealingState struct {
 }
 
 // New takes the data folder and opens what is in it. The store is not asked.
-func New(c Config) (s *Service, err error) {
-	s = &Service{now: c.Batch.Now, log: c.Log, look: make(chan struct{}, 1)}
+func New(c Config) (_ *Service, err error) {
+	s := &Service{now: c.Batch.Now, log: c.Log, look: make(chan struct{}, 1)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -136,7 +138,10 @@ func New(c Config) (s *Service, err error) {
 		return nil, err
 	}
 	s.handler = s.routes()
-	return s, s.refresh()
+	if err = s.refresh(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // settings are those of the folder: trails are what was switched on, and gaps and watermarks what is known here.
@@ -317,12 +322,29 @@ func readCursor(path string) (int64, error) {
 	}
 	var n int64
 	if err == nil {
-		_, err = fmt.Sscanf(string(data), "%d\n", &n)
+		n, err = parseCursor(string(data))
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
+		return 0, unreadable(path, err, "remove it, with the service stopped: what was done to trails is recorded once more then, and what is known of that is counted as duplicate")
 	}
 	return n, nil
+}
+
+func parseCursor(text string) (int64, error) {
+	digits, whole := strings.CutSuffix(text, "\n")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !whole || err != nil || n < 0 {
+		return 0, fmt.Errorf("%.40q is not the number of a record and a line feed", text)
+	}
+	return n, nil
+}
+
+// unreadable is why a file of the data folder can't be read. The hint is for one that holds something else than what was written there.
+func unreadable(path string, err error, hint string) error {
+	if _, ok := errors.AsType[*fs.PathError](err); ok { // which names it
+		return &sink.HintError{Err: err, Hint: "see to the disk, and to the owner and the rights of the file: what it holds is not known"}
+	}
+	return &sink.HintError{Err: fmt.Errorf("%s: %w", path, err), Hint: hint}
 }
 
 func writeCursor(path string, n int64) error {

@@ -56,8 +56,12 @@ func openSources(path string) (*sources, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &list)
 	}
+	if err == nil && slices.Contains(list, nil) {
+		err = errors.New("a source is null")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("sources: %s: %w", path, err)
+		return nil, unreadable(path, err, "remove it, or put that of the last backup there (`daybook restore` into another folder has it), with the service stopped: it holds how far each source had come, "+
+			"and no event. Without it no source was ever heard of, and days wait for each to send again, as long as max_wait at most")
 	}
 	for _, st := range list {
 		s.known[sourceKey{st.Org, st.Name}] = st
