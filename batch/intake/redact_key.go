@@ -25,7 +25,7 @@ type HMACKey []byte
 // LoadOrCreateHMACKey reads the redaction key at path, or makes one there (0400) where there is none. Of several processes that do so at the same time
 // all get the same key. There MUST be one per installation: with another key the same input gives other bytes.
 func LoadOrCreateHMACKey(path string) (HMACKey, error) {
-	k, err := loadHMACKey(path)
+	k, err := LoadHMACKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
@@ -35,7 +35,7 @@ func LoadOrCreateHMACKey(path string) (HMACKey, error) {
 	}
 	err = keyfile.Create(path, append(hex.AppendEncode(nil, k), '\n'), keyfile.Secret)
 	if errors.Is(err, fs.ErrExist) {
-		return loadHMACKey(path) // another process was quicker
+		return LoadHMACKey(path) // another process was quicker
 	}
 	if err != nil {
 		return nil, err
@@ -43,7 +43,8 @@ func LoadOrCreateHMACKey(path string) (HMACKey, error) {
 	return k, nil
 }
 
-func loadHMACKey(path string) (HMACKey, error) {
+// LoadHMACKey reads the redaction key at path. The error of one that is not there is fs.ErrNotExist.
+func LoadHMACKey(path string) (HMACKey, error) {
 	data, err := keyfile.ReadSecret(path)
 	if err != nil {
 		return nil, err

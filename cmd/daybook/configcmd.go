@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -102,6 +101,6 @@ func fill(f *os.File, path string) (key seal.Key, created bool, err error) {
 	if key, created, err = seal.LoadOrCreateKey(path, keyName); err != nil {
 		return key, false, err
 	}
-	_, err = intake.LoadOrCreateHMACKey(filepath.Join(filepath.Dir(path), "redaction.key"))
+	_, err = intake.LoadOrCreateHMACKey(redactionKeyPath(path))
 	return key, created, err
 }

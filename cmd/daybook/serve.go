@@ -146,7 +146,7 @@ func answers(ctx context.Context, client *http.Client) bool {
 	return err == nil
 }
 
-// reload reads the configuration again. What is wrong with it is told, and the service goes on as it was.
+// reload reads the configuration again, and makes no key. What is wrong with it is told, and the service goes on as it was.
 func (a *app) reload(cmd *cobra.Command, s *service.Service, log *slog.Logger, level *slog.LevelVar) {
 	// The time is for Type=notify-reload, which tells by it that this is the reload it asked for.
 	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
@@ -154,7 +154,7 @@ func (a *app) reload(cmd *cobra.Command, s *service.Service, log *slog.Logger, l
 	c, err := a.load(cmd)
 	if err == nil {
 		var settings *service.Config
-		if settings, err = a.serviceConfig(cmd, c, log); err == nil {
+		if settings, err = a.serviceConfigBy(cmd, c, log, findKeys); err == nil {
 			err = s.Reload(*settings, control.System)
 		}
 	}
@@ -185,10 +185,15 @@ func (a *app) serviceLog(c *config.Service, level *slog.LevelVar) *slog.Logger {
 	return slog.New(slog.NewTextHandler(a.stderr, options))
 }
 
-// serviceConfig makes of a configuration what package service works with.
+// serviceConfig makes of a configuration what package service works with. Keys that are not there are made.
 func (a *app) serviceConfig(cmd *cobra.Command, c *config.Config, log *slog.Logger) (*service.Config, error) {
+	return a.serviceConfigBy(cmd, c, log, makeKeys)
+}
+
+// serviceConfigBy is serviceConfig, where keysOf has the keys.
+func (a *app) serviceConfigBy(cmd *cobra.Command, c *config.Config, log *slog.Logger, keysOf keySource) (*service.Config, error) {
 	ui := &display{out: a.stderr} // whoever started the service does not look on
-	settings, reading, err := a.settings(cmd, c, ui)
+	settings, reading, err := a.settingsBy(cmd, c, ui, keysOf)
 	if err != nil {
 		return nil, err
 	}

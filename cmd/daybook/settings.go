@@ -119,8 +119,13 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 	return c, nil
 }
 
-// settings makes of a configuration what package batch works with.
+// settings makes of a configuration what package batch works with. Keys that are not there are made.
 func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch.Settings, intake.Settings, error) {
+	return a.settingsBy(cmd, c, ui, makeKeys)
+}
+
+// settingsBy is settings, where keysOf has the keys.
+func (a *app) settingsBy(cmd *cobra.Command, c *config.Config, ui *display, keysOf keySource) (batch.Settings, intake.Settings, error) {
 	s := batch.Settings{
 		CloseAfter: c.CloseAfter.Std(), IncludeOpen: c.IncludeOpen, Now: time.Now, AsOf: c.AsOf.Time, DedupeWindow: c.Spool.DedupeWindow.Std(), Build: "daybook " + version, Workers: processors,
 		Progress: ui.progress, Log: a.warnings(),
@@ -139,25 +144,15 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 	if err != nil {
 		return s, intake.Settings{}, err
 	}
-	if c.Signing != "none" {
-		key, created, err := seal.LoadOrCreateKey(keyPath, keyName)
-		if err != nil {
-			return s, intake.Settings{}, err
-		}
-		if created {
-			ui.say("made a signing key: %s, fingerprint %s (give that to your auditors)", keyPath, key.Fingerprint())
-		}
-		s.Key = key
+	var hmacKey intake.HMACKey
+	if s.Key, hmacKey, err = keysOf(keyPath, c.Signing != "none", ui); err != nil {
+		return s, intake.Settings{}, err
 	}
 	s.Origin, s.TakeOver = c.Origin, a.flags.takeOver
 	if s.Anchors, err = openAnchors(c, s.Log); err != nil {
 		return s, intake.Settings{}, err
 	}
 	if s.Gaps, err = parseGaps(a.flags.gaps); err != nil {
-		return s, intake.Settings{}, err
-	}
-	hmacKey, err := intake.LoadOrCreateHMACKey(filepath.Join(filepath.Dir(keyPath), "redaction.key"))
-	if err != nil {
 		return s, intake.Settings{}, err
 	}
 	redactor, err := intake.NewRedactor(hmacKey, intake.Rules{Keys: c.Redact.Keys, AllowKeys: c.Redact.AllowKeys, Patterns: c.Redact.Patterns})
@@ -179,6 +174,49 @@ func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch
 		RecordLimit: int(c.Limits.Record), Ratio: int64(c.Limits.Ratio), Workers: s.Workers, Redactor: redactor, Skip: ownFolders(c),
 	}
 	return s, reading, nil
+}
+
+// keySource has the signing key that is to lie at path, nil where nothing is signed, and the redaction key beside it.
+type keySource func(path string, signed bool, ui *display) (seal.Signer, intake.HMACKey, error)
+
+// redactionKeyPath is where the redaction key lies that belongs to a signing key.
+func redactionKeyPath(path string) string { return filepath.Join(filepath.Dir(path), "redaction.key") }
+
+// makeKeys makes those that are not there.
+func makeKeys(path string, signed bool, ui *display) (signer seal.Signer, hmacKey intake.HMACKey, err error) {
+	if signed {
+		key, created, err := seal.LoadOrCreateKey(path, keyName)
+		if err != nil {
+			return nil, nil, err
+		}
+		if created {
+			ui.say("made a signing key: %s, fingerprint %s (give that to your auditors)", path, key.Fingerprint())
+		}
+		signer = key
+	}
+	hmacKey, err = intake.LoadOrCreateHMACKey(redactionKeyPath(path))
+	return signer, hmacKey, err
+}
+
+// findKeys makes none: a service that is at work has its keys, and a configuration that names others may be refused yet.
+func findKeys(path string, signed bool, _ *display) (signer seal.Signer, hmacKey intake.HMACKey, err error) {
+	missing := func(err error, hint string) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return &sink.HintError{Err: err, Hint: hint}
+		}
+		return err
+	}
+	if signed {
+		key, err := seal.LoadKey(path)
+		if err != nil {
+			return nil, nil, missing(err, "keys are made at a start only: write the `key` into the configuration that the service was started with, or put that key there")
+		}
+		signer = key
+	}
+	if hmacKey, err = intake.LoadHMACKey(redactionKeyPath(path)); err != nil {
+		return nil, nil, missing(err, "keys are made at a start only: put back the redaction key that lay there, for with another equal secrets have other tags")
+	}
+	return signer, hmacKey, nil
 }
 
 // parseGaps reads what --gap declares.
