@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -350,12 +351,27 @@ func (s *Service) tellFiles(st *Status, by control.Actor) {
 	for _, d := range c.Drop {
 		if sees(by, d.Org) {
 			s.tellPlace(st, d.Path)
+			st.tellFailed(&d)
 		}
 	}
 	for _, f := range c.Follow {
 		if sees(by, f.Org) {
 			s.tellPlace(st, f.Where)
 		}
+	}
+}
+
+// tellFailed tells of files of a drop folder that could not be read to their end.
+func (st *Status) tellFailed(d *Drop) {
+	const code, hint = "files-fail", "mend them and drop them again, or remove them: what was read of them stands, and is known when it comes again; the log says what is wrong with each"
+	where := filepath.Join(d.Path, failedDir)
+	switch n, err := d.failed(); {
+	case err != nil:
+		st.problem(LevelWarning, code, "", "see to it that it is a folder that the user of the service may read", "whether files failed can't be seen in %s: %v", where, err)
+	case n > maxFailed:
+		st.problem(LevelWarning, code, "", hint, "files could not be read to their end, and lie in %s (files: over %d)", where, maxFailed)
+	case n > 0:
+		st.problem(LevelWarning, code, "", hint, "files could not be read to their end, and lie in %s (files: %d)", where, n)
 	}
 }
 

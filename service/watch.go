@@ -182,6 +182,49 @@ func moveInto(root *os.Root, name, dir string) error {
 	}
 }
 
+// maxFailed is how many files of failedDir are counted.
+const maxFailed = 1000
+
+// failed counts the files of a drop folder that could not be read to their end and nobody has seen to, up to one more than maxFailed. A folder that is not there has none.
+func (d *Drop) failed() (n int, err error) {
+	root, err := os.OpenRoot(d.Path)
+	if errors.Is(err, fs.ErrNotExist) { // told where files are taken in
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close() // only a handle
+	info, err := root.Stat(failedDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is no folder")
+	}
+	if err != nil {
+		return 0, err
+	}
+	dir, err := root.Open(failedDir)
+	if err != nil {
+		return 0, err
+	}
+	defer dir.Close() // it is only read
+	entries, err := dir.ReadDir(maxFailed + 1)
+	if err != nil && err != io.EOF {
+		return 0, err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && e.Type().IsRegular() {
+			n++
+		}
+	}
+	if n > 0 && len(entries) > maxFailed { // there are more, and not all are looked at
+		n = maxFailed + 1
+	}
+	return n, nil
+}
+
 // trouble is why a file, or the place that it lies in, can't be taken in.
 type trouble struct {
 	place, text string
@@ -278,13 +321,14 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 		s.sources.advance(feed.org, feed.source, time.Time{}, now)
 	}
 	s.metrics.took(feed.org, feed.source, t.accepted, t.duplicate, t.notTracked, report.Rejected)
-	result := "taken"
+	counts := []any{"accepted", t.accepted, "duplicate", t.duplicate, "not_tracked", t.notTracked, "rejected", report.Rejected}
 	if report.Fault != nil {
-		result = "failed"
-		s.log.Error("a file could not be read to its end; what came before that stands", "file", name, "line", report.Fault.Line, "error", report.Fault)
+		s.metrics.files.WithLabelValues("file", "failed").Inc()
+		s.log.Error("a file could not be read to its end; what came before that stands", append([]any{"file", name, "line", report.Fault.Line, "error", report.Fault}, counts...)...)
+	} else {
+		s.metrics.files.WithLabelValues("file", "taken").Inc()
+		s.log.Info("took a file in", append([]any{"file", name}, counts...)...)
 	}
-	s.metrics.files.WithLabelValues("file", result).Inc()
-	s.log.Info("took a file in", "file", name, "accepted", t.accepted, "duplicate", t.duplicate, "not_tracked", t.notTracked, "rejected", report.Rejected)
 	return &tookFile{report, t.accepted, t.duplicate, t.notTracked, t.newest}, nil
 }
 

@@ -1,10 +1,12 @@
 package service_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"iter"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -276,6 +278,61 @@ func TestPlacesThatFailAreTold(t *testing.T) {
 	eventually(t, "the file is gone", nothing)
 	if err := stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Files that could not be read to their end are told for as long as they lie in failed/, by each process, and none of them is told as taken in.
+func TestFilesThatFailedAreTold(t *testing.T) {
+	t.Parallel()
+	in := t.TempDir()
+	var log bytes.Buffer // the handler's until the service has stopped
+	w := newWorld(t, func(c *service.Config) {
+		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "auto"}}
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	w.people()
+	_, stop := w.serve()
+	failed := filepath.Join(in, "failed")
+	for _, name := range []string{"a.jsonl.gz", "b.jsonl.gz"} {
+		write(t, filepath.Join(in, "."+name), "\x1f\x8b\x08 is no gzip")
+		if err := os.Rename(filepath.Join(in, "."+name), filepath.Join(in, name)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, name+" has failed", func() bool { return exists(filepath.Join(failed, name)) })
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); strings.Contains(text, "took a file in") || strings.Count(text, "could not be read to its end") != 2 {
+		t.Errorf("the log says:\n%s", text)
+	}
+	w.restart()
+	found := w.problemsOf("files-fail")
+	if len(found) != 1 || found[0].Level != service.LevelWarning || !strings.Contains(found[0].Text, failed) || !strings.Contains(found[0].Text, "(files: 2)") || !strings.Contains(found[0].Hint, "drop them again") {
+		t.Errorf("the status tells %+v", found)
+	}
+	write(t, filepath.Join(failed, ".hidden"), "") // it is not ours
+	for _, name := range []string{"a.jsonl.gz", "b.jsonl.gz"} {
+		if err := os.Remove(filepath.Join(failed, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := w.problemsOf("files-fail"); len(found) != 0 {
+		t.Errorf("once they are removed the status tells %+v", found)
+	}
+	// Of very many it is told that they are many.
+	for n := range 1001 {
+		write(t, filepath.Join(failed, strconv.Itoa(n)), "")
+	}
+	if found := w.problemsOf("files-fail"); len(found) != 1 || !strings.Contains(found[0].Text, "(files: over 1000)") {
+		t.Errorf("of very many the status tells %+v", found)
+	}
+	if err := os.RemoveAll(failed); err != nil {
+		t.Fatal(err)
+	}
+	write(t, failed, "no folder")
+	if found := w.problemsOf("files-fail"); len(found) != 1 || !strings.Contains(found[0].Text, failed) {
+		t.Errorf("where it can't be looked into the status tells %+v", found)
 	}
 }
 
