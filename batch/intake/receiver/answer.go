@@ -50,10 +50,18 @@ type reply struct {
 	header [2]string
 	// cause is what the log is told of a failure of ours. It holds nothing of an event.
 	cause error
+	// reason is what the log is told of a refusal where the answer's error may hold something of what was sent; blank: it does not.
+	reason string
 }
 
 func refuse(code int, err, hint string) *reply {
 	return &reply{code: code, answer: Answer{Error: err, Hint: hint}}
+}
+
+// because is why the log is told that it was refused.
+func (r *reply) because(reason string) *reply {
+	r.reason = reason
+	return r
 }
 
 func (r *reply) after(d time.Duration) *reply {
@@ -103,6 +111,8 @@ func faulty(f *intake.Fault) *reply {
 		r.code, r.answer.Hint = http.StatusUnsupportedMediaType, ""
 	case errors.Is(f, intake.ErrUnrecognised):
 		r.code, r.answer.Hint = http.StatusUnsupportedMediaType, "if it is one of them, say which with ?format="
+	case f.Line > 0: // what is wrong with a record, or between two of them, may quote it
+		r.reason = "the body can't be read to its end"
 	}
 	r.answer.Line = f.Line
 	return r
@@ -111,9 +121,10 @@ func faulty(f *intake.Fault) *reply {
 // unread is the reply to a body of which no record could be read.
 func unread(t *taking) *reply {
 	first := t.answer.Rejected[0]
-	r := refuse(http.StatusBadRequest, fmt.Sprintf("no record can be read; the first: %s", first.Reason), "rejected tells what is wrong with each")
+	r := refuse(http.StatusBadRequest, fmt.Sprintf("no record can be read; the first: %s", first.Reason), "rejected tells what is wrong with each").because("no record can be read")
 	if t.tooLong == t.answer.RejectedTotal {
 		r.code, r.answer.Error = http.StatusRequestEntityTooLarge, first.Reason
+		r.reason = "" // that is ours
 	}
 	r.answer.Line = first.Line
 	return r

@@ -222,8 +222,16 @@ func (x *exchange) tell(r *reply) {
 		slog.Int64("accepted", o.Accepted), slog.Int64("duplicate", o.Duplicate), slog.Int64("not_tracked", o.NotTracked), slog.Int64("rejected", o.Rejected),
 		slog.Int64("bytes", o.Bytes), slog.Duration("elapsed", o.Elapsed), slog.Bool("replayed", o.Replayed),
 	}
-	if r.cause != nil {
+	if r.code != http.StatusOK {
+		attributes = append(attributes, slog.String("remote", x.r.RemoteAddr))
+	}
+	switch {
+	case r.cause != nil:
 		attributes = append(attributes, slog.String("error", r.cause.Error()))
+	case r.reason != "":
+		attributes = append(attributes, slog.String("error", r.reason))
+	case r.answer.Error != "":
+		attributes = append(attributes, slog.String("error", r.answer.Error))
 	}
 	x.h.o.Log.LogAttrs(ctx, level, "events received", attributes...)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -256,6 +257,57 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 		levels = append(levels, fmt.Sprint(entry.Level, " ", entry.Code))
 	}
 	if diff := cmp.Diff([]string{"INFO 200", "INFO 400", "INFO 401", "DEBUG 200"}, levels); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What is refused is logged with who sent it and why, and without what was sent.
+func TestTheLogTellsWhyAndWhom(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, receiver.Options{MaxBody: 1 << 10, Log: slog.New(slog.NewJSONHandler(&log, nil))})
+	w.sendText(line("needle"), "Authorization: Bearer needle")
+	w.sendText(line("needle"), "Authorization: Bearer expired")
+	w.sendText(line("x"), "?needle=1")
+	w.sendText(line("x"), "?receipt=true&receipt=needle")
+	w.sendText(line("x"), "?format=needle")
+	w.sendText(line("needle")[1:])
+	w.sendText(strings.Repeat("needle", 1<<10))
+	w.sendText(line("x"), "Content-Encoding: gzip")
+	w.sendText(`{"Records":[{"needle"]}`, "?format=cloudtrail")
+	w.sendText(line("x"), "Idempotency-Key: needle")
+	w.sendText(line("y"), "Idempotency-Key: needle")
+	w.sendText(line("z"))
+	w.server.Close() // and so all is logged
+	if strings.Contains(log.String(), "needle") {
+		t.Errorf("it tells what was sent:\n%s", &log)
+	}
+	var got []string
+	for l := range strings.Lines(log.String()) {
+		var entry struct {
+			Code          int
+			Remote, Error string
+		}
+		if err := json.Unmarshal([]byte(l), &entry); err != nil {
+			t.Fatal(err)
+		}
+		if host, _, err := net.SplitHostPort(entry.Remote); err != nil || host != "127.0.0.1" {
+			t.Errorf("remote %q", entry.Remote)
+		}
+		got = append(got, fmt.Sprint(entry.Code, " ", entry.Error))
+	}
+	want := []string{
+		"401 the credential is not known",
+		"403 the credential has expired",
+		"400 there is no such parameter",
+		"400 a parameter is given twice",
+		"415 the format is not read",
+		"400 no record can be read",
+		"413 the body has more than 1024 bytes: too large",
+		"400 Content-Encoding is gzip, but the body is not",
+		"400 the body can't be read to its end",
+		"422 this Idempotency-Key was used with another request",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

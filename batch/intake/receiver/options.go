@@ -46,7 +46,8 @@ type Options struct {
 	After *Handler
 	// Clock is what time it is; nil: time.Now.
 	Clock func() time.Time
-	// Log gets a line for each request: at debug level for 200, info for what the sender did wrong, error for what we did. Nil: none.
+	// Log gets a line for each request: at debug level for 200, info for what the sender did wrong, error for what we did. Of what is refused it tells from which address it came
+	// and why, and nothing of what was sent. Nil: none.
 	Log *slog.Logger
 	// Observe is told of each request once it was answered. It is called by many requests at the same time.
 	Observe func(Observation)

@@ -84,21 +84,21 @@ func readQuery(r *http.Request) (p parameters, refused *reply) {
 	}
 	for name, values := range query {
 		if len(values) > 1 {
-			return p, refuse(http.StatusBadRequest, fmt.Sprintf("the parameter %.40q is given twice", name), "")
+			return p, refuse(http.StatusBadRequest, fmt.Sprintf("the parameter %.40q is given twice", name), "").because("a parameter is given twice")
 		}
 		switch name {
 		case "format":
 			p.format = values[0]
 			if !readable(p.format) {
 				return p, refuse(http.StatusUnsupportedMediaType, fmt.Sprintf("the format %.40q is not read", p.format),
-					fmt.Sprintf("%s or %s", strings.Join(intake.Names(), ", "), intake.Auto))
+					fmt.Sprintf("%s or %s", strings.Join(intake.Names(), ", "), intake.Auto)).because("the format is not read")
 			}
 		case "receipt":
 			if p.receipt, err = strconv.ParseBool(values[0]); err != nil {
 				return p, refuse(http.StatusBadRequest, "the parameter receipt must be true or false", "")
 			}
 		default:
-			return p, refuse(http.StatusBadRequest, fmt.Sprintf("there is no parameter %.40q", name), "format and receipt are known")
+			return p, refuse(http.StatusBadRequest, fmt.Sprintf("there is no parameter %.40q", name), "format and receipt are known").because("there is no such parameter")
 		}
 	}
 	return p, nil
