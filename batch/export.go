@@ -29,6 +29,8 @@ type Report struct {
 	NotTracked  int64 `json:"not_tracked"`
 	Pending     int64 `json:"pending"`
 	Redacted    int64 `json:"redacted"`
+	// Untracked tells whose the events are that were not tracked; absent if there were none.
+	Untracked Untracked `json:"untracked,omitempty"`
 	// InputFiles were read, SkippedFiles hold no events by their nature; Faults could not be read, or not to their end.
 	InputFiles   int64              `json:"input_files"`
 	SkippedFiles int64              `json:"skipped_files"`
@@ -167,6 +169,7 @@ type tally struct {
 	quarantined        int64
 	hashes             []seal.Hash
 	notTracked, copies int64
+	untracked          UntrackedCount
 	suspects           map[uint16]int64 // by trail
 }
 
@@ -182,7 +185,7 @@ func (r *Roller) take(ctx context.Context, paths []string, stdin io.Reader, how 
 	}
 	report.Read, report.Quarantined, report.InputFiles, report.SkippedFiles = in.Read, in.Quarantined, in.Files, in.Skipped
 	report.Faults, report.InputBytes, report.Examples = in.Faults, in.Bytes, q.First()
-	report.NotTracked, report.Copies = t.notTracked, t.copies
+	report.NotTracked, report.Copies, report.Untracked = t.notTracked, t.copies, t.untracked.Commonest()
 	if in.Quarantined > 0 {
 		report.QuarantineIndex = q.Path()
 	}
@@ -203,6 +206,7 @@ type taker struct {
 	writer             *spool.Writer
 	tally              *tally
 	notTracked, copies int64
+	untracked          UntrackedCount
 	suspects           map[uint16]int64
 }
 
@@ -224,6 +228,7 @@ func (t *taker) Take(in intake.Taken) error {
 	}
 	if took == 0 {
 		t.notTracked++
+		t.untracked.Add(in.Event)
 	} else {
 		t.copies += took - 1
 	}
@@ -234,6 +239,7 @@ func (t *taker) Close() error {
 	t.tally.mu.Lock()
 	t.tally.notTracked += t.notTracked
 	t.tally.copies += t.copies
+	t.tally.untracked.merge(&t.untracked)
 	for trail, n := range t.suspects {
 		t.tally.suspects[trail] += n
 	}

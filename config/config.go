@@ -73,10 +73,24 @@ type Anchor struct {
 	CAFile string `yaml:"ca_file" form:"path" doc:"A PEM file of certificate authorities: for timestamp those that vouch for its tokens, else those that vouch for the server, beside the system's."`
 }
 
-// Trail is a named audit log of one org.
+// AllOrgs is the org of a trail that takes the events of every org.
+const AllOrgs = "*"
+
+// defaultOrg is the org of events that name none where no trail says another.
+const defaultOrg = "default"
+
+// OwnOrg is the org of events whose source names none: that of the first trail.
+func (c *Config) OwnOrg() string {
+	if len(c.Trails) == 0 || c.Trails[0].Org == AllOrgs {
+		return defaultOrg
+	}
+	return c.Trails[0].Org
+}
+
+// Trail is a named audit log of one org, or of all of them.
 type Trail struct {
 	Name     string   `yaml:"name" flag:"trail" required:"true" form:"name" doc:"The trail's name: any text, unique. It stands in file names, where other characters than letters, digits, '.', '_' and '-' are percent-encoded."`
-	Org      string   `yaml:"org" flag:"org" default:"default" form:"name" doc:"The org whose events it holds, and the org of events whose source names none."`
+	Org      string   `yaml:"org" flag:"org" default:"'*'" form:"name" doc:"The org whose events it holds; * is all of them. daybook serve keeps a trail for one org alone, which is to be written here, or named when the trail is enabled. The first trail's is the org of events whose source names none; with * that is default."`
 	Projects []string `yaml:"projects" default:"[]" form:"name" doc:"The ids of the projects it covers. Empty: every project of the org."`
 	Formats  []string `yaml:"formats" default:"[jsonl, csv, parquet, cef, syslog]" enum:"jsonl,csv,parquet,cef,syslog" doc:"The formats it is written in. jsonl is the evidence, and is written whether it is listed or not."`
 	Split    string   `yaml:"split" default:"org" enum:"org,project" doc:"project writes CSV, CEF and syslog per project. Parquet and jsonl stay one set per class and day."`

@@ -33,7 +33,8 @@ func TestDefaultIsValid(t *testing.T) {
 		got, want any
 	}{
 		{"trail", c.Trails[0].Name, "audit"},
-		{"org", c.Trails[0].Org, "default"},
+		{"org", c.Trails[0].Org, config.AllOrgs},
+		{"own org", c.OwnOrg(), "default"},
 		{"formats", fmt.Sprint(c.Trails[0].Formats), "[jsonl csv parquet cef syslog]"},
 		{"max_split", c.Trails[0].MaxSplit, 10000},
 		{"close_after", c.CloseAfter.Std(), time.Hour},
@@ -215,7 +216,7 @@ formats:
 	}
 	want := config.Default()
 	want.Trails = []config.Trail{
-		{Name: "2026", Org: "default", Projects: []string{"811596193553", "012345678901", "x y", "true"}, Formats: []string{}, Split: "org", MaxSplit: 10000},
+		{Name: "2026", Org: config.AllOrgs, Projects: []string{"811596193553", "012345678901", "x y", "true"}, Formats: []string{}, Split: "org", MaxSplit: 10000},
 		{Name: "b/ü", Org: "acme", Projects: []string{}, Formats: []string{"jsonl", "csv", "parquet", "cef", "syslog"}, Split: "project", MaxSplit: 5},
 	}
 	want.AsOf.Time = time.Date(2026, 3, 10, 8, 0, 0, 0, time.UTC)

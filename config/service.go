@@ -122,6 +122,7 @@ type feeds map[[2]string]string
 // feed wants each folder and place to have a source of its own. A day waits until its sources have come past its end, and how far a source has come is told by its newest event:
 // that of one folder says nothing of what lies in another.
 func (v *validator) feed(fed feeds, at, org, source string) {
+	v.oneOrg(at, org)
 	if org == "" || source == "" {
 		return
 	}
@@ -174,6 +175,13 @@ func (v *validator) source(at, name string) {
 	}
 }
 
+// oneOrg wants the org of what the service is sent to be one.
+func (v *validator) oneOrg(at, org string) {
+	if org == AllOrgs {
+		v.fault(at+".org", "write the org whose events they are, a sender, a folder or a place for each", "%q is every org, and what the service is sent is one org's", org)
+	}
+}
+
 func (v *validator) certificates(s *Service) {
 	seen := map[string]string{}
 	check := func(at, name string) {
@@ -186,6 +194,7 @@ func (v *validator) certificates(s *Service) {
 	for i := range s.Senders {
 		check(element("service.senders", i), s.Senders[i].Certificate)
 		v.source(element("service.senders", i), s.Senders[i].Source)
+		v.oneOrg(element("service.senders", i), s.Senders[i].Org)
 	}
 	for i := range s.Admins {
 		check(element("service.admins", i), s.Admins[i].Certificate)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -260,6 +261,15 @@ func (s *Service) spec(by control.Actor, name string, in *EnableRequest) (contro
 	for _, t := range s.config.Load().Batch.Trails {
 		if t.Name != name {
 			continue
+		}
+		if t.Org == "" { // a sender's org is its credential's, so that no trail takes whatever comes
+			kept, _ := s.control.Trail(name)
+			if t.Org = cmp.Or(kept.Spec.Org, in.Org); t.Org == "" {
+				return control.TrailSpec{}, &sink.HintError{
+					Err:  fmt.Errorf("the configuration has the trail %q take the events of every org, and a trail of the service is one org's: %w", name, errRequest),
+					Hint: "write its org in the configuration (trails, org), or say with --org whose events it is to hold",
+				}
+			}
 		}
 		if !sees(by, t.Org) {
 			if sees(by, in.Org) {

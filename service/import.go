@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 
+	"daybook/batch"
 	"daybook/batch/control"
 	"daybook/sink"
 )
@@ -15,9 +16,11 @@ type Imported struct {
 	Accepted   int64 `json:"accepted"`
 	Duplicate  int64 `json:"duplicate"`
 	NotTracked int64 `json:"not_tracked"`
-	Rejected   int64 `json:"rejected"`
-	Bytes      int64 `json:"bytes"`
-	Skipped    bool  `json:"skipped,omitempty"`
+	// Untracked tells whose the events are that were not tracked.
+	Untracked batch.Untracked `json:"untracked,omitempty"`
+	Rejected  int64           `json:"rejected"`
+	Bytes     int64           `json:"bytes"`
+	Skipped   bool            `json:"skipped,omitempty"`
 	// Fault is why the file was not read to its end; blank if it was.
 	Fault string `json:"fault,omitempty"`
 }
@@ -35,6 +38,7 @@ func (s *Service) postImport(r *http.Request, _ control.Actor) (any, error) {
 	}
 	out := Imported{
 		Read: took.Read, Accepted: took.accepted, Duplicate: took.duplicate, NotTracked: took.notTracked, Rejected: took.Rejected, Bytes: took.Bytes, Skipped: took.Skipped,
+		Untracked: took.untracked,
 	}
 	if took.Fault != nil {
 		out.Fault = took.Fault.Error()

@@ -194,6 +194,9 @@ func (s *Service) trails(c *Config) ([]batch.Trail, error) {
 	var list []batch.Trail
 	for _, t := range s.control.Trails() {
 		trail, ok := written[t.Spec.Name]
+		if ok && trail.Org == "" {
+			trail.Org = t.Spec.Org // it was named when the trail was enabled
+		}
 		if !ok {
 			var err error
 			if trail, err = trailOf(t.Spec); err != nil {
@@ -226,7 +229,11 @@ func declared(t *batch.Trail) control.TrailSpec {
 // declare records what the configuration declares of trails that were enabled: a trail must not become another when its declaration is taken out.
 func (s *Service) declare(c *Config) error {
 	for i := range c.Batch.Trails {
-		if err := s.control.Declare(declared(&c.Batch.Trails[i])); err != nil {
+		spec := declared(&c.Batch.Trails[i])
+		if t, ok := s.control.Trail(spec.Name); ok && spec.Org == "" {
+			spec.Org = t.Spec.Org
+		}
+		if err := s.control.Declare(spec); err != nil {
 			return err
 		}
 	}

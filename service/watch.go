@@ -329,13 +329,14 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 		s.metrics.files.WithLabelValues("file", "taken").Inc()
 		s.log.Info("took a file in", append([]any{"file", name}, counts...)...)
 	}
-	return &tookFile{report, t.accepted, t.duplicate, t.notTracked, t.newest}, nil
+	return &tookFile{report, t.accepted, t.duplicate, t.notTracked, t.untracked.Commonest(), t.newest}, nil
 }
 
 // tookFile says what became of a file.
 type tookFile struct {
 	intake.StreamReport
 	accepted, duplicate, notTracked int64
+	untracked                       batch.Untracked
 	// newest is the time of its newest event, of those whose time is believed.
 	newest time.Time
 }
@@ -369,6 +370,7 @@ type fileTaker struct {
 	rejects *intake.Quarantine
 
 	accepted, duplicate, notTracked int64
+	untracked                       batch.UntrackedCount
 }
 
 func (t *fileTaker) begin() { t.g = t.s.standing.BeginFile(t.at) }
@@ -377,8 +379,12 @@ func (t *fileTaker) Take(taken intake.Taken) error {
 	if !taken.Suspect && taken.Event.Time.After(t.newest) {
 		t.newest = taken.Event.Time
 	}
+	places := t.g.Places()
 	if err := t.g.Add(taken); err != nil {
 		return err
+	}
+	if t.g.Places() == places {
+		t.untracked.Add(taken.Event)
 	}
 	if t.g.Len() < fileChunk && t.g.Size() < fileChunkBytes {
 		return nil

@@ -130,6 +130,9 @@ func (a *app) tell(r *batch.Report, c *config.Config, s batch.Settings) error {
 	if err != nil {
 		return err
 	}
+	if r.NotTracked > 0 {
+		a.tellUntracked(r)
+	}
 	for _, g := range r.UntoldGaps {
 		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: no seal tells of the gap from %s to %s: no day of it was sealed now\n", g.From.Format(time.RFC3339), g.To.Format(time.RFC3339))
 	}
@@ -202,6 +205,30 @@ func where(d batch.DayResult, store string) string {
 		note += fmt.Sprintf(", addendum %d", d.Addendum)
 	}
 	return fmt.Sprintf("%s/*/class=*/trail=%s/dt=%v (%s)", strings.TrimSuffix(store, "/"), seal.EncodeName(d.Trail), d.Day, note)
+}
+
+// tellUntracked tells how many events no trail took, whose they are, and what can be done about it.
+func (a *app) tellUntracked(r *batch.Report) {
+	var whose []string
+	rest := r.NotTracked
+	for _, u := range r.Untracked[:min(len(r.Untracked), 3)] {
+		name := fmt.Sprintf("org %q", u.Org)
+		if u.Project != "" {
+			name += fmt.Sprintf(" project %q", u.Project)
+		}
+		whose = append(whose, fmt.Sprintf("%s: %s", name, humanize.Comma(u.Events)))
+		rest -= u.Events
+	}
+	if rest > 0 && len(whose) > 0 {
+		whose = append(whose, fmt.Sprintf("others: %s", humanize.Comma(rest)))
+	}
+	text := ""
+	if len(whose) > 0 {
+		text = " (" + strings.Join(whose, "; ") + ")"
+	}
+	_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %s not tracked, and so not written: no trail takes %s%s\n",
+		english.Plural(int(r.NotTracked), "event was", "events were"), english.PluralWord(int(r.NotTracked), "it", "them"), text)
+	_, _ = fmt.Fprintln(a.stderr, `daybook: hint: if they are to be kept, have a trail cover their org and project (trails in the configuration, or --org; "*" is every org); of a service, enable one and import them again`)
 }
 
 func (a *app) tellFaults(r *batch.Report) {

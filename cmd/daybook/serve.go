@@ -246,11 +246,8 @@ func (a *app) adminConfig(cmd *cobra.Command, c *config.Config, log *slog.Logger
 	if b.Data, err = dataFolder(c); err != nil {
 		return nil, err
 	}
-	if b.Trails, err = trails(cmd, &a.flags, c); err != nil {
+	if b.Trails, err = trails(c); err != nil {
 		return nil, err
-	}
-	for i := range b.Trails {
-		b.Trails[i].Org = c.Trails[i].Org // a sender's org is its credential's, so that no trail takes whatever comes
 	}
 	if b.Policies, err = policies(c); err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func (f *flags) addTo(cmd *cobra.Command, names ...string) {
 		case "trail":
 			set.StringVar(&f.trail, name, "audit", "the `NAME` of the trail")
 		case "org":
-			set.StringVar(&f.org, name, "default", "the `ORG` of events that name none; given, events of other orgs are not tracked")
+			set.StringVar(&f.org, name, config.AllOrgs, "the `ORG` whose events are taken, and that of events that name none; * takes those of every org")
 		case "key":
 			set.StringVar(&f.key, name, "", "the signing key's `FILE`, made on first use (default: this installation's)")
 		case "data":
@@ -159,7 +159,7 @@ func (a *app) settingsBy(cmd *cobra.Command, c *config.Config, ui *display, keys
 	if err != nil {
 		return s, intake.Settings{}, err
 	}
-	if s.Trails, err = trails(cmd, &a.flags, c); err != nil {
+	if s.Trails, err = trails(c); err != nil {
 		return s, intake.Settings{}, err
 	}
 	if s.Policies, err = policies(c); err != nil {
@@ -170,7 +170,7 @@ func (a *app) settingsBy(cmd *cobra.Command, c *config.Config, ui *display, keys
 		return s, intake.Settings{}, err
 	}
 	reading := intake.Settings{
-		From: c.From, Source: c.Source, Org: c.Trails[0].Org, AsOf: s.AsOf, PlausibleAfter: c.PlausibleAfter.Time(),
+		From: c.From, Source: c.Source, Org: c.OwnOrg(), AsOf: s.AsOf, PlausibleAfter: c.PlausibleAfter.Time(),
 		RecordLimit: int(c.Limits.Record), Ratio: int64(c.Limits.Ratio), Workers: s.Workers, Redactor: redactor, Skip: ownFolders(c),
 	}
 	return s, reading, nil
@@ -238,7 +238,7 @@ func parseGaps(texts []string) ([]seal.Gap, error) {
 // keyName is the name that our signatures bear; the key's hash beside it tells installations apart.
 const keyName = "daybook"
 
-func trails(cmd *cobra.Command, f *flags, c *config.Config) ([]batch.Trail, error) {
+func trails(c *config.Config) ([]batch.Trail, error) {
 	var list []batch.Trail
 	for _, t := range c.Trails {
 		trail := batch.Trail{Name: t.Name, Org: t.Org, Projects: t.Projects, SplitProjects: t.Split == "project", MaxSplit: t.MaxSplit}
@@ -249,10 +249,10 @@ func trails(cmd *cobra.Command, f *flags, c *config.Config) ([]batch.Trail, erro
 			}
 			trail.Formats = append(trail.Formats, format)
 		}
+		if t.Org == config.AllOrgs {
+			trail.Org = ""
+		}
 		list = append(list, trail)
-	}
-	if f.config == "" && !cmd.Flags().Changed("org") {
-		list[0].Org = "" // nobody chose an org: every event is taken, whatever org it names
 	}
 	return list, nil
 }

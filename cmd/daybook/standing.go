@@ -99,7 +99,7 @@ func (a *app) importFile(cmd *cobra.Command, r *remote, c *config.Config, f inta
 		return nil
 	}
 	defer file.Close() // it is only read
-	q := url.Values{"org": {c.Trails[0].Org}, "source": {c.Source}, "from": {c.From}, "name": {f.Name}}
+	q := url.Values{"org": {c.OwnOrg()}, "source": {c.Source}, "from": {c.From}, "name": {f.Name}}
 	resp, err := r.send(cmd, http.MethodPost, "/v1/import?"+q.Encode(), &progressReader{file, ui})
 	if err != nil {
 		return err
@@ -113,6 +113,7 @@ func (a *app) importFile(cmd *cobra.Command, r *remote, c *config.Config, f inta
 	report.Pending += took.Accepted
 	report.Duplicates += took.Duplicate
 	report.NotTracked += took.NotTracked
+	report.Untracked = report.Untracked.With(took.Untracked)
 	report.Quarantined += took.Rejected
 	report.InputBytes += took.Bytes
 	switch {
@@ -254,7 +255,7 @@ func (a *app) folderStatus(cmd *cobra.Command, c *config.Config) error {
 	if s.Data, err = dataFolder(c); err != nil {
 		return err
 	}
-	if s.Trails, err = trails(cmd, &a.flags, c); err != nil {
+	if s.Trails, err = trails(c); err != nil {
 		return err
 	}
 	if s.Policies, err = policies(c); err != nil {
