@@ -319,6 +319,23 @@ store:
 	{"other scheme", "store: {url: gs://audit}\n", []string{"f.yaml:1:14: store.url: gs:// is not a store"}},
 	{"empty URL", "store: {url: ''}\n", []string{"f.yaml:1:14: store.url: is empty"}},
 	{"tilde", "data: ~/x\nstore: {url: ~/audit}\n", []string{`f.yaml:1:7: data: "~/x": ~ is not read here`, `f.yaml:2:14: store.url: "~/audit": ~ is not read here`}},
+	{"data in the store", "data: files/data\nstore: {url: ./files}\n", []string{`f.yaml:1:7: data: "files/data" lies inside store.url, "./files"`}},
+	{"the store in data", "data: /x\nstore: {url: 'file:///x/./y/'}\n", []string{`f.yaml:1:7: data: "/x" holds store.url, "/x/./y/"`}},
+	{"all is below the root", "data: /x\nstore: {url: /}\n", []string{`f.yaml:1:7: data: "/x" lies inside store.url, "/"`}},
+	{"drop folders", "data: /data\nstore: {url: /audit}\nservice:\n  drop: [{path: /data/., org: o, source: a}, {path: /data/in, org: o, source: b}, {path: /audit, org: o, source: c}, {path: /, org: o, source: d}]\n", []string{
+		`f.yaml:1:7: data: "/data" is the same as service.drop[0].path, "/data/."`,
+		`f.yaml:1:7: data: "/data" holds service.drop[1].path, "/data/in"`,
+		`f.yaml:1:7: data: "/data" lies inside service.drop[3].path, "/"`,
+		`f.yaml:2:14: store.url: "/audit" is the same as service.drop[2].path, "/audit"`,
+		`f.yaml:2:14: store.url: "/audit" lies inside service.drop[3].path, "/"`,
+	}},
+	{"followed folders", "data: /data\nstore: {url: 's3://bucket/data', mode: none}\nservice:\n  follow: [{url: 'file:///data', org: o, source: a}, {url: 's3://data/data', org: o, source: b}]\n", []string{
+		`f.yaml:1:7: data: "/data" is the same as service.follow[0].url, "/data"`,
+	}},
+	{"keys that are handed on", "key: /audit/k/signing.key\ndata: /data\nstore: {url: /audit}\nservice:\n  cert_file: /etc/tls.crt\n  key_file: /in/tls.key\n  drop: [{path: /in, org: o, source: a}]\n", []string{
+		`f.yaml:1:6: key: "/audit/k/signing.key" lies inside store.url, "/audit"`,
+		`f.yaml:6:13: service.key_file: "/in/tls.key" lies inside service.drop[0].path, "/in"`,
+	}},
 	{"endpoint", "store: {endpoint: minio:9000}\n", []string{`f.yaml:1:19: store.endpoint: "minio:9000" is not a server`}},
 	{"endpoint with a bucket", "store: {endpoint: 'https://minio/bucket'}\n", []string{`f.yaml:1:19: store.endpoint: "https://minio/bucket" is not a server`}},
 	{"endpoint with a query", "store: {endpoint: 'https://minio?x=y'}\n", []string{`f.yaml:1:19: store.endpoint: "https://minio?x=y" is not a server`}},

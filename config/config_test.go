@@ -327,6 +327,21 @@ func faultsOf(t *testing.T, err error) []string {
 	return list
 }
 
+// TestFoldersBesideEachOther reads layouts that are right, those of the documents among them.
+func TestFoldersBesideEachOther(t *testing.T) {
+	for _, text := range []string{
+		"data: data\nstore: {url: data-of-the-store}\n",
+		"data: /var/lib/daybook\nkey: /var/lib/daybook/signing.key\nstore: {url: /srv/audit}\nservice: {drop: [{path: /var/spool/audit, org: o, source: s}], follow: [{url: /var/log/trail, org: o, source: t}]}\n",
+		"data: /data/state\nkey: /data/keys/signing.key\nstore: {url: file:///audit}\n",
+		"data: ./audit\n", // store.url may be another's, from the command line
+		"data: b\nkey: signing.key\nstore: {url: 's3://bucket/b', mode: none, retention_policies: [{class: a, default: true, hot_days: 1}]}\n",
+	} {
+		if _, err := config.Parse("f.yaml", []byte(text)); err != nil {
+			t.Errorf("%s\n%v", text, err)
+		}
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	for _, c := range []struct {
 		name, text string

@@ -61,6 +61,7 @@ func (v *validator) config(c *Config) {
 	v.anchors(c)
 	v.reading(&c.Reading)
 	v.service(&c.Service)
+	v.folders(c)
 	v.level("formats.csv.level", c.Formats.CSV.Compression, c.Formats.CSV.Level)
 	v.level("formats.cef.level", c.Formats.CEF.Compression, c.Formats.CEF.Level)
 	v.level("formats.syslog.level", c.Formats.Syslog.Compression, c.Formats.Syslog.Level)
