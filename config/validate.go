@@ -300,12 +300,36 @@ func (v *validator) store(s *Store) {
 	v.locks(kind, s)
 }
 
+// almostURL is what was meant to be a URL, and would be a folder of that name.
+var almostURL = regexp.MustCompile(`^(?i:s3|file|https?):`)
+
+// CheckStoreURL tells as a *Faults what is wrong with the URL or folder of a store that is given beside the configuration.
+func CheckStoreURL(text string) error {
+	var v validator
+	switch {
+	case text == "":
+		v.fault("", "name a folder, or s3://bucket/prefix", "the store has no name")
+	case looksSecret(text):
+		v.fault("", "take it out: credentials come from the configuration (store) or the AWS chain", "the store's URL holds what looks like a secret")
+	default:
+		v.urlAt("", text)
+	}
+	if len(v.faults) == 0 {
+		return nil
+	}
+	return newFaults(v.faults)
+}
+
 // urlAt checks the URL of a store, which stands at that place.
 func (v *validator) urlAt(at, text string) storeKind {
 	scheme, rest, ok := strings.Cut(text, "://")
 	switch {
 	case text == "" || looksSecret(text):
 		return unclear // said already
+	case text == "-":
+		v.fault(at, "write ./- for a folder that is called so", "- is no store: nothing is written to standard output")
+	case !ok && almostURL.MatchString(text):
+		v.fault(at, "write s3://bucket/prefix or file:///folder, with two slashes after the colon; a folder that is called so is ./"+text, "%q is no folder and no URL", text)
 	case !ok:
 		v.path(at, text)
 		return folder

@@ -38,6 +38,9 @@ Exit codes: 0 done, 2 usage.`,
 			}
 			o.Store, o.Endpoint, o.Region = c.Store.URL, c.Store.Endpoint, c.Store.Region
 			if len(args) > 0 {
+				if err := config.CheckStoreURL(args[0]); err != nil {
+					return usageError{err}
+				}
 				o.Store = args[0]
 			}
 			if !isS3(o.Store) {

@@ -255,6 +255,9 @@ func (a *app) readStore(configFile string, args []string) (sink.Store, error) {
 		}
 	}
 	if len(args) > 0 {
+		if err := config.CheckStoreURL(args[0]); err != nil {
+			return nil, usageError{err}
+		}
 		c.Store.URL = args[0]
 	}
 	return a.openToRead(c)
