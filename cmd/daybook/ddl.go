@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 
@@ -21,7 +22,7 @@ columns with their types, and class, trail and dt as partitions. The store is no
 
 The engines are duckdb, athena, spark and trino (by its Hive connector).
 
-Exit codes: 0 done, 2 usage.`,
+Exit codes: 0 done, 1 failed, 2 usage.`,
 		Example: `  daybook ddl --engine duckdb ./audit
   daybook ddl --engine athena --table logs.audit s3://audit-logs/prod`,
 		Args: takes(0, 1, "at most one store"),
@@ -46,10 +47,12 @@ Exit codes: 0 done, 2 usage.`,
 			if !isS3(o.Store) {
 				o.Store = folderOf(o.Store)
 			}
-			if err := ddl.Write(a.stdout, engine, &o); err != nil {
+			var text bytes.Buffer
+			if err := ddl.Write(&text, engine, &o); err != nil {
 				return usageError{err}
 			}
-			return nil
+			_, err := a.stdout.Write(text.Bytes())
+			return err
 		},
 	}
 	set := cmd.Flags()

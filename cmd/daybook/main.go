@@ -192,7 +192,7 @@ verify has codes of its own:
   0  verified to the level asked
   1  altered: something is not as it was sealed
   2  incomplete: the level asked was not reached; or the command line is at fault
-  3  something could not be read
+  3  something could not be read, or the report could not be written
 
 status and doctor, for monitoring, and retention lint:
 

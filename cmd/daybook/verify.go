@@ -136,7 +136,7 @@ code 0 if it is sealed, 1 if it is not and should be, 2 if there is time left, 3
 none, or signed by another key.
 
 Exit codes: 0 verified to the level asked, 1 altered, 2 incomplete (the level asked was not reached,
-or the command line is at fault), 3 something could not be read.`,
+or the command line is at fault), 3 something could not be read, or the report not be written.`,
 		Example: `  daybook verify --key signing.key.pub ./audit
   daybook verify --key signing.key.pub --deep s3://audit-logs/prod
   daybook verify --key signing.key.pub --policy witnesses.txt --checkpoint last-month ./copy
@@ -203,7 +203,7 @@ func (a *app) verify(cmd *cobra.Command, args []string, f *verifyFlags) error {
 	}
 	store, err := a.readStore(f.configFile, args)
 	if err != nil {
-		return err
+		return unread(err) // what is at fault with the command line stays so
 	}
 	ui := a.newCheckDisplay(f.json)
 	defer ui.close()
@@ -226,7 +226,7 @@ func (a *app) verify(cmd *cobra.Command, args []string, f *verifyFlags) error {
 		err = report.WriteText(a.stdout)
 	}
 	if err != nil {
-		return err
+		return unread(err) // 1 would say that something was altered
 	}
 	if code := report.ExitCode(); code != exitDone {
 		return verdict{code}
@@ -325,7 +325,7 @@ func (a *app) verifyProof(cmd *cobra.Command, args []string, f *verifyFlags) err
 		err = result.WriteText(a.stdout)
 	}
 	if err != nil {
-		return err
+		return unread(err) // 1 would say that something was altered
 	}
 	if code := result.ExitCode(); code != exitDone {
 		return verdict{code}
@@ -352,7 +352,7 @@ func (a *app) verifyReceipt(cmd *cobra.Command, args []string, f *verifyFlags) e
 	}
 	store, err := a.readStore(f.configFile, args)
 	if err != nil {
-		return err
+		return unread(err) // what is at fault with the command line stays so
 	}
 	ui := a.newCheckDisplay(f.json)
 	defer ui.close()
@@ -370,7 +370,7 @@ func (a *app) verifyReceipt(cmd *cobra.Command, args []string, f *verifyFlags) e
 		err = promise.WriteText(a.stdout)
 	}
 	if err != nil {
-		return err
+		return unread(err) // 1 would say that something was altered
 	}
 	if code := promise.ExitCode(); code != exitDone {
 		return verdict{code}
