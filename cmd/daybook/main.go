@@ -152,7 +152,12 @@ object-locked bucket.`
 	root.SilenceErrors, root.SilenceUsage, root.Version = true, true, version
 	root.SetVersionTemplate("daybook {{.Version}}\n")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(err, helpOf(cmd)) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if first := cmd.Flags().Arg(0); first != "" && cmd.HasSubCommands() { // of a command that is not known no flag is
+			return unknownCommand(cmd, first)
+		}
+		return usage(err, helpOf(cmd))
+	})
 	root.InitDefaultCompletionCmd("completion")
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
@@ -213,20 +218,27 @@ func usageArgs(c *cobra.Command) {
 			if err == nil {
 				return nil
 			}
-			hint := helpOf(cmd)
 			if strings.HasPrefix(err.Error(), "unknown command") { // what cobra.NoArgs says, of commands that have none below them, too
-				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-					hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])
-				} else if !cmd.HasSubCommands() {
-					err = fmt.Errorf("%s takes no arguments, not %q", cmd.CommandPath(), args[0])
+				if cmd.HasSubCommands() {
+					return unknownCommand(cmd, args[0])
 				}
+				err = fmt.Errorf("%s takes no arguments, not %q", cmd.CommandPath(), args[0])
 			}
-			return usage(err, hint)
+			return usage(err, helpOf(cmd))
 		}
 	}
 	for _, sub := range c.Commands() {
 		usageArgs(sub)
 	}
+}
+
+// unknownCommand says that there is no such command below this one, and which was meant perhaps.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	hint := helpOf(cmd)
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+	}
+	return usage(fmt.Errorf("unknown command %q for %q", name, cmd.CommandPath()), hint)
 }
 
 // takes is an argument check that says in words what is missing.

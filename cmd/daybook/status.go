@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,6 +63,9 @@ func (a *app) status(cmd *cobra.Command, days int) error {
 			return a.folderStatus(cmd, c)
 		}
 	}
+	if cmd.Flags().Changed("as-of") {
+		return asOfService()
+	}
 	path := fmt.Sprintf("/v1/status?days=%d", days)
 	if cmd.Flags().Changed("trail") {
 		path += "&trail=" + url.QueryEscape(a.flags.trail)
@@ -88,7 +92,15 @@ func (a *app) status(cmd *cobra.Command, days int) error {
 	return nil
 }
 
+// asOfService refuses --as-of where it would say nothing.
+func asOfService() error {
+	return usage(errors.New("--as-of: the status is a service's, which goes by its own clock"), "leave it out")
+}
+
 func (a *app) reconcile(cmd *cobra.Command) error {
+	if cmd.Flags().Changed("as-of") {
+		return asOfService()
+	}
 	var list []batch.Reconciled
 	if err := a.call(cmd, http.MethodPost, "/v1/reconcile", nil, &list); err != nil {
 		return err
