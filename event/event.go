@@ -34,7 +34,8 @@ const (
 	FlagTimeSuspect = "time_suspect"
 	// FlagIPInvalid marks an ip that is neither an address nor a DNS name nor a service's name.
 	FlagIPInvalid = "ip_invalid"
-	// FlagInvalidUTF8 marks a record that was not valid UTF-8: its fields have U+FFFD for what was broken, raw has the bytes in base64.
+	// FlagInvalidUTF8 marks a record that was not valid UTF-8, or had an escape of a lone surrogate (`\ud800`): its fields have U+FFFD for what was broken, raw
+	// has the bytes in base64.
 	FlagInvalidUTF8 = "invalid_utf8"
 	// FlagOrgReplaced and FlagSourceReplaced mark a record that named another org or source than the credential it came with is bound to: the event has the
 	// credential's, raw the record.

@@ -28,8 +28,12 @@ func (d *eventDecoder) decode(entry decoderEntry, record []byte) (Taken, error) 
 	e, settings := &d.event, d.settings
 	e.Reset()
 	err := entry.decoder.Decode(record, e)
+	invalid := errors.Is(err, jsontext.ErrUTF8)
+	if err == nil {
+		record, invalid = loneSurrogate(record, e)
+	}
 	switch {
-	case errors.Is(err, jsontext.ErrUTF8):
+	case invalid:
 		if err := d.decodeInvalid(entry, record); err != nil {
 			return Taken{}, err
 		}
@@ -66,6 +70,19 @@ func (d *eventDecoder) decode(entry decoderEntry, record []byte) (Taken, error) 
 	}
 	d.row = e.AppendJSON(d.row[:0])
 	return Taken{e, d.row, ordinal, suspect}, nil
+}
+
+// loneSurrogate reports whether the record that e was decoded from has a lone surrogate's escape, and returns the record. What LookupEvents gives is wrapped
+// in another one, with its escapes escaped: the record is what raw has then.
+func loneSurrogate(record []byte, e *event.Event) ([]byte, bool) {
+	if jsontext.HasLoneSurrogate(record) {
+		return record, true
+	}
+	raw := e.Get(event.Raw)
+	if raw != viewString(record) && jsontext.HasLoneSurrogate(viewBytes(raw)) {
+		return []byte(raw), true
+	}
+	return record, false
 }
 
 // bind gives the event the org and source that the credential has, and reports whether the record named others.
@@ -141,11 +158,12 @@ func cutToken(record []byte, e *event.Event) []byte {
 	return append(out, record[last:]...)
 }
 
-// decodeInvalid decodes a record that is not valid UTF-8: its fields get U+FFFD for what is broken, raw gets the bytes, redacted, in base64.
+// decodeInvalid decodes a record that is not valid UTF-8, or has an escape of a surrogate without its other half, which no UTF-8 stands for: its fields get
+// U+FFFD for what is broken, raw gets the bytes, redacted, in base64.
 func (d *eventDecoder) decodeInvalid(entry decoderEntry, record []byte) error {
 	e := &d.event
 	e.Reset()
-	if err := entry.decoder.Decode(bytes.ToValidUTF8(record, []byte("\ufffd")), e); err != nil {
+	if err := entry.decoder.Decode(jsontext.ReplaceLoneSurrogates(bytes.ToValidUTF8(record, []byte("\ufffd"))), e); err != nil {
 		return err
 	}
 	e.Unset(event.Raw)

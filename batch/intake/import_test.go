@@ -3,6 +3,7 @@ package intake_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -421,6 +422,58 @@ func TestInvalidUTF8IsKeptWithoutItsSecrets(t *testing.T) {
 	}
 	if n := len(raw) - len(before) - len(after); n != len(event.Redacted("12345678")) {
 		t.Errorf("raw is %q", raw)
+	}
+}
+
+func TestLoneSurrogatesAreKeptWithoutTheirSecrets(t *testing.T) {
+	secret := "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+	const record = `{"id":"s\ud800","time":"2026-03-10T09:30:00Z","action":"\uDC00 lone","actor_name":"\ud83d\ude00","tags":["\ud800"],"token_last4":"token-7890",` +
+		`"x\ud800":1,"info":{"password":"secret","note":"\\ud800 \ud800"}}`
+	got := importText(t, strings.Replace(record, "secret", secret, 1))
+	if got.Taken != 1 || got.Quarantined != 0 {
+		t.Fatalf("%+v", got.Report)
+	}
+	e := parse(t, got.rows[0])
+	if !e.HasFlag(event.FlagInvalidUTF8) || e.Get(event.ID) != "s\ufffd" || e.Get(event.Action) != "\ufffd lone" || e.Get(event.ActorName) != "😀" || e.Get(event.TokenLast4) != "7890" {
+		t.Errorf("event %s", got.rows[0])
+	}
+	if strings.Contains(got.rows[0], `"note":"\\ud800 \ud800"`) {
+		t.Errorf("a strict reader does not take %s", got.rows[0])
+	}
+	raw := rawBytes(t, e)
+	before, after, _ := strings.Cut(strings.Replace(record, "token-7890", "7890", 1), "secret")
+	if !strings.HasPrefix(raw, before+"[redacted:") || !strings.HasSuffix(raw, "]"+after) {
+		t.Errorf("raw is %q", raw)
+	}
+}
+
+func TestEventsThatDifferByLoneSurrogatesAreNotTheSame(t *testing.T) {
+	const cloudTrail = `{"eventTime":"2026-03-10T09:30:00Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","eventID":"s%"}`
+	lookup := `{"CloudTrailEvent":` + string(event.AppendQuoted(nil, cloudTrail)) + `}`
+	for name, record := range map[string]string{
+		"id":            `{"id":"s%","time":"2026-03-10T09:30:00Z","action":"a"}`,
+		"no id":         `{"time":"2026-03-10T09:30:00Z","action":"a","actor_id":"s%"}`,
+		"unknown name":  `{"id":"a","time":"2026-03-10T09:30:00Z","action":"a","x%":1}`,
+		"cloudtrail":    cloudTrail,
+		"lookup":        strings.Replace(lookup, "%", `\%`, 1),
+		"lookup, outer": lookup,
+	} {
+		got := importText(t, strings.Replace(record, "%", `\ud800`, 1)+"\n"+strings.Replace(record, "%", `\udc00`, 1))
+		if got.Taken != 2 {
+			t.Errorf("%s: %+v", name, got.Report)
+			continue
+		}
+		var hashes [2][sha256.Size]byte
+		for i, row := range got.rows {
+			e := parse(t, row)
+			if !e.HasFlag(event.FlagInvalidUTF8) {
+				t.Errorf("%s: no flag in %s", name, row)
+			}
+			hashes[i] = e.ContentHash([]byte(row))
+		}
+		if hashes[0] == hashes[1] {
+			t.Errorf("%s: taken for one event: %s", name, got.rows[0])
+		}
 	}
 }
 

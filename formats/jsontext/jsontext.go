@@ -6,6 +6,7 @@
 package jsontext
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -270,6 +271,58 @@ func AppendCompact(dst, text []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// HasLoneSurrogate reports whether valid JSON text has an escape of a surrogate that is no half of a pair: no character stands for it, so that the
+// content of its string can't be told from another's.
+func HasLoneSurrogate(text []byte) bool {
+	i := bytes.IndexByte(text, '\\')
+	if i < 0 || !bytes.Contains(text[i:], []byte(`\ud`)) && !bytes.Contains(text[i:], []byte(`\uD`)) {
+		return false // as good as always
+	}
+	return loneSurrogate(text, i) < len(text)
+}
+
+// ReplaceLoneSurrogates returns valid JSON text with the escape of U+FFFD in place of those that HasLoneSurrogate looks for. text is left alone.
+func ReplaceLoneSurrogates(text []byte) []byte {
+	out := text
+	for i := loneSurrogate(text, 0); i < len(text); i = loneSurrogate(text, i+len(replacement)) {
+		if len(out) > 0 && &out[0] == &text[0] {
+			out = bytes.Clone(text)
+		}
+		copy(out[i:], replacement)
+	}
+	return out
+}
+
+const replacement = `\ufffd`
+
+// loneSurrogate returns where the first lone surrogate's escape begins at or behind text[i], which is not within an escape; len(text) if there is none.
+func loneSurrogate(text []byte, i int) int {
+	for i+1 < len(text) {
+		switch {
+		case text[i] != '\\':
+			i++
+			continue
+		case text[i+1] != 'u':
+			i += 2
+			continue
+		}
+		high, _ := hex4(alias(text[i+2:]))
+		if !utf16.IsSurrogate(high) {
+			i += 2
+			continue
+		}
+		low := rune(0)
+		if rest := text[i+len(replacement):]; bytes.HasPrefix(rest, []byte(`\u`)) {
+			low, _ = hex4(alias(rest[2:]))
+		}
+		if utf16.DecodeRune(high, low) == utf8.RuneError {
+			return i
+		}
+		i += 2 * len(replacement)
+	}
+	return len(text)
 }
 
 func byteAt(data []byte, i int) byte {

@@ -122,3 +122,33 @@ func TestUnescapeTakesWhatWasNotChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestLoneSurrogates(t *testing.T) {
+	for in, want := range map[string]string{
+		`"\ud83d\ude00"`:              "",
+		`"\uD83D\uDE00 \ud7ff\ue000"`: "",
+		`"\\ud800"`:                   "",
+		`"\\\\uDC00","\n"`:            "",
+		`{"a":1}`:                     "",
+		``:                            "",
+		`"\ud800"`:                    `"\ufffd"`,
+		`"s\uDC00"`:                   `"s\ufffd"`,
+		`"\\\ud800"`:                  `"\\\ufffd"`,
+		`"\ud800\ud83d\ude00"`:        `"\ufffd\ud83d\ude00"`,
+		`"\ude00\ud83d"`:              `"\ufffd\ufffd"`,
+		`"\ud800\u0041"`:              `"\ufffd\u0041"`,
+		`"\ud800\\udc00"`:             `"\ufffd\\udc00"`,
+		`{"\udfff":["\uDBFF"]}`:       `{"\ufffd":["\ufffd"]}`,
+	} {
+		if got := jsontext.HasLoneSurrogate([]byte(in)); got != (want != "") {
+			t.Errorf("%s: HasLoneSurrogate is %v", in, got)
+		}
+		if want == "" {
+			want = in
+		}
+		text := []byte(in)
+		if got := jsontext.ReplaceLoneSurrogates(text); string(got) != want || string(text) != in {
+			t.Errorf("%s: replaced %s, want %s; it became %s itself", in, got, want, text)
+		}
+	}
+}
