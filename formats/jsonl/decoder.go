@@ -6,6 +6,7 @@
 //
 //   - A member that the event has no field for stays in raw, which then holds the whole record.
 //   - received and flags are ours to set: from a source they are such members.
+//   - Digits of time beyond nanoseconds are cut; raw has them.
 //   - A number or boolean in a text field gives its text, an outcome or severity that is none of ours is unknown or absent; raw keeps the original.
 //   - token_last4 longer than four characters is a token that somebody forgot to cut: it is cut, in raw too.
 //   - A field given twice, or once more in other letter case, is ambiguous: the record can't be read.
@@ -48,11 +49,13 @@ func (Decoder) Decode(record []byte, e *event.Event) error {
 				return ambiguous(m.Name)
 			}
 			hasTime = true
-			t, ok := event.ParseTime(m.Value.Str())
+			text := m.Value.Str()
+			t, ok := event.ParseTime(text)
 			if !ok {
 				return fmt.Errorf("time is %s: must be RFC 3339, like \"2026-03-10T09:30:00Z\"", short(m.Value.Text()))
 			}
 			e.Time = t
+			odd = odd || finerThanNano(text)
 			continue
 		case "tags":
 			if hasTags {
@@ -105,6 +108,20 @@ func (Decoder) Decode(record []byte, e *event.Event) error {
 		return errNoAction
 	}
 	return nil
+}
+
+// finerThanNano reports whether an RFC 3339 time has digits behind the ninth of its fraction that are not zero: ParseTime cuts them.
+func finerThanNano(s string) bool {
+	point := strings.IndexAny(s, ".,")
+	nano := point + len(".123456789")
+	if point < 0 || nano >= len(s) {
+		return false // as good as always
+	}
+	end := nano
+	for end < len(s) && s[end] >= '0' && s[end] <= '9' {
+		end++
+	}
+	return strings.Trim(s[nano:end], "0") != ""
 }
 
 // fieldAt finds the field of that name, first where the last one found suggests it.

@@ -45,6 +45,31 @@ func TestDecode(t *testing.T) {
 			`{"time":"2026-03-10T09:30:00Z","action":"a","outcome":"unknown","raw":{"time":"2026-03-10T09:30:00Z","action":"a","outcome":"maybe"}}`,
 		},
 		{
+			"digits of the time beyond the ninth are cut, raw keeps them",
+			`{"time":"2026-03-10T09:30:00.1234567891Z","action":"a"}`,
+			`{"time":"2026-03-10T09:30:00.123456789Z","action":"a","raw":{"time":"2026-03-10T09:30:00.1234567891Z","action":"a"}}`,
+		},
+		{
+			"so at any offset",
+			`{"time":"2026-03-10T10:30:00.000000000001+01:00","action":"a"}`,
+			`{"time":"2026-03-10T09:30:00Z","action":"a","raw":{"time":"2026-03-10T10:30:00.000000000001+01:00","action":"a"}}`,
+		},
+		{
+			"nor does an hour of one digit, or a comma, hide them",
+			`{"time":"2026-03-10T9:30:00,1234567891Z","action":"a"}`,
+			`{"time":"2026-03-10T09:30:00.123456789Z","action":"a","raw":{"time":"2026-03-10T9:30:00,1234567891Z","action":"a"}}`,
+		},
+		{
+			"a time without a fraction has none",
+			`{"time":"2026-03-15T10:30:00+01:00","action":"a"}`,
+			`{"time":"2026-03-15T09:30:00Z","action":"a"}`,
+		},
+		{
+			"zeros at the end of the time are nothing to keep",
+			`{"time":"2026-03-10T09:30:00.12345678900000-00:30","action":"a"}`,
+			`{"time":"2026-03-10T10:00:00.123456789Z","action":"a"}`,
+		},
+		{
 			"null is absent, an empty text is not",
 			`{"time":"2026-03-10T09:30:00Z","action":"a","ip":null,"user_agent":"","info":null}`,
 			`{"time":"2026-03-10T09:30:00Z","action":"a","user_agent":""}`,
