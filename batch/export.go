@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +32,10 @@ type Report struct {
 	Redacted    int64 `json:"redacted"`
 	// Untracked tells whose the events are that were not tracked; absent if there were none.
 	Untracked Untracked `json:"untracked,omitempty"`
+	// OutcomesNotKnown is how many of the records that a trail takes have an outcome that is not known, and so are written as unknown, and OutcomeNotKnown one
+	// of these, quoted.
+	OutcomesNotKnown int64  `json:"outcomes_not_known,omitempty"`
+	OutcomeNotKnown  string `json:"outcome_not_known,omitempty"`
 	// InputFiles were read, SkippedFiles hold no events by their nature; Faults could not be read, or not to their end.
 	InputFiles   int64              `json:"input_files"`
 	SkippedFiles int64              `json:"skipped_files"`
@@ -171,6 +176,20 @@ type tally struct {
 	notTracked, copies int64
 	untracked          UntrackedCount
 	suspects           map[uint16]int64 // by trail
+	outcomes           outcomes
+}
+
+// outcomes counts those that are not known.
+type outcomes struct {
+	n     int64
+	first string // in the order of texts, so that it does not hang on which worker met it
+}
+
+func (o *outcomes) add(n int64, text string) {
+	if n > 0 && (o.n == 0 || text < o.first) {
+		o.first = strings.Clone(text)
+	}
+	o.n += n
 }
 
 // take reads the input into the sorter.
@@ -186,6 +205,7 @@ func (r *Roller) take(ctx context.Context, paths []string, stdin io.Reader, how 
 	report.Read, report.Quarantined, report.InputFiles, report.SkippedFiles = in.Read, in.Quarantined, in.Files, in.Skipped
 	report.Faults, report.InputBytes, report.Examples = in.Faults, in.Bytes, q.First()
 	report.NotTracked, report.Copies, report.Untracked = t.notTracked, t.copies, t.untracked.Commonest()
+	report.OutcomesNotKnown, report.OutcomeNotKnown = t.outcomes.n, t.outcomes.first
 	if in.Quarantined > 0 {
 		report.QuarantineIndex = q.Path()
 	}
@@ -208,6 +228,7 @@ type taker struct {
 	notTracked, copies int64
 	untracked          UntrackedCount
 	suspects           map[uint16]int64
+	outcomes           outcomes
 }
 
 func (t *taker) Take(in intake.Taken) error {
@@ -231,6 +252,9 @@ func (t *taker) Take(in intake.Taken) error {
 		t.untracked.Add(in.Event)
 	} else {
 		t.copies += took - 1
+		if in.Outcome != "" {
+			t.outcomes.add(1, in.Outcome)
+		}
 	}
 	return nil
 }
@@ -243,6 +267,7 @@ func (t *taker) Close() error {
 	for trail, n := range t.suspects {
 		t.tally.suspects[trail] += n
 	}
+	t.tally.outcomes.add(t.outcomes.n, t.outcomes.first)
 	t.tally.mu.Unlock()
 	return t.writer.Close()
 }

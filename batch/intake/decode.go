@@ -32,9 +32,10 @@ func (d *eventDecoder) decode(entry decoderEntry, record []byte) (Taken, error) 
 	if err == nil {
 		record, invalid = loneSurrogate(record, e)
 	}
+	var plain []byte // the record without secrets, where its fields do not hold all of it
 	switch {
 	case invalid:
-		if err := d.decodeInvalid(entry, record); err != nil {
+		if plain, err = d.decodeInvalid(entry, record); err != nil {
 			return Taken{}, err
 		}
 		d.bind()
@@ -45,6 +46,11 @@ func (d *eventDecoder) decode(entry decoderEntry, record []byte) (Taken, error) 
 			entry.keepRaw(record, e)
 		}
 		settings.Redactor.Redact(e)
+		plain = viewBytes(e.Get(event.Raw))
+	}
+	outcome := ""
+	if len(plain) > 0 && entry.outcomeNotKnown != nil && e.Get(event.Outcome) == event.Unknown {
+		outcome = entry.outcomeNotKnown(plain)
 	}
 	if e.Get(event.Source) == "" {
 		e.Set(event.Source, settings.sourceOf(entry.name))
@@ -69,7 +75,7 @@ func (d *eventDecoder) decode(entry decoderEntry, record []byte) (Taken, error) 
 		ordinal = d.ordinal == nil
 	}
 	d.row = e.AppendJSON(d.row[:0])
-	return Taken{e, d.row, ordinal, suspect}, nil
+	return Taken{e, d.row, ordinal, suspect, outcome}, nil
 }
 
 // loneSurrogate reports whether the record that e was decoded from has a lone surrogate's escape, and returns the record. What LookupEvents gives is wrapped
@@ -159,17 +165,22 @@ func cutToken(record []byte, e *event.Event) []byte {
 }
 
 // decodeInvalid decodes a record that is not valid UTF-8, or has an escape of a surrogate without its other half, which no UTF-8 stands for: its fields get
-// U+FFFD for what is broken, raw gets the bytes, redacted, in base64.
-func (d *eventDecoder) decodeInvalid(entry decoderEntry, record []byte) error {
+// U+FFFD for what is broken, raw gets the bytes, redacted, in base64. It returns these bytes with U+FFFD too.
+func (d *eventDecoder) decodeInvalid(entry decoderEntry, record []byte) ([]byte, error) {
 	e := &d.event
 	e.Reset()
-	if err := entry.decoder.Decode(jsontext.ReplaceLoneSurrogates(bytes.ToValidUTF8(record, []byte("\ufffd"))), e); err != nil {
-		return err
+	if err := entry.decoder.Decode(legible(record), e); err != nil {
+		return nil, err
 	}
 	e.Unset(event.Raw)
 	d.settings.Redactor.Redact(e)
 	redacted, _ := d.settings.Redactor.RedactBytes(cutToken(record, e))
 	e.Set(event.Raw, `{"base64":"`+base64.StdEncoding.EncodeToString(redacted)+`"}`)
 	e.Flag(event.FlagInvalidUTF8)
-	return nil
+	return legible(redacted), nil
+}
+
+// legible returns a record with U+FFFD for all that is no character.
+func legible(record []byte) []byte {
+	return jsontext.ReplaceLoneSurrogates(bytes.ToValidUTF8(record, []byte("\ufffd")))
 }

@@ -19,13 +19,16 @@ type decoderEntry struct {
 	detect  func(head []byte) bool
 	// keepRaw puts a record into raw; nil where Decode always does.
 	keepRaw func(record []byte, e *event.Event)
+	// outcomeNotKnown tells of a record whose outcome Decode made unknown what stands there, "" where that is no outcome or says just so; nil where there is
+	// nothing to tell.
+	outcomeNotKnown func(record []byte) string
 }
 
 // decoders is the table of input formats, in the order in which they are tried.
 func decoders() []decoderEntry {
 	return []decoderEntry{
-		{"cloudtrail", cloudtrail.Decoder{}, cloudtrail.Detect, nil},
-		{"jsonl", jsonl.Decoder{}, detectJSONL, jsonl.KeepRaw},
+		{"cloudtrail", cloudtrail.Decoder{}, cloudtrail.Detect, nil, nil},
+		{"jsonl", jsonl.Decoder{}, detectJSONL, jsonl.KeepRaw, jsonl.OutcomeNotKnown},
 	}
 }
 

@@ -70,6 +70,8 @@ type Taken struct {
 	Ordinal bool
 	// Suspect says that the event's time is not believed.
 	Suspect bool
+	// Outcome is what stands in the record as an outcome that is not known, without secrets, cut and quoted to be shown; "" if the outcome is known.
+	Outcome string
 }
 
 // Taker is where a worker hands its events on. What a Taken points to holds until Take returns. Each worker has a Taker of its own.

@@ -136,6 +136,10 @@ func (a *app) tell(r *batch.Report, c *config.Config, s batch.Settings) error {
 	for _, g := range r.UntoldGaps {
 		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: no seal tells of the gap from %s to %s: no day of it was sealed now\n", g.From.Format(time.RFC3339), g.To.Format(time.RFC3339))
 	}
+	if n := r.OutcomesNotKnown; n > 0 {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %s %s an outcome that is not known, such as %s: it is taken for unknown, which CSV writes as No\n",
+			humanize.Comma(n), english.PluralWord(int(n), "event has", "events have"), r.OutcomeNotKnown)
+	}
 	if r.Whole() {
 		return nil
 	}

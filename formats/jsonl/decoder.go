@@ -7,7 +7,9 @@
 //   - A member that the event has no field for stays in raw, which then holds the whole record.
 //   - received and flags are ours to set: from a source they are such members.
 //   - Digits of time beyond nanoseconds are cut; raw has them.
-//   - A number or boolean in a text field gives its text, an outcome or severity that is none of ours is unknown or absent; raw keeps the original.
+//   - A number or boolean in a text field gives its text; raw keeps the original.
+//   - An outcome and a severity are taken in any letter case, true and false for success and failure; an outcome that is none of ours is unknown, a severity
+//     absent. Where it is not what came, raw keeps the original.
 //   - token_last4 longer than four characters is a token that somebody forgot to cut: it is cut, in raw too.
 //   - A field given twice, or once more in other letter case, is ambiguous: the record can't be read.
 //   - null is absent.
@@ -19,6 +21,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"daybook/event"
@@ -144,31 +148,79 @@ func setField(e *event.Event, f event.Field, v jsontext.Value) (odd bool, err er
 	case f.JSON():
 		e.Set(f, compact(v))
 		return false, nil
-	case v.Kind() == jsontext.String:
-		text := v.Str()
-		switch {
-		case f == event.Outcome && text != event.Success && text != event.Failure && text != event.Unknown:
-			text, odd = event.Unknown, true
-		case f == event.Severity && !isSeverity(text):
-			return true, nil
-		case f == event.ID && text == "":
-			return false, nil // as good as none
-		}
-		e.Set(f, text)
-		return odd, nil
 	case v.Kind() == jsontext.Object || v.Kind() == jsontext.Array:
 		return false, fmt.Errorf("%s is %s: must be a string", f, short(v.Text()))
 	}
-	e.Set(f, v.TextString())
-	return true, nil
+	came, isText := textOf(v)
+	text := came
+	switch f {
+	case event.ID:
+		if isText && text == "" {
+			return false, nil // as good as none
+		}
+	case event.Outcome:
+		if text = outcomeOf(v); text == "" {
+			text = event.Unknown
+		}
+	case event.Severity:
+		if text = listed(came, "info", "low", "medium", "high", "critical"); text == "" {
+			return true, nil
+		}
+	}
+	e.Set(f, text)
+	return !isText || text != came, nil
 }
 
-func isSeverity(s string) bool {
-	switch s {
-	case "info", "low", "medium", "high", "critical":
-		return true
+// textOf returns the content of a string, the text of any other value.
+func textOf(v jsontext.Value) (text string, isText bool) {
+	if v.Kind() == jsontext.String {
+		return v.Str(), true
 	}
-	return false
+	return v.TextString(), false
+}
+
+// outcomeOf returns the outcome that v stands for, "" if it is none of ours.
+func outcomeOf(v jsontext.Value) string {
+	switch v.Kind() {
+	case jsontext.True:
+		return event.Success
+	case jsontext.False:
+		return event.Failure
+	}
+	return listed(v.Str(), event.Success, event.Failure, event.Unknown)
+}
+
+// listed returns the one of list, in small letters of ASCII, that text is in any letter case; "" if it is none.
+func listed(text string, list ...string) string {
+	if slices.Contains(list, text) {
+		return text
+	}
+	for _, one := range list {
+		if len(one) == len(text) && strings.EqualFold(one, text) {
+			return one
+		}
+	}
+	return ""
+}
+
+// OutcomeNotKnown returns the outcome of a record, cut and quoted to be shown, if Decode takes it for unknown without knowing it; "" otherwise.
+func OutcomeNotKnown(record []byte) string {
+	m := jsontext.MembersOf(record)
+	for m.Next() {
+		switch {
+		case m.Name != event.Outcome.String():
+			continue
+		case m.Value.Kind() == jsontext.Null || outcomeOf(m.Value) != "":
+			return ""
+		}
+		text, isText := textOf(m.Value)
+		text = short([]byte(text))
+		if isText {
+			text = strconv.Quote(text)
+		}
+		return text
+	}
+	return ""
 }
 
 func setTags(e *event.Event, v jsontext.Value) error {

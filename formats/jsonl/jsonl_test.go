@@ -201,3 +201,49 @@ func BenchmarkAppendJSON(b *testing.B) {
 	}
 	b.SetBytes(int64(len(row)))
 }
+
+func TestOutcomeAndSeverityKeepToTheirLists(t *testing.T) {
+	for _, c := range []struct{ in, outcome, severity, notKnown string }{
+		{`"outcome":"success","severity":"high"`, "success", "high", ""},
+		{`"outcome":"unknown"`, "unknown", "-", ""},
+		{`"outcome":null,"severity":null`, "-", "-", ""},
+		{`"outcome":"Success","severity":"HIGH"`, "success", "high", ""},
+		{`"outcome":"FAILURE","severity":"Info"`, "failure", "info", ""},
+		{`"outcome":"Unknown"`, "unknown", "-", ""},
+		{`"outcome":true,"severity":true`, "success", "-", ""},
+		{`"outcome":false,"severity":false`, "failure", "-", ""},
+		{`"outcome":1,"severity":7`, "unknown", "-", "1"},
+		{`"outcome":"ok","severity":"odd"`, "unknown", "-", `"ok"`},
+		{`"outcome":"true","severity":""`, "unknown", "-", `"true"`},
+		{`"outcome":"","severity":" high"`, "unknown", "-", `""`},
+		{`"outcome":"\u017fuccess"`, "unknown", "-", `"ſuccess"`},
+		{`"outcome":"o\u009b\u202ek"`, "unknown", "-", `"o\u009b\u202ek"`},
+		{`"outcome":"` + strings.Repeat("é", 50) + `"`, "unknown", "-", `"` + strings.Repeat("é", 20) + `…"`},
+	} {
+		record := []byte(`{"time":"2026-03-10T09:30:00Z","action":"a",` + c.in + `}`)
+		var e event.Event
+		if err := (jsonl.Decoder{}).Decode(record, &e); err != nil {
+			t.Errorf("%s: %v", c.in, err)
+			continue
+		}
+		text := func(f event.Field) string {
+			if !e.Has(f) {
+				return "-"
+			}
+			return e.Get(f)
+		}
+		if text(event.Outcome) != c.outcome || text(event.Severity) != c.severity {
+			t.Errorf("%s: outcome is %s, severity %s", c.in, text(event.Outcome), text(event.Severity))
+		}
+		as := `"outcome":"` + c.outcome + `"`
+		if c.severity != "-" {
+			as += `,"severity":"` + c.severity + `"`
+		}
+		if changed := as != c.in && !strings.Contains(c.in, "null"); changed != (e.Get(event.Raw) == string(record)) {
+			t.Errorf("%s: raw is %s", c.in, e.Get(event.Raw))
+		}
+		if got := jsonl.OutcomeNotKnown(record); got != c.notKnown {
+			t.Errorf("%s: the outcome that is not known is %s, want %s", c.in, got, c.notKnown)
+		}
+	}
+}
