@@ -148,8 +148,14 @@ func (d *eventDecoder) nameByContent() {
 	e.Set(event.ID, hex.EncodeToString(name[:]))
 }
 
-// tokenMember finds the value of a member token_last4, in a record of any encoding.
-var tokenMember = regexp.MustCompile(`"token_last4"\s*:\s*("(?:[^"\\]|\\.)*"|[^\s,}"]+)`)
+// tokenMember finds the value of a member token_last4, be its name written with escapes, in a record of any encoding.
+var tokenMember = func() *regexp.Regexp {
+	name := ""
+	for _, c := range event.TokenLast4.String() {
+		name += fmt.Sprintf(`(?:%c|\\u(?i:%04x))`, c, c)
+	}
+	return regexp.MustCompile(`"` + name + `"\s*:\s*("(?:[^"\\]|\\.)*"|[^\s,}"]+)`)
+}()
 
 // cutToken cuts a token that the source forgot to cut, as the event has it.
 func cutToken(record []byte, e *event.Event) []byte {

@@ -447,6 +447,13 @@ func TestLoneSurrogatesAreKeptWithoutTheirSecrets(t *testing.T) {
 	}
 }
 
+func TestTokenOfBrokenRecordIsCutUnderAnEscapedName(t *testing.T) {
+	got := importText(t, `{"id":"\ud800","time":"2026-03-10T09:30:00Z","action":"a","t\u006fken\u005Flast4":"token-7890"}`)
+	if e := parse(t, got.rows[0]); e.Get(event.TokenLast4) != "7890" || strings.Contains(rawBytes(t, e), "token-") {
+		t.Errorf("%s in %s", rawBytes(t, e), got.rows[0])
+	}
+}
+
 func TestEventsThatDifferByLoneSurrogatesAreNotTheSame(t *testing.T) {
 	const cloudTrail = `{"eventTime":"2026-03-10T09:30:00Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","eventID":"s%"}`
 	lookup := `{"CloudTrailEvent":` + string(event.AppendQuoted(nil, cloudTrail)) + `}`
