@@ -189,7 +189,7 @@ func (r *Roller) concluded(j *journal, m *seal.Manifest) error {
 func (r *Roller) markSealed(trail string, day event.Day, of *spooled, m *seal.Manifest) (err error) {
 	sp := r.spool
 	if sp == nil { // a command that needs no spool finishes what another began
-		if sp, err = spool.Open(r.state.path("spool"), &spool.Options{MemTable: r.SortMemory / 3}); err != nil {
+		if sp, err = r.state.openSpool(spool.Options{MemTable: r.SortMemory / 3}); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, sp.Close()) }()

@@ -134,6 +134,7 @@ type Roller struct {
 	log     *tlog.Log // nil if seals are not signed
 	resumed []DayResult
 	told    []bool // which of the Gaps a seal has told
+	losses  []Loss // of Roll: the spools that were given up; a service declares its own
 	// asked are the anchors, by name, that know the log as it was when it was opened, or need not: see askAnchors.
 	asked   map[string]bool
 	refused bool         // the log can't be put with the lock that extensions ask for
@@ -468,7 +469,7 @@ func (r *Roller) draft(t *Trail, day event.Day, addendum int, out *rendered, tel
 		m.Counts.Late = c.rows
 	}
 	m.Sources = r.sourcesOf(t.Name, day, c.sources)
-	m.Gaps = r.gapsOf(m.Start, m.End)
+	m.Gaps = withLosses(r.gapsOf(m.Start, m.End), r.losses, m.Start, m.End)
 	if r.GapsOf != nil {
 		m.Gaps = append(m.Gaps, r.GapsOf(t.Name, m.Start, m.End)...)
 	}

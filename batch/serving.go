@@ -56,7 +56,7 @@ func OpenStanding(settings Settings, minFree uint64, admission Admission) (*Stan
 	if err != nil {
 		return nil, err
 	}
-	store, err := spool.Open(st.path("spool"), &spool.Options{MemTable: settings.SortMemory / 3, MinFree: minFree, Logger: settings.Log})
+	store, err := st.openSpool(spool.Options{MemTable: settings.SortMemory / 3, MinFree: minFree, Logger: settings.Log})
 	if err != nil {
 		return nil, errors.Join(err, st.close())
 	}

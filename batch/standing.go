@@ -86,7 +86,7 @@ type standingSpool struct {
 }
 
 func (r *Roller) openSpool() (*standingSpool, error) {
-	store, err := spool.Open(r.state.path("spool"), &spool.Options{MemTable: r.SortMemory / 3})
+	store, err := r.state.openSpool(spool.Options{MemTable: r.SortMemory / 3})
 	if err != nil {
 		return nil, err
 	}
@@ -260,6 +260,9 @@ func (r *Roller) Roll(ctx context.Context, only *event.Day, keep time.Duration) 
 	}
 	defer func() { err = errors.Join(err, sp.Close()) }()
 	r.spool = sp.Store
+	if r.losses, err = r.state.losses(); err != nil {
+		return nil, err
+	}
 	since, err := r.enabled()
 	if err != nil {
 		return nil, err
@@ -347,6 +350,8 @@ type Status struct {
 	Anchors []AnchorState `json:"anchors"`
 	// LogLock tells that the log could not be locked as long as what it vouches for, at the last roll; absent if it was.
 	LogLock *ShortLock `json:"log_lock,omitempty"`
+	// Lost are the spools that were given up, until somebody removes the file that says so.
+	Lost []Loss `json:"lost,omitempty"`
 }
 
 // TrailStatus is what is known of a trail.
@@ -402,7 +407,11 @@ func ReadStatus(s Settings) (status *Status, err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	var sp *standingSpool
 	since := map[string]seal.Date{}
-	if _, err := os.Stat(st.path("spool")); err == nil {
+	_, had, err := st.spoolID()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(st.path("spool")); err == nil || had {
 		if sp, err = r.openSpool(); err != nil {
 			return nil, err
 		}
@@ -416,6 +425,9 @@ func ReadStatus(s Settings) (status *Status, err error) {
 		return nil, err
 	}
 	status = &Status{Data: s.Data, Quarantined: told.Quarantined, NotTracked: told.NotTracked}
+	if status.Lost, err = st.losses(); err != nil {
+		return nil, err
+	}
 	for i := range r.Trails {
 		t, err := r.trailStatus(sp, since, i)
 		if err != nil {

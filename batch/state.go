@@ -32,6 +32,7 @@ var ErrBusy = errors.New("another daybook is at work with this data folder")
 //	locks.json                until when objects of it are locked that all later seals need
 //	runs/                     the sorter's, removed at each start
 //	quarantine/
+//	spool.id, spool.lost      which spool is this folder's, and which were given up
 //	spool/                    events taken in by `import` that are not sealed yet
 type state struct {
 	dir    string

@@ -119,6 +119,9 @@ func New(c Config) (_ *Service, err error) {
 	if s.control, err = control.Open(data, &control.Options{Now: s.now, CoolOff: c.CoolOff, Log: s.log}); err != nil {
 		return nil, err
 	}
+	if err = s.declareLost(); err != nil {
+		return nil, err
+	}
 	if s.sources, err = openSources(filepath.Join(data, "sources.json")); err != nil {
 		return nil, err
 	}

@@ -187,6 +187,9 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 			st.problem(LevelWarning, "events-stranded", name, "`daybook trail enable` switches it on, and then they are sealed", "%d events wait, and the trail was never switched on here", stranded[name])
 		}
 	}
+	if err := s.tellLost(st); err != nil {
+		return nil, err
+	}
 	damages, err := s.standing.Damages()
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 
 // The records of a Store. Frozen:
 //
+//	'I'                                                          → ID, a random text
 //	'S' | trail 2 | generation 4                                 → a Sealing; see there
 //	'a'                                                          → format version 4
 //	'b'                                                          → number of the next generation 4
@@ -25,8 +26,9 @@ import (
 // A generation is what was spooled for a trail's day until it was frozen. Its number is given once in the life of a store. The count of its events is
 // written together with them, and so are the totals.
 //
-// Format 1 had neither sealings nor totals.
+// Format 1 had neither sealings nor totals. The ID came later than format 2: a store without one is given it when it is opened.
 const (
+	tableID       = 'I'
 	tableSealing  = 'S'
 	tableVersion  = 'a'
 	tableNext     = 'b'

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,6 +23,10 @@ var (
 	// ErrStopped says that the spool can't be used any more: it is closed, or an operation on the disk failed and it is not known what is there. Opening it
 	// again finds out.
 	ErrStopped = errors.New("the spool has stopped")
+	// ErrAbsent says that there is no store where one must be.
+	ErrAbsent = errors.New("there is no spool")
+	// ErrOther says that a store is another one than is meant.
+	ErrOther = errors.New("it is another spool")
 )
 
 // Options of a Store.
@@ -33,6 +38,10 @@ type Options struct {
 	MemTable int
 	// MinFree is how many bytes must be free on the disk for Append to take anything. Zero means 256 MiB.
 	MinFree uint64
+	// MustExist has Open make no store: where there is none it fails with ErrAbsent and changes nothing.
+	MustExist bool
+	// ID, unless it is blank, is that of the store that is meant: Open fails with ErrOther where it is another, or one of before there were IDs.
+	ID string
 	// Logger is told what the storage engine does and what goes wrong in the background; nil tells nobody.
 	Logger *slog.Logger
 }
@@ -52,6 +61,8 @@ type Store struct {
 	guard    *guardedFS
 	memTable int
 	minFree  uint64
+	must     bool
+	id       string // in Open that which is meant, if one is
 
 	copying   sync.Mutex // held while a copy is made
 	gate      sync.Mutex // taken before mu by who appends
@@ -76,7 +87,7 @@ func Open(dir string, o *Options) (*Store, error) {
 		o = &Options{}
 	}
 	s := &Store{
-		dir: dir, fs: o.FS, memTable: o.MemTable, minFree: o.MinFree,
+		dir: dir, fs: o.FS, memTable: o.MemTable, minFree: o.MinFree, must: o.MustExist, id: o.ID,
 		trails: names{kind: "trail", table: tableTrail, limit: math.MaxUint16}, classes: names{kind: "class", table: tableClass, limit: math.MaxUint8},
 		states: map[uint16]*trailState{}, next: 1,
 	}
@@ -101,6 +112,11 @@ func Open(dir string, o *Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
+	if s.must {
+		if err := s.checkThere(); err != nil {
+			return err
+		}
+	}
 	if err := makeDir(s.fs, s.dir); err != nil {
 		return err
 	}
@@ -220,14 +236,23 @@ func (s *Store) load() error {
 	if err = errors.Join(err, iter.Error(), iter.Close()); err != nil {
 		return err
 	}
-	switch version {
-	case formatVersion:
+	identified, err := s.checkID()
+	if err != nil {
+		return err
+	}
+	if version == 1 {
+		if err := s.upgrade(); err != nil {
+			return err
+		}
+	} else if version == formatVersion && identified {
 		return nil
-	case 1:
-		return s.upgrade()
 	}
 	b := s.db.NewBatch()
 	put(b, []byte{tableVersion}, binary.BigEndian.AppendUint32(nil, formatVersion))
+	if !identified {
+		s.id = rand.Text()
+		put(b, []byte{tableID}, []byte(s.id))
+	}
 	return s.commit(b)
 }
 
@@ -302,13 +327,13 @@ func (s *Store) wrap(what string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrFull), errors.Is(err, ErrStopped):
+	case errors.Is(err, ErrFull), errors.Is(err, ErrStopped), errors.Is(err, ErrAbsent), errors.Is(err, ErrOther):
 		return fmt.Errorf("spool %s: %s: %w", s.dir, what, err)
 	case errors.Is(err, ErrCorrupt) || pebble.IsCorruptionError(err):
 		detail, _, _ := strings.Cut(err.Error(), "\n") // what follows is for those who work on the engine
 		err = fmt.Errorf("%w: %s", ErrCorrupt, strings.TrimPrefix(detail, ErrCorrupt.Error()+": "))
-		return fmt.Errorf("spool %s: %s: %w; nothing was left out or changed: put the folder back from a copy, or move it away and take in again what "+
-			"was not sealed yet", s.dir, what, err)
+		return fmt.Errorf("spool %s: %s: %w; nothing was left out or changed: put the folder back from a copy, or move it away, give it up (`daybook give-up-spool`) and take in again "+
+			"what was not sealed yet", s.dir, what, err)
 	}
 	return fmt.Errorf("spool %s: %s: %w", s.dir, what, err)
 }
@@ -352,7 +377,7 @@ func (n *names) free() (int, error) {
 	return n.next, nil
 }
 
-func (s *Store) id(n *names, name string, key func(id int) []byte) (int, error) {
+func (s *Store) number(n *names, name string, key func(id int) []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id, ok := n.byText[name]; ok {
@@ -378,13 +403,13 @@ func (s *Store) id(n *names, name string, key func(id int) []byte) (int, error) 
 
 // TrailID returns the number of a trail in this store, which it gives it if it has none. Numbers stay.
 func (s *Store) TrailID(name string) (uint16, error) {
-	id, err := s.id(&s.trails, name, func(id int) []byte { return binary.BigEndian.AppendUint16([]byte{tableTrail}, uint16(id)) })
+	id, err := s.number(&s.trails, name, func(id int) []byte { return binary.BigEndian.AppendUint16([]byte{tableTrail}, uint16(id)) })
 	return uint16(id), s.wrap("trail "+name, err)
 }
 
 // ClassID returns the number of a class in this store, which it gives it if it has none. Numbers stay.
 func (s *Store) ClassID(name string) (uint8, error) {
-	id, err := s.id(&s.classes, name, func(id int) []byte { return []byte{tableClass, byte(id)} })
+	id, err := s.number(&s.classes, name, func(id int) []byte { return []byte{tableClass, byte(id)} })
 	return uint8(id), s.wrap("class "+name, err)
 }
 

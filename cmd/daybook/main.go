@@ -141,7 +141,7 @@ type app struct {
 func (a *app) rootCommand() *cobra.Command {
 	root := group("daybook", "Close each day's audit events into files that people trust",
 		a.exportCommand(), a.verifyCommand(), a.proveCommand(), a.bundleCommand(), a.lsCommand(), a.getCommand(), a.linkCommand(), a.thawCommand(), a.ddlCommand(), a.initCommand(), a.serveCommand(), a.trailCommand(), a.tokenCommand(), a.adminCommand(),
-		a.statusCommand(), a.importCommand(), a.rollCommand(), a.backupCommand(), a.restoreCommand(),
+		a.statusCommand(), a.importCommand(), a.rollCommand(), a.backupCommand(), a.restoreCommand(), a.giveUpSpoolCommand(),
 		a.keygenCommand(), a.keyCommand(), a.holdCommand(), a.witnessCommand(), a.bucketCommand(), a.doctorCommand(), a.retentionCommand(), a.configCommand(), a.versionCommand(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
 	)

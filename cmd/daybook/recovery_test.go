@@ -270,6 +270,62 @@ func TestDataFolderLost(t *testing.T) {
 	s.check(one, two, late)
 }
 
+// The spool is lost, or its volume was not mounted: the service does not start with an empty one. It is put back; or given up, which the seals declare.
+func TestSpoolLost(t *testing.T) {
+	t.Parallel()
+	effort.NeedsLong(t)
+	s := newSite(t)
+	one, two := s.event(0, 1), s.event(4, 1)
+	s.mustSend(2, 0, one, two)
+	s.roll()
+	if out := s.daybook(1, "give-up-spool"); !strings.Contains(out, "another daybook is at work") {
+		t.Errorf("give-up-spool beside the service says\n%s", out)
+	}
+	s.stop(t)
+	spool, away := filepath.Join(s.dir, "data", "spool"), filepath.Join(s.dir, "away")
+	if out := s.daybook(1, "give-up-spool"); !strings.Contains(out, "there is a spool in") {
+		t.Errorf("give-up-spool of a spool that is there says\n%s", out)
+	}
+	if err := os.Rename(spool, away); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"serve", "status", "roll"} {
+		out := s.daybook(1, command)
+		for _, want := range []string{"the spool that this data folder had is not there: spool data/spool: ", "its volume is not mounted", "daybook restore", "daybook give-up-spool"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s does not say %q:\n%s", command, want, out)
+			}
+		}
+	}
+	if err := os.Rename(away, spool); err != nil {
+		t.Fatal(err)
+	}
+	s.serve()
+	s.mustSend(0, 2, one, two)
+	s.kill(t)
+
+	if err := os.Rename(spool, away); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.daybook(0, "give-up-spool"); !strings.Contains(out, "the spool was given up at") {
+		t.Errorf("give-up-spool says\n%s", out)
+	}
+	s.serve()
+	if out := s.daybook(1, "status"); !strings.Contains(out, "alert (spool-lost)") {
+		t.Errorf("status says\n%s", out)
+	}
+	if out := s.daybook(0, "trail", "show", "audit"); !strings.Contains(out, "audit") {
+		t.Errorf("trail show says\n%s", out)
+	}
+	s.mustSend(2, 0, one, two)
+	s.daybook(0, "roll") // the day before yesterday has nothing new
+	s.check(one)
+	if err := os.Remove(filepath.Join(s.dir, "data", "spool.lost")); err != nil {
+		t.Fatal(err)
+	}
+	s.daybook(0, "status")
+}
+
 // A backup is of one moment, whatever comes in meanwhile, and one that breaks off is none.
 func TestBackupBesideIntake(t *testing.T) {
 	t.Parallel()

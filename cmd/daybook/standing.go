@@ -307,6 +307,9 @@ func (a *app) writeFolderStatus(s *batch.Status) error {
 	if l := s.LogLock; l != nil {
 		_, _ = fmt.Fprintf(t, "log's lock\tuntil %s, and must be until %s: %s\n\t→ %s\n", l.Until.Format(time.RFC3339), l.Wanted.Format(time.RFC3339), l.Error, l.Hint())
 	}
+	for _, l := range s.Lost {
+		_, _ = fmt.Fprintf(t, "lost\ta spool was given up at %s: events that were taken in and not sealed are gone\n\t→ take them in again and seal them, then remove spool.lost in the data folder\n", l.At.Format(time.RFC3339))
+	}
 	_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", s.Quarantined, s.NotTracked)
 	_, _ = fmt.Fprintf(t, "data folder\t%s\n", s.Data)
 	return t.Flush()
