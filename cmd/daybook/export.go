@@ -74,7 +74,7 @@ func (a *app) read(cmd *cobra.Command, paths []string, do func(batch.Settings, i
 	}
 	ui := a.newDisplay(intake.Sizes(paths, ownFolders(c)))
 	defer ui.close()
-	settings, reading, err := a.settings(cmd, c, ui)
+	settings, reading, err := a.settings(c, ui)
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ func (a *app) withRollerOf(cmd *cobra.Command, c *config.Config, do func(*batch.
 	}
 	ui := a.newDisplay(0)
 	defer ui.close()
-	settings, _, err := a.settings(cmd, c, ui)
+	settings, _, err := a.settings(c, ui)
 	if err != nil {
 		return err
 	}

@@ -193,7 +193,7 @@ func (a *app) serviceConfig(cmd *cobra.Command, c *config.Config, log *slog.Logg
 // serviceConfigBy is serviceConfig, where keysOf has the keys.
 func (a *app) serviceConfigBy(cmd *cobra.Command, c *config.Config, log *slog.Logger, keysOf keySource) (*service.Config, error) {
 	ui := &display{out: a.stderr} // whoever started the service does not look on
-	settings, reading, err := a.settingsBy(cmd, c, ui, keysOf)
+	settings, reading, err := a.settingsBy(c, ui, keysOf)
 	if err != nil {
 		return nil, err
 	}

@@ -120,12 +120,12 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 }
 
 // settings makes of a configuration what package batch works with. Keys that are not there are made.
-func (a *app) settings(cmd *cobra.Command, c *config.Config, ui *display) (batch.Settings, intake.Settings, error) {
-	return a.settingsBy(cmd, c, ui, makeKeys)
+func (a *app) settings(c *config.Config, ui *display) (batch.Settings, intake.Settings, error) {
+	return a.settingsBy(c, ui, makeKeys)
 }
 
 // settingsBy is settings, where keysOf has the keys.
-func (a *app) settingsBy(cmd *cobra.Command, c *config.Config, ui *display, keysOf keySource) (batch.Settings, intake.Settings, error) {
+func (a *app) settingsBy(c *config.Config, ui *display, keysOf keySource) (batch.Settings, intake.Settings, error) {
 	s := batch.Settings{
 		CloseAfter: c.CloseAfter.Std(), IncludeOpen: c.IncludeOpen, Now: time.Now, AsOf: c.AsOf.Time, DedupeWindow: c.Spool.DedupeWindow.Std(), Build: "daybook " + version, Workers: processors,
 		Progress: ui.progress, Log: a.warnings(),

@@ -194,7 +194,7 @@ func (a *app) roll(cmd *cobra.Command, only string) error {
 	}
 	ui := a.newDisplay(0)
 	defer ui.close()
-	settings, _, err := a.settings(cmd, c, ui)
+	settings, _, err := a.settings(c, ui)
 	if err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (a *app) rollThere(cmd *cobra.Command) (err error) {
 }
 
 // folderStatus tells what the data folder knows of trails that are kept by import and roll alone.
-func (a *app) folderStatus(cmd *cobra.Command, c *config.Config) error {
+func (a *app) folderStatus(c *config.Config) error {
 	var err error
 	s := batch.Settings{Now: time.Now, AsOf: c.AsOf.Time, CloseAfter: c.CloseAfter.Std(), Rendering: rendering(c)}
 	if s.Data, err = dataFolder(c); err != nil {

@@ -60,7 +60,7 @@ func (a *app) status(cmd *cobra.Command, days int) error {
 		if data, err := dataFolder(c); err != nil {
 			return err
 		} else if !service.Used(data) {
-			return a.folderStatus(cmd, c)
+			return a.folderStatus(c)
 		}
 	}
 	if cmd.Flags().Changed("as-of") {
