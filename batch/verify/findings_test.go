@@ -878,7 +878,8 @@ func TestReportAsJSONAndText(t *testing.T) {
 func TestNotTheStore(t *testing.T) {
 	store := memory(t)
 	verifytest.GoodStore(t, store, sink.Compliance)
-	dir := copyTo(t, store)
+	dir := filepath.Join(sinktest.Folder(t), "audit")
+	copyInto(t, store, dir)
 	for name, c := range map[string]struct{ dir, want string }{
 		"above":        {filepath.Dir(dir), "No seal is here: make sure that this is the store; there is one below, in " + filepath.Base(dir) + "/\n"},
 		"its seals":    {filepath.Join(dir, "seals"), "No seal is here: make sure that this is the store; there is one above, if this is its folder seals\n"},

@@ -134,6 +134,12 @@ func TestUnsignedStore(t *testing.T) {
 func copyTo(t *testing.T, from *sinktest.Memory) string {
 	t.Helper()
 	dir := sinktest.Folder(t)
+	copyInto(t, from, dir)
+	return dir
+}
+
+func copyInto(t *testing.T, from *sinktest.Memory, dir string) {
+	t.Helper()
 	for _, key := range from.Keys() {
 		path := filepath.Join(dir, filepath.FromSlash(key))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -143,7 +149,6 @@ func copyTo(t *testing.T, from *sinktest.Memory) string {
 			t.Fatal(err)
 		}
 	}
-	return dir
 }
 
 func openFolder(t *testing.T, dir string) *file.Store {
