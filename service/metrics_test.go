@@ -102,7 +102,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// promtool runs Prometheus's own checks.
+// promtool runs Prometheus's own checks. No test that calls it runs beside others: a process that is being started holds the locks of all data folders that are open, until it is another program.
 func promtool(t *testing.T, stdin string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
@@ -117,7 +117,6 @@ func promtool(t *testing.T, stdin string, args ...string) {
 }
 
 func TestAlertsWithPromtool(t *testing.T) {
-	t.Parallel()
 	promtool(t, "", "check", "rules", "--lint-fatal", filepath.Join(deploy, "alerts.yaml"))
 	effort.NeedsThorough(t)
 	promtool(t, "", "test", "rules", filepath.Join(deploy, "alerts_test.yaml"))
@@ -177,7 +176,6 @@ func (w *world) scrape() string {
 
 // TestMetrics takes a service through a day, and reads what it tells.
 func TestMetrics(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t, func(c *service.Config) {
 		c.Drop = []service.Drop{{Path: t.TempDir(), Org: "acme", Source: "batch", From: "auto"}}
 	})

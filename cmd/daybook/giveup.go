@@ -20,8 +20,8 @@ func (a *app) giveUpSpoolCommand() *cobra.Command {
 from a backup: the events that were acknowledged and not sealed are lost. Until it is called the
 folder is not opened, so that a volume which is not mounted is not taken for an empty one.
 
-An empty spool is begun. The seals of the days that were not sealed declare the gap, with the reason,
-and the status tells of it until spool.lost is removed from the data folder.
+An empty spool is begun. The seals of the days that were not sealed declare the gap, with the
+reason, and the status tells of it until spool.lost is removed from the data folder.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,
 		Example: "  daybook give-up-spool --config /etc/daybook/daybook.yaml",

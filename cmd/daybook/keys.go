@@ -150,8 +150,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 conflict with what the store holds.`,
 	list := &cobra.Command{
 		Use: "list [flags]", Short: "List the keys of the store's log",
 		Long: `List shows each key of the store's log, and the leaves that it vouches for; and the log's verifier
-key, by which a witness (daybook witness serve --log) and a policy (verify --policy) name it. It needs
-no key: the log's own vouches for what it tells. Compare fingerprints with what you were told.
+key, by which a witness (daybook witness serve --log) and a policy (verify --policy) name it. It
+needs no key: the log's own vouches for what it tells. Compare fingerprints with what you were told.
 
 Exit codes: 0 done, 2 usage, 3 the store could not be read.`,
 		Args: cobra.NoArgs,
