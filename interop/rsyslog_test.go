@@ -115,13 +115,26 @@ input(type="imptcp" address="127.0.0.1" port="0" listenPortFileName=%q ruleset="
 	return c
 }
 
-// waitForPort waits until rsyslog has written the port that it listens on; nothing else tells that it does.
+// waitForPort waits until rsyslog listens, and returns the port. It writes the port once that is bound, and listens a moment later: a connection tells.
 func waitForPort(t *testing.T, path string) string {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
-			return strings.TrimSpace(string(b))
-		} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		b, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		port := strings.TrimSpace(string(b))
+		if port == "" {
+			continue
+		}
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return port
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatal(err)
 		}
 	}
