@@ -876,6 +876,7 @@ func TestReportAsJSONAndText(t *testing.T) {
 
 // Who gives another folder than the store learns where that is.
 func TestNotTheStore(t *testing.T) {
+	effort.NeedsLong(t)
 	store := memory(t)
 	verifytest.GoodStore(t, store, sink.Compliance)
 	dir := filepath.Join(sinktest.Folder(t), "audit")

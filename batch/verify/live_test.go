@@ -223,6 +223,7 @@ func (r *recorder) those(end string) (list []int) {
 
 // A note that comes after its manifest was listed, and before the next seal is: of that trail it is not the newest then.
 func TestNoteComesWhileSealsAreListed(t *testing.T) {
+	effort.NeedsLong(t)
 	_, before, puts, _ := history(t)
 	manifests := puts.those("/manifest.json")
 	at := manifests[0] // of trail all, as is the next
@@ -249,6 +250,7 @@ func TestNoteComesWhileSealsAreListed(t *testing.T) {
 
 // A seal by a key that was taken into use after the log was listed.
 func TestKeyComesWhileSealsAreListed(t *testing.T) {
+	effort.NeedsLong(t)
 	_, before, puts, key := history(t)
 	notes := puts.those(".note")
 	done := false
@@ -267,6 +269,7 @@ func TestKeyComesWhileSealsAreListed(t *testing.T) {
 
 // What comes while the store is listed explains nothing unless the store's key has signed it.
 func TestForgedWhileVerified(t *testing.T) {
+	effort.NeedsLong(t)
 	r, before, puts, _ := history(t)
 	manifest := puts.those("/manifest.json")[0]
 	note := puts.steps[manifest+1]
@@ -331,6 +334,7 @@ func TestForgedWhileVerified(t *testing.T) {
 
 // What no seal explains is not of one that is being made where nobody makes any.
 func TestUnsealedWhereNothingIsSealed(t *testing.T) {
+	effort.NeedsLong(t)
 	_, before, puts, _ := history(t)
 	store := before.Clone(t)
 	puts.replay(t, store, 0, 1)
