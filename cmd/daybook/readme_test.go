@@ -495,8 +495,12 @@ func TestReportIsDocumented(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "cut.jsonl.gz"), "\x1f\x8b\x08")
 	writeFile(t, filepath.Join(dir, "two.yaml"), "trails: [{name: one, org: acme}, {name: two, org: acme}]\nstore: {url: ./two}\nanchors: [{name: there, store: ./anchors}, {name: gone, syslog: 'tcp://127.0.0.1:1'}]\n")
+	writeFile(t, filepath.Join(dir, "odd.jsonl"), `{"time":"2026-03-10T08:00:00Z","action":"a","org":"acme","outcome":"perhaps"}
+{"time":"2026-03-10T08:00:00Z","action":"a","org":"globex","project_id":"p"}
+`)
 	printed := map[string]bool{}
 	for _, args := range [][]string{
+		{"odd.jsonl", "--config", "two.yaml"},
 		{filepath.Join(quickstart, "day"), "--as-of", "2026-03-11"},
 		{filepath.Join(quickstart, "day")},
 		{filepath.Join(quickstart, "late"), filepath.Join(quickstart, "broken")},
