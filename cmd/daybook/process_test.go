@@ -5,6 +5,7 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // process is a daybook serve that runs beside a test, in a folder that is its home, too.
@@ -103,7 +105,10 @@ func (p *process) run(t *testing.T, args ...string) string {
 // runIn runs a command in a folder, which must end with that exit code, and returns what it prints: to standard output, or, of one that fails, all.
 func runIn(t *testing.T, dir string, code int, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("daybook", args...)
+	// One that must refuse to serve, and serves, would never end.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "daybook", args...)
 	cmd.Dir, cmd.Env = dir, environment(dir)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
