@@ -86,7 +86,7 @@ unit: dist/testreport ## Run the tests under the race detector: those of plain g
 
 # The race detector makes them ten times as slow, and nothing more happens at once in a thousand cases than in ten.
 .PHONY: thorough
-thorough: dist/testreport ## Run the tests again that try every way there is, where they try some otherwise, without the race detector
+thorough: dist/testreport ## Run the tests that try every way there is, and what is quick, without the race detector
 	@echo '== go test, thoroughly'
 	@$(servers); export DAYBOOK_TEST_THOROUGH=1; $(call gotest,.)
 

@@ -121,7 +121,7 @@ func TestExtend(t *testing.T) {
 
 // A command that stops anywhere is given again, and ends as if it had not.
 func TestExtendStopsAnywhere(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	i, origin := newInstallation(t), memory(t)
 	mustExport(t, i, i.settings(origin), writeLines(t, records("x", 9, 5)...))
 	size, until := logSize(t, origin), now.Add(72*time.Hour)

@@ -202,7 +202,7 @@ func TestHoldOnASealHalfMade(t *testing.T) {
 
 // A command that stops anywhere, or whose answer is lost anywhere, is given again, and ends as if it had not.
 func TestHoldStopsAnywhere(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	for _, put := range []bool{true, false} {
 		for _, persisted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("put=%v,persisted=%v", put, persisted), func(t *testing.T) {

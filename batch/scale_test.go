@@ -17,7 +17,7 @@ import (
 
 // TestTenThousandTrails seals a day of very many trails, of one event each, and then looks again: nothing may take a step for each pair of them.
 func TestTenThousandTrails(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	trails := 10_000
 	if !effort.Thorough() {
 		trails = 100
@@ -98,7 +98,7 @@ func TestTenThousandTrails(t *testing.T) {
 
 // TestManyProjects seals days of very many projects, and one of a project with everything: no memory, files or handles for each project beyond what MaxSplit allows.
 func TestManyProjects(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	for _, c := range []struct {
 		name             string
 		projects, events int

@@ -81,7 +81,7 @@ func TestSalvageOfWhatIsNotDamaged(t *testing.T) {
 
 // TestSalvage turns over bytes at many places of the tables. Every event is handed out, each once and in order, or counted as missing.
 func TestSalvage(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	disk, _ := frozenOnDisk(t)
 	s := openStore(t, disk, "spool")
 	whole := scanStore(t, s, 0, tenth)

@@ -40,7 +40,7 @@ func (b *broken) Versions(ctx context.Context, prefix string) iter.Seq2[sink.Ent
 
 // What a listing that breaks off does not have may be there: it is never told as missing.
 func TestListingThatBreaksOff(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	store := memory(t)
 	good := verifytest.GoodStore(t, store, sink.Compliance)
 	witness := verifytest.NewWitness(t, "a.example")

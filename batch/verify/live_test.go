@@ -158,7 +158,7 @@ func verifyLive(t *testing.T, what string, store sink.Store, o verify.Options) *
 
 // A service seals at any time, and so while a store is verified. Whatever is there of a seal by then, and whatever comes while the store is listed: nothing of it is tampering.
 func TestVerifiedWhileSealsAreMade(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	_, before, puts, key := history(t)
 	mine := verify.Options{Keys: []seal.PublicKey{key}}
 	n, entries := len(puts.steps), len(puts.Keys())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3test"
 )
@@ -65,6 +66,7 @@ func TestDoctor(t *testing.T) {
 // TestDoctorModes tries each mode that a class has; --mode is the only one, whatever the classes say.
 func TestDoctorModes(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	s := newRoleStation(t, s3test.MinIO(t))
 	s.configure(strings.Replace(bucketConfig, "hot_days: 1}]", "hot_days: 1}, {class: short, event_types: ['x:*'], hot_days: 1, mode: governance}]", 1))
 	modes := func(args ...string) (got []string) {

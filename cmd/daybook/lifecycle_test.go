@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"daybook/internal/effort"
 	"daybook/sink/s3test"
 )
 
@@ -17,6 +18,7 @@ var lifecycleConfig = strings.Replace(bucketConfig, "hot_days: 1}]", "hot_days: 
 // TestLifecycle gives a bucket its rules, and refuses a tier that would not hold what moves there.
 func TestLifecycle(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	server, second := s3test.MinIO(t), s3test.MinIO(t)
 	s := newRoleStation(t, server, "writer")
 	s.configure(strings.ReplaceAll(lifecycleConfig, "TIER", second.URL))
@@ -89,6 +91,7 @@ func TestLifecycle(t *testing.T) {
 // TestNoLifecycle tells what a server without lifecycle rules will not do.
 func TestNoLifecycle(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	s := newRoleStation(t, s3test.VersityGW(t), "writer")
 	s.configure(strings.ReplaceAll(lifecycleConfig, "TIER", "http://127.0.0.1:1"))
 	for _, command := range []string{"plan", "apply"} {

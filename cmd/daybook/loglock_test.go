@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"daybook/internal/effort"
 	"daybook/sink/s3test"
 )
 
@@ -16,6 +17,7 @@ import (
 // the proxy holds those to it who put an object, as AWS does.
 func TestLogLockPastThePolicy(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	server := s3test.MinIO(t)
 	s := newRoleStation(t, server, "writer")
 	export := func(input string) (report struct {

@@ -317,14 +317,9 @@ func newReadme(t *testing.T) *readme {
 	}
 	var siem string
 	siem, r.received = listen(t)
-	var run string
-	if effort.Thorough() {
-		// What go run does, but built where the tests are built, and so mostly from the cache.
-		binary := filepath.Join(temp, "bin", "daybook")
-		run = "go build -C " + root(t) + " -o " + binary + " ./cmd/daybook && " + binary
-	} else {
-		run = command(t)
-	}
+	// What go run does, but built where the tests are built, and so mostly from the cache.
+	binary := filepath.Join(temp, "bin", "daybook")
+	run := "go build -C " + root(t) + " -o " + binary + " ./cmd/daybook && " + binary
 	port := freePort(t)
 	replace := []string{
 		"127.0.0.1:8470", "127.0.0.1:" + port, "# service.yaml\n", "service: {listen: '127.0.0.1:" + port + "'}\n",

@@ -23,7 +23,6 @@ import (
 	daybook "daybook/cmd/daybook"
 
 	"daybook/internal/effort"
-	"daybook/sink/s3test"
 	"daybook/sink/sinktest"
 )
 
@@ -71,15 +70,12 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": startServe, "stop": stopServe, "request": request, "ago": ago, "expand": expand, "exits": exits, "content": content, "broken": broken, "private": private, "untouched": untouched, "clean": clean,
 		},
-		// What waits out all retries takes half a minute: make test does so. A long script begins with: [!long] skip.
+		// A long script begins with: [!long] skip.
 		Condition: func(name string) (bool, error) {
-			switch name {
-			case "patient":
-				return os.Getenv(s3test.EnvMinIO) != "", nil
-			case "long":
-				return effort.Long(), nil
+			if name != "long" {
+				return false, fmt.Errorf("unknown condition %q", name)
 			}
-			return false, fmt.Errorf("unknown condition %q", name)
+			return effort.Long(), nil
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

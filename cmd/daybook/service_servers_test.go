@@ -285,10 +285,11 @@ func (a *authority) client(certFile, keyFile string) *http.Client {
 // TestServiceOverTLS has senders and admins come with certificates and with tokens, and the server's certificate replaced under a connection that stays.
 func TestServiceOverTLS(t *testing.T) {
 	t.Parallel()
+	binary := delivered(t)
 	server := s3test.MinIOTLS(t)
 	server.CreateBucket(t, "audit", true)
 	ours, others := newAuthority(t), newAuthority(t)
-	i := newInstallation(t, delivered(t), server, `
+	i := newInstallation(t, binary, server, `
 service:
   listen: 127.0.0.1:0
   schedule: "@yearly"
@@ -366,6 +367,7 @@ func serial(t *testing.T, a *authority, address string) int64 {
 // TestServiceFollowsBucket follows a bucket of real CloudTrail files: each file is taken once, also after a restart; one that was replaced is read again.
 func TestServiceFollowsBucket(t *testing.T) {
 	t.Parallel()
+	binary := delivered(t)
 	day := realDay(t)
 	server := s3test.MinIO(t)
 	server.CreateBucket(t, "audit", true)
@@ -393,7 +395,7 @@ func TestServiceFollowsBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := newInstallation(t, delivered(t), server, fmt.Sprintf(`
+	i := newInstallation(t, binary, server, fmt.Sprintf(`
 max_wait: 0s
 service:
   listen: 127.0.0.1:0

@@ -26,7 +26,7 @@ var steps = []struct {
 // is started again, and what was not acknowledged is sent again.
 func TestKilledServiceConverges(t *testing.T) {
 	t.Parallel()
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	needStrace(t)
 	kills := 1
 	if effort.Thorough() {

@@ -7,12 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"daybook/internal/effort"
 	"daybook/sink/s3test"
 )
 
 // TestEveryPutOnTheWire looks at all that an export sends: these servers take what AWS refuses.
 func TestEveryPutOnTheWire(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"MinIO": s3test.MinIO, "versitygw": s3test.VersityGW} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

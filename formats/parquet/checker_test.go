@@ -79,7 +79,7 @@ func TestCheckerTakesWhatTheEncoderWrites(t *testing.T) {
 			if len(events) == 3000 && o != nil && (o.RowGroupRows == 1 || o.RowGroupBytes == 1) {
 				continue
 			}
-			if len(events) == 3000 && i > 1 && !effort.Long() {
+			if len(events) == 3000 && i > 1 && !effort.Long() && !effort.Thorough() {
 				continue
 			}
 			for _, f := range files {
@@ -92,7 +92,7 @@ func TestCheckerTakesWhatTheEncoderWrites(t *testing.T) {
 			}
 		}
 	}
-	if !effort.Long() {
+	if !effort.Long() && !effort.Thorough() {
 		t.Log("files of many pages, and 3,000 events with most options, are left to make unit")
 		return
 	}
@@ -316,7 +316,7 @@ func (r failingReader) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func TestReadErrorsAreNotTheFilesFault(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	events := newGenerator().events(20)
 	events[3].Set(event.Raw, incompressible(5<<20))
 	data := encode(t, acme, nil, events, 100)

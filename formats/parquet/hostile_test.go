@@ -191,7 +191,7 @@ func insert(t testing.TB, data []byte, at int64, more []byte) []byte {
 
 // TestLyingFooters edits what the footer says, and writes it out again as it must be written.
 func TestLyingFooters(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	data, events := small(t, 5)
 	for name, lie := range map[string]func(m *format.FileMetaData){
 		"version":          func(m *format.FileMetaData) { m.Version = 2 },

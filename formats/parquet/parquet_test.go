@@ -189,7 +189,7 @@ func incompressible(n int) string {
 
 // TestLongRowsAreBounded writes events of 2 MB each, and looks at the memory that it takes.
 func TestLongRowsAreBounded(t *testing.T) {
-	effort.NeedsLong(t)
+	effort.NeedsLongOrThorough(t)
 	rows, size := 300, 100<<20
 	if !effort.Thorough() {
 		t.Log("240 MB are written: make test writes 600 MB, and then a giant of 100 MB")

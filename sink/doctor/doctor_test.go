@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/doctor"
 	"daybook/sink/s3"
@@ -31,6 +32,7 @@ func readCloser(body string) io.ReadCloser { return io.NopCloser(strings.NewRead
 // servers are those that a bucket is tried on.
 func servers(t *testing.T, test func(t *testing.T, server *s3test.Server)) {
 	t.Helper()
+	effort.NeedsLong(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"minio": s3test.MinIO, "versitygw": s3test.VersityGW} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -306,6 +308,7 @@ func TestEncryption(t *testing.T) {
 // TestUnfit tells of a bucket that can't be tried, and returns an error where there is nothing to tell.
 func TestUnfit(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	server := s3test.MinIO(t)
 	server.CreateBucket(t, "audit", false)
 	r := try(t, open(t, server, root(server), sink.Compliance, nil), sink.Compliance, doctor.Options{})
@@ -324,6 +327,7 @@ func TestUnfit(t *testing.T) {
 // A store whose classes have different modes has its locks tried in each: at MinIO governance holds nobody who may set locks.
 func TestModes(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	server := s3test.MinIO(t)
 	server.CreateBucket(t, "audit", true)
 	s := open(t, server, root(server), sink.Governance, nil)

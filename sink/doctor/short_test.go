@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/doctor"
 	"daybook/sink/s3"
@@ -151,6 +152,7 @@ func TestShortWithoutRights(t *testing.T) {
 // TestShortLifecycle tells the rules that remove or move what must stay.
 func TestShortLifecycle(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	server := s3test.MinIO(t)
 	server.CreateBucket(t, "audit", true)
 	s := open(t, server, root(server), sink.Compliance, nil)
@@ -182,6 +184,7 @@ func TestShortLifecycle(t *testing.T) {
 // TestShortMoves tells the rules that move what must stay, or to where nothing is known to hold it. MinIO takes none without such tiers, so the answer is made up.
 func TestShortMoves(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	server := s3test.MinIO(t)
 	server.CreateBucket(t, "audit", true)
 	ages := []s3.Ages{{Prefix: "csv/class=standard/", Warm: "WARM", WarmAfter: 30, Cold: "COLD", ColdAfter: 60, ExpireAfter: 91, Mode: sink.Compliance}}

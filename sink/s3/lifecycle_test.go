@@ -11,6 +11,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/lifecycle"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 	"daybook/sink/s3test"
@@ -187,6 +188,7 @@ func TestLifecycleRefused(t *testing.T) {
 // TestTiers has MinIO move files to another MinIO whose bucket is locked, and read them back.
 func TestTiers(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	server, second := s3test.MinIO(t), s3test.MinIO(t)
 	server.CreateBucket(t, "locked", true)
 	second.CreateBucket(t, "warm", true)
@@ -290,6 +292,7 @@ func TestTiers(t *testing.T) {
 // TestNoLifecycle tells what a server without lifecycle rules will not do.
 func TestNoLifecycle(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	server := s3test.VersityGW(t)
 	server.CreateBucket(t, "locked", true)
 	s := open(t, "s3://locked/audit", options(t, server, sink.Compliance))
@@ -306,6 +309,7 @@ func TestNoLifecycle(t *testing.T) {
 // TestInspect sees what others change in a bucket.
 func TestInspect(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"minio": s3test.MinIO, "versitygw": s3test.VersityGW} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -18,6 +18,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/lifecycle"
 	"github.com/minio/minio-go/v7/pkg/tags"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 	"daybook/sink/s3test"
@@ -163,6 +164,7 @@ func deeds(sealed, weak string) map[string]deed {
 // TestPolicies has users of each role try everything, and holds what they can do to what the role is for.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	writer := []string{"preflight", "seal", "lengthen a lock", "read", "read a version", "see a lock", "list", "list versions", "read the lifecycle"}
 	for _, c := range []struct {
 		name string

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 	"daybook/sink/s3test"
@@ -19,6 +20,7 @@ import (
 // servers are the real servers that a test runs against, each in a subtest.
 func servers(t *testing.T, test func(t *testing.T, server *s3test.Server)) {
 	t.Helper()
+	effort.NeedsLong(t)
 	for _, c := range []struct {
 		name  string
 		start func(testing.TB) *s3test.Server

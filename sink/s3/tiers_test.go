@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 	"daybook/sink/s3test"
@@ -41,6 +42,7 @@ func TestTierNamedAsClass(t *testing.T) {
 // TestTierTried believes no default retention before an object was locked by it.
 func TestTierTried(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"minio": s3test.MinIO, "versitygw": s3test.VersityGW} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 	"daybook/sink/s3test"
@@ -49,6 +50,7 @@ type trapWorld struct {
 // TestTraps falls into each trap on both servers.
 func TestTraps(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	for name, start := range map[string]func(testing.TB) *s3test.Server{"minio": s3test.MinIOScanning, "versitygw": s3test.VersityGW} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

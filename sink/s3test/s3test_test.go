@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/minio/minio-go/v7"
 
+	"daybook/internal/effort"
 	"daybook/sink/s3test"
 )
 
@@ -31,6 +32,7 @@ var servers = []struct {
 }
 
 func TestServer(t *testing.T) {
+	effort.NeedsLong(t)
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +92,7 @@ func TestServer(t *testing.T) {
 
 // TestVersionsOverManyPages holds the listing to one entry a version: versitygw repeats one at each page of a thousand.
 func TestVersionsOverManyPages(t *testing.T) {
+	effort.NeedsLong(t)
 	s := s3test.VersityGWTLS(t)
 	s.CreateBucket(t, "locked", true)
 	client := s.Client(t)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3test"
 	"daybook/sink/sinktest"
@@ -11,6 +12,7 @@ import (
 
 // TestTampering does to real servers what an attacker with the root user's credentials does, and finds what holds against him.
 func TestTampering(t *testing.T) {
+	effort.NeedsLong(t)
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
 			t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"daybook/batch/verify"
 	"daybook/batch/verify/verifytest"
 	"daybook/formats"
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3"
 	"daybook/sink/s3test"
@@ -58,6 +59,7 @@ func (s *weakening) Put(ctx context.Context, o sink.Object) (sink.Info, error) {
 
 // TestMinIO repeats on a real server what is about versions, markers, locks and rules.
 func TestMinIO(t *testing.T) {
+	effort.NeedsLong(t)
 	minio := s3test.MinIO(t)
 	n := 0
 	for _, c := range storeCases() {
