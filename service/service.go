@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -361,15 +360,10 @@ func writeCursor(path string, n int64) error {
 	return batch.WriteFile(path, fmt.Appendf(nil, "%d\n", n))
 }
 
-// effectivePath is where the configuration lies that the last process worked with, to tell what changed since.
-func (s *Service) effectivePath() string {
-	return filepath.Join(s.config.Load().Batch.Data, "control", "configuration")
-}
-
 // started records the start, and what has changed in the configuration since the last one.
 func (s *Service) started() error {
 	c := s.config.Load()
-	diff, err := s.difference(c)
+	diff, _, err := s.difference(c)
 	if err != nil {
 		return err
 	}
@@ -380,38 +374,6 @@ func (s *Service) started() error {
 		return err
 	}
 	return s.keepEffective(c)
-}
-
-func (s *Service) difference(c *Config) ([]string, error) {
-	data, err := os.ReadFile(s.effectivePath())
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	var before []string
-	if len(data) > 0 {
-		before = strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
-	}
-	return difference(before, c.Effective), nil
-}
-
-func (s *Service) keepEffective(c *Config) error {
-	return batch.WriteFile(s.effectivePath(), []byte(strings.Join(c.Effective, "\n")+"\n"))
-}
-
-// difference tells what is in one list of lines and not in the other.
-func difference(before, after []string) []string {
-	var diff []string
-	for _, line := range before {
-		if !slices.Contains(after, line) {
-			diff = append(diff, "- "+line)
-		}
-	}
-	for _, line := range after {
-		if !slices.Contains(before, line) {
-			diff = append(diff, "+ "+line)
-		}
-	}
-	return diff
 }
 
 // keyID is the ID of the key that signs.
@@ -438,7 +400,7 @@ func (s *Service) Reload(c Config, by control.Actor) error {
 		return err
 	}
 	settings := s.settings(&c)
-	diff, err := s.difference(&c)
+	diff, changes, err := s.difference(&c)
 	if err != nil {
 		return err
 	}
@@ -448,7 +410,7 @@ func (s *Service) Reload(c Config, by control.Actor) error {
 	if err := s.setReceiver(&c); err != nil {
 		return err
 	}
-	if len(diff) > 0 {
+	if changes > 0 {
 		if err := s.control.ConfigChanged(by, c.digest(), diff); err != nil {
 			return err
 		}
@@ -466,7 +428,7 @@ func (s *Service) Reload(c Config, by control.Actor) error {
 		return err
 	}
 	s.wake()
-	s.log.Info("the configuration was read again", "changes", len(diff))
+	s.log.Info("the configuration was read again", "changes", changes)
 	return nil
 }
 

@@ -490,6 +490,72 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A trail is told what has changed in the configuration as far as that is its org's or every org's; of the rest it has the digest alone. A trail whose declaration leaves its
+// org open is that of the org for which it was enabled.
+func TestChangesByOrg(t *testing.T) {
+	t.Parallel()
+	lines := func(what string) []string {
+		return []string{
+			`service.drop[0].org: "acme"`, fmt.Sprintf(`service.drop[0].path: "acme-%s"`, what), `service.drop[1].org: "globex"`, fmt.Sprintf(`service.drop[1].path: "globex-%s"`, what),
+			`service.admins[0].name: "operator"`, `service.admins[0].org: "*"`, fmt.Sprintf(`service.admins[0].role: "every-%s"`, what), fmt.Sprintf("max_wait: %q", "every-"+what),
+			`trails[0].name: "audit"`, `trails[0].org: "acme"`, fmt.Sprintf(`trails[0].projects[0]: "acme-%s"`, what),
+			`trails[1].name: "globex"`, `trails[1].org: "*"`, fmt.Sprintf(`trails[1].projects[0]: "globex-%s"`, what),
+		}
+	}
+	w := newWorld(t, func(c *service.Config) { c.Effective = lines("before") })
+	w.people()
+	w.call(w.alice, http.MethodPost, "/v1/trails/globex/enable", service.EnableRequest{Org: "globex", Formats: []string{"jsonl", "csv"}}, http.StatusOK, nil)
+	_, stop := w.serve()
+	c := w.config
+	c.Effective, c.Batch.Config = lines("after"), seal.Sum([]byte("after"))
+	if err := w.Reload(c, control.System); err != nil {
+		t.Fatal(err)
+	}
+	// What alone is another's leaves the digest.
+	kept := slices.DeleteFunc(lines("after"), func(line string) bool { return strings.Contains(line, "globex-after") })
+	c.Effective, c.Batch.Config = append(kept, `trails[1].projects[0]: "globex-later"`), seal.Sum([]byte("later"))
+	if err := w.Reload(c, control.System); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.move(20 * time.Hour)
+	w.roll()
+	every := func(own ...string) string {
+		diff := []string{`- service.admins[0].role: "every-before"`, `- max_wait: "every-before"`, `+ service.admins[0].role: "every-after"`, `+ max_wait: "every-after"`}
+		return strings.Join(append(diff, own...), "\n")
+	}
+	for trail, want := range map[string][]string{
+		"audit": {every(`- service.drop[0].path: "acme-before"`, `- trails[0].projects[0]: "acme-before"`, `+ service.drop[0].path: "acme-after"`, `+ trails[0].projects[0]: "acme-after"`), ""},
+		"globex": {
+			every(`- service.drop[1].path: "globex-before"`, `- trails[1].projects[0]: "globex-before"`, `+ service.drop[1].path: "globex-after"`, `+ trails[1].projects[0]: "globex-after"`),
+			"- service.drop[1].path: \"globex-after\"\n- trails[1].projects[0]: \"globex-after\"\n+ trails[1].projects[0]: \"globex-later\"",
+		},
+	} {
+		var got []string
+		last := ""
+		for row := range strings.Lines(w.evidence(w.manifests(trail)[0])) {
+			var e struct {
+				Action  string
+				Changes struct {
+					After string
+					Diff  []string
+				}
+			}
+			if err := json.Unmarshal([]byte(row), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.Action == control.ActionConfigChange {
+				got, last = append(got, strings.Join(e.Changes.Diff, "\n")), e.Changes.After
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" || last != c.Batch.Config.String() {
+			t.Errorf("the trail %s is told of %s and (-want +got):\n%s", trail, last, diff)
+		}
+	}
+}
+
 // What a trail covers stays what it was when its declaration is taken out of the configuration, and what the configuration makes of it is told.
 func TestDeclarationTakenOut(t *testing.T) {
 	t.Parallel()

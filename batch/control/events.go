@@ -245,7 +245,7 @@ func (r *record) event(id, org string) (*event.Event, error) {
 		Before string   `json:"before"`
 		After  string   `json:"after"`
 		Diff   []string `json:"diff,omitempty"`
-	}{r.Was.String(), r.Config.String(), r.Diff})
+	}{r.Was.String(), r.Config.String(), slices.Concat(r.Diff, r.Diffs[org])})
 }
 
 func (r *record) actor(e *event.Event) {

@@ -117,7 +117,7 @@ func TestEventsAreWhatHappened(t *testing.T) {
 	must(t, w.Gap(gap(hour, 2*hour, "damage"), "acme", "app"))
 	w.reopen()
 	w.wait(hour)
-	must(t, w.Started("v2", config2, []string{"- a: 1"}))
+	must(t, w.Started("v2", config2, every("- a: 1")))
 	must(t, w.Stopped("SIGTERM"))
 
 	var got []string

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,9 +27,8 @@ var errRunning = errors.New("the service was started already")
 var errNotRunning = errors.New("the service was not started")
 
 // Started records that the service runs, with its build and the digest of its configuration. From the last run's end, or from its last sign of life if it died, until now
-// nothing was taken in: that is a gap of every trail. If the configuration is another than the last one recorded, that change is recorded first, with diff, its lines that
-// begin with "-" or "+"; they hold no secrets, which is the caller's care.
-func (c *Control) Started(build string, config seal.Hash, diff []string) error {
+// nothing was taken in: that is a gap of every trail. If the configuration is another than the last one recorded, that change is recorded first, with diff.
+func (c *Control) Started(build string, config seal.Hash, diff Diff) error {
 	return c.change(func(now time.Time) error {
 		if c.running {
 			return errRunning
@@ -78,8 +78,12 @@ func (c *Control) down(now time.Time) *seal.Gap {
 	return g
 }
 
+// Diff is how a configuration differs from the one before: lines that begin with "-" or "+", by the org that they concern alone; those of AllOrgs concern every org. A trail is
+// told those of its org and those of every org. The lines hold no secrets, and each is under the right org: that is the caller's care.
+type Diff map[string][]string
+
 // ConfigChanged records that another configuration is in force, if it is another.
-func (c *Control) ConfigChanged(by Actor, config seal.Hash, diff []string) error {
+func (c *Control) ConfigChanged(by Actor, config seal.Hash, diff Diff) error {
 	return c.change(func(now time.Time) error {
 		if err := by.may(AllOrgs); err != nil {
 			return err
@@ -91,17 +95,28 @@ func (c *Control) ConfigChanged(by Actor, config seal.Hash, diff []string) error
 	})
 }
 
-func (c *Control) configChanged(by Actor, now time.Time, config seal.Hash, diff []string) error {
+func (c *Control) configChanged(by Actor, now time.Time, config seal.Hash, diff Diff) error {
 	if c.state.config.IsZero() || c.state.config == config {
 		return nil
 	}
-	return c.append(now, &record{Action: ActionConfigChange, By: by, Org: AllOrgs, Config: config, Was: c.state.config, Diff: cutDiff(diff)})
+	r := &record{Action: ActionConfigChange, By: by, Org: AllOrgs, Config: config, Was: c.state.config}
+	room := new(maxDiff)
+	r.Diff = cutDiff(diff[AllOrgs], room)
+	for _, org := range slices.Sorted(maps.Keys(diff)) {
+		if org != AllOrgs {
+			if r.Diffs == nil {
+				r.Diffs = Diff{}
+			}
+			r.Diffs[strings.ToValidUTF8(org, "\ufffd")] = cutDiff(diff[org], room)
+		}
+	}
+	return c.append(now, r)
 }
 
 // StoreChanged records that a store is set up otherwise than it was, by whomever.
 func (c *Control) StoreChanged(store string, diff []string) error {
 	return c.change(func(now time.Time) error {
-		return c.append(now, &record{Action: ActionStoreChange, By: System, Org: AllOrgs, Name: strings.ToValidUTF8(store, "\ufffd"), Diff: cutDiff(diff)})
+		return c.append(now, &record{Action: ActionStoreChange, By: System, Org: AllOrgs, Name: strings.ToValidUTF8(store, "\ufffd"), Diff: cutDiff(diff, new(maxDiff))})
 	})
 }
 
@@ -111,18 +126,17 @@ func (c *Control) StoreAccepted(by Actor, store string, diff []string) error {
 		if err := by.may(AllOrgs); err != nil {
 			return err
 		}
-		return c.append(now, &record{Action: ActionStoreAccept, By: by, Org: AllOrgs, Name: strings.ToValidUTF8(store, "\ufffd"), Diff: cutDiff(diff)})
+		return c.append(now, &record{Action: ActionStoreAccept, By: by, Org: AllOrgs, Name: strings.ToValidUTF8(store, "\ufffd"), Diff: cutDiff(diff, new(maxDiff))})
 	})
 }
 
 // maxDiff is how many bytes of a diff are kept.
 const maxDiff = 64 << 10
 
-// cutDiff returns what is kept of a diff, in valid UTF-8; the last line says what was left out.
-func cutDiff(diff []string) []string {
-	size := 0
+// cutDiff returns what is kept of a diff, in valid UTF-8: as much as there is room for, which it takes. The last line says what was left out.
+func cutDiff(diff []string, room *int) []string {
 	for i, line := range diff {
-		if size += len(line) + 1; size > maxDiff {
+		if *room -= len(line) + 1; *room < 0 {
 			return append(validLines(diff[:i]), fmt.Sprintf("… %d more lines", len(diff)-i))
 		}
 	}

@@ -149,14 +149,14 @@ func TestSignOfLifeThatFails(t *testing.T) {
 func TestConfigChange(t *testing.T) {
 	w := newWorld(t)
 	must(t, w.Enable(alice, acme, w.today(), false))
-	must(t, w.Started("v1", config1, []string{"- a: 1"}))
+	must(t, w.Started("v1", config1, every("- a: 1")))
 	must(t, w.ConfigChanged(alice, config1, nil)) // the same
 	refused(t, w.ConfigChanged(alice, seal.Hash{}, nil), control.ErrInvalid)
-	must(t, w.ConfigChanged(alice, config2, []string{"- a: 1", "+ a: <2>\xff"}))
+	must(t, w.ConfigChanged(alice, config2, every("- a: 1", "+ a: <2>\xff")))
 	w.reopen()
 	w.wait(hour)
-	must(t, w.Started("v2", config1, []string{"+ a: 1"}))
-	must(t, w.ConfigChanged(control.System, config2, slice(strings.Repeat("x", 1<<10), 100)))
+	must(t, w.Started("v2", config1, every("+ a: 1")))
+	must(t, w.ConfigChanged(control.System, config2, control.Diff{"acme": {"cut, too"}, control.AllOrgs: slice(strings.Repeat("x", 1<<10), 100)}))
 	w.reopen()
 	var got []string
 	for own, err := range w.Events(0) {
@@ -180,8 +180,35 @@ func TestConfigChange(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
-	if !bytes.Contains(read(t, w.journal()), []byte(`"… 37 more lines"`)) {
-		t.Error("a diff that was cut does not say so")
+	for _, cut := range []string{`"… 37 more lines"`, `"acme":["… 1 more lines"]`} {
+		if !bytes.Contains(read(t, w.journal()), []byte(cut)) {
+			t.Errorf("a diff that was cut does not say %s", cut)
+		}
+	}
+}
+
+// every is a diff of what concerns every org.
+func every(lines ...string) control.Diff { return control.Diff{control.AllOrgs: lines} }
+
+// An org is told what concerns it, and the digests in any case.
+func TestConfigChangeByOrg(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.Enable(alice, acme, w.today(), false))
+	must(t, w.Enable(alice, beta, w.today(), false))
+	must(t, w.Started("v1", config1, nil))
+	must(t, w.ConfigChanged(alice, config2, control.Diff{"acme": {"+ of: acme"}, control.AllOrgs: {"+ of: all"}, "other": {"+ of: other"}}))
+	w.reopen()
+	got := map[string]string{}
+	for own, err := range w.Events(0) {
+		must(t, err)
+		if e := own.Event; e.Get(event.Action) == control.ActionConfigChange {
+			got[e.Get(event.Org)] = e.Get(event.Changes)
+		}
+	}
+	head := fmt.Sprintf(`{"before":"%v","after":"%v","diff":`, config1, config2)
+	want := map[string]string{"acme": head + `["+ of: all","+ of: acme"]}`, "beta": head + `["+ of: all"]}`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }
 

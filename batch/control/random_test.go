@@ -52,7 +52,7 @@ func act(t *testing.T, w *world, rng *rand.Rand) bool {
 	case 10:
 		err = w.Gap(seal.Gap{From: now, To: now.Add(time.Duration(rng.IntN(3)) * hour), Reason: one("a", "b")}, one("", trail), one("", "app"))
 	case 11:
-		err = w.ConfigChanged(by, seal.Sum([]byte(one("1", "2"))), []string{"x"})
+		err = w.ConfigChanged(by, seal.Sum([]byte(one("1", "2"))), every("x"))
 	case 12, 13, 14:
 		w.wait(time.Duration(rng.IntN(200)) * hour / 4)
 		err = w.Tick()

@@ -52,11 +52,12 @@ const (
 //	until      when the trail comes back by itself
 //	spec, since, backfill              of a trail that is enabled; spec alone of one that the configuration declares otherwise than before
 //	id, name, role, source, sha256, expires   of an admin or a token
-//	build, config, was, diff           of the process and its configuration; was is the digest before
+//	build, config, was, diff           of the process and its configuration; was is the digest before, diff what concerns every org
 //	gap        when nothing was taken in; of a start, the time before it
 //	read       what is read of a trail's sealed files
 //	requested_by, approved_by          names, of what became of a disabling; of a hold or an extension, who is said to want it
 //	kept       which files are held, released or locked for longer, and which leaf of the store's log says so
+//	diffs      what of a configuration's diff is an org's alone, by org
 type record struct {
 	Seq         int64      `json:"seq"`
 	Previous    seal.Hash  `json:"previous"`
@@ -86,6 +87,7 @@ type record struct {
 	ApprovedBy  string     `json:"approved_by,omitempty"`
 	Read        *Reading   `json:"read,omitempty"`
 	Kept        *Kept      `json:"kept,omitempty"`
+	Diffs       Diff       `json:"diffs,omitempty"`
 }
 
 // marshal returns v as a line.
