@@ -107,7 +107,7 @@ func TestNoRoomForRejected(t *testing.T) {
 	if data, code := w.try(w.sender, http.MethodPost, "/v1/events", "no JSON"); code != http.StatusInsufficientStorage {
 		t.Errorf("answered with %d %s", code, data)
 	}
-	if st := w.status(); st.Quarantined != 0 {
-		t.Errorf("%d records were put away", st.Quarantined)
+	if st := w.status(); *st.Quarantined != 0 {
+		t.Errorf("%d records were put away", *st.Quarantined)
 	}
 }

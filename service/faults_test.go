@@ -186,6 +186,7 @@ func TestAnchorAway(t *testing.T) {
 			t.Errorf("after %d days: level %s, problems %+v, %d seals", n+1, st.Level, st.Problems, len(w.manifests("audit")))
 		}
 	}
+	w.tellsOneOrg("no route to it")
 	a.away.Store(false)
 	w.roll() // nothing is due but this
 	if st := w.status(); st.Level != service.LevelOK || a.size.Load() != st.Head.Size {

@@ -206,6 +206,7 @@ func TestLogLockShort(t *testing.T) {
 	if len(w.manifests("audit")) < 2 || len(p) != 1 || p[0].Level != service.LevelWarning || !strings.Contains(p[0].Hint, "--max-days") || !strings.Contains(w.scrape(), "\ndaybook_log_lock_short 1\n") {
 		t.Errorf("%d seals, problems %+v", len(w.manifests("audit")), w.status().Problems)
 	}
+	w.tellsOneOrg(sinktest.ErrForbidden.Error())
 	w.check()
 	store.max = 0
 	roll("e3")

@@ -18,6 +18,16 @@ func (w *world) of(org, name, role string) (token string) {
 	return made.Secret
 }
 
+// tellsOneOrg wants a text in the status that who sees one org alone is not told.
+func (w *world) tellsOneOrg(never string) {
+	w.t.Helper()
+	one, code := w.try(w.of("acme", "bound", "viewer"), http.MethodGet, "/v1/status", nil)
+	all, _ := w.try("", http.MethodGet, "/v1/status", nil)
+	if code != http.StatusOK || !strings.Contains(string(all), never) || strings.Contains(string(one), never) {
+		w.t.Errorf("to whom one org is shown: %d %s, to others %s", code, one, all)
+	}
+}
+
 // An admin of one org learns nothing of another, and does nothing to it: what is another's answers as what is not there.
 func TestOtherOrgs(t *testing.T) {
 	t.Parallel()
@@ -61,6 +71,7 @@ func TestOtherOrgs(t *testing.T) {
 	if err := w.Roll(t.Context(), false); err == nil {
 		t.Fatal("nothing failed")
 	}
+	w.call(w.sender, http.MethodPost, "/v1/events", event("e1", begun)+"\nno JSON", http.StatusOK, nil)
 	for _, path := range []string{"/v1/status", "/v1/trails", "/v1/tokens", "/v1/admins"} {
 		data, code := w.try(mallory, http.MethodGet, path, nil)
 		if code != http.StatusOK || strings.Contains(string(data), "theirs") || strings.Contains(string(data), "acme") || strings.Contains(string(data), w.config.Batch.Data) {
@@ -72,6 +83,12 @@ func TestOtherOrgs(t *testing.T) {
 	}
 	var st service.Status
 	w.call(mallory, http.MethodGet, "/v1/status", nil, http.StatusOK, &st)
+	if st.Quarantined != nil || st.NotTracked != nil {
+		t.Errorf("what came of every org is counted for one: %v %v", st.Quarantined, st.NotTracked)
+	}
+	if whole := w.status(); whole.Quarantined == nil || *whole.Quarantined != 1 || whole.NotTracked == nil {
+		t.Errorf("of every org are counted %v %v", whole.Quarantined, whole.NotTracked)
+	}
 	if st.Level != service.LevelAlert {
 		data, _ := json.Marshal(st)
 		t.Errorf("an alert is not told: %s", data)

@@ -31,9 +31,9 @@ type Status struct {
 	Trails  []TrailStatus `json:"trails"`
 	Sealing Sealing       `json:"sealing"`
 	Spool   SpoolStatus   `json:"spool"`
-	// Quarantined and NotTracked were counted since the last seal.
-	Quarantined int64 `json:"quarantined"`
-	NotTracked  int64 `json:"not_tracked"`
+	// Quarantined and NotTracked were counted since the last seal, over all orgs: absent for who sees one org alone.
+	Quarantined *int64 `json:"quarantined,omitempty"`
+	NotTracked  *int64 `json:"not_tracked,omitempty"`
 	// Verified is what came of the last time that the store was read back.
 	Verified *Verified `json:"verified,omitempty"`
 	// Bucket is how the store's bucket is set up, and what of that was changed; absent where the store is none, or was not looked at yet.
@@ -163,10 +163,10 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 	}
 	c := s.config.Load()
 	st := &Status{
-		Build: c.Batch.Build, Now: s.now().UTC(), Data: known.Data, Store: c.Where, Trails: []TrailStatus{}, Quarantined: known.Quarantined, NotTracked: known.NotTracked,
+		Build: c.Batch.Build, Now: s.now().UTC(), Data: known.Data, Store: c.Where, Trails: []TrailStatus{},
 		Head: known.Head, Anchors: known.Anchors, LogLock: known.LogLock, Problems: []Problem{}, Started: s.startedAt(),
 	}
-	st.Quarantined += s.rejects.waiting()
+	st.Quarantined, st.NotTracked = new(known.Quarantined+s.rejects.waiting()), &known.NotTracked
 	if st.Verified, err = s.verified(); err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 // narrow takes out what only those may see who see every org: what is told of the whole may name any of them.
 func (st *Status) narrow() {
 	const text, hint = "who runs the service is told what it is", "ask them: `daybook status` on its machine tells it"
-	st.Data, st.Bucket = "", nil
+	st.Data, st.Bucket, st.Quarantined, st.NotTracked = "", nil, nil, nil
 	for i := range st.Problems {
 		if p := &st.Problems[i]; p.Trail == "" && p.Code != "no-trail" {
 			p.Text, p.Hint = text, hint
@@ -253,6 +253,17 @@ func (st *Status) narrow() {
 	}
 	if st.Sealing.Error != "" {
 		st.Sealing.Error, st.Sealing.Hint = text, hint
+	}
+	st.Anchors = slices.Clone(st.Anchors)
+	for i := range st.Anchors {
+		if a := &st.Anchors[i]; a.Error != "" {
+			a.Error = text
+		}
+	}
+	if st.LogLock != nil {
+		l := *st.LogLock
+		l.Error = text
+		st.LogLock = &l
 	}
 	if st.Verified != nil {
 		v := *st.Verified

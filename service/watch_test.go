@@ -85,8 +85,8 @@ func TestDropFolder(t *testing.T) {
 		t.Errorf("accepted %d, duplicates %d: %+v", st.Accepted, st.Duplicates, st)
 	}
 	// An event of before the trail's first day is not tracked: a file tells of no receipt.
-	if whole := w.status(); whole.Quarantined != 1 || whole.NotTracked != 1 {
-		t.Errorf("quarantined %d, not tracked %d", whole.Quarantined, whole.NotTracked)
+	if whole := w.status(); *whole.Quarantined != 1 || *whole.NotTracked != 1 {
+		t.Errorf("quarantined %d, not tracked %d", *whole.Quarantined, *whole.NotTracked)
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -115,8 +115,8 @@ func TestDropFolderThatKeepsFiles(t *testing.T) {
 	if st := w.trail(); st.Accepted != 7 || st.Duplicates != 0 {
 		t.Errorf("accepted %d, duplicates %d", st.Accepted, st.Duplicates)
 	}
-	if whole := w.status(); whole.Quarantined != 1 {
-		t.Errorf("quarantined %d", whole.Quarantined)
+	if whole := w.status(); *whole.Quarantined != 1 {
+		t.Errorf("quarantined %d", *whole.Quarantined)
 	}
 	// One that was replaced is another file.
 	again := filepath.Join(in, ".b")
@@ -424,7 +424,7 @@ func TestFilesWaitForTrail(t *testing.T) {
 	eventually(t, "both files are taken in", func() bool { // on a day of which the trail has no other events
 		return slices.ContainsFunc(w.trail().Pending, func(d batch.PendingDay) bool { return d.Day.Day == daybook.DayOf(begun)-2 && d.Events == 2 })
 	})
-	if n := w.status().NotTracked; n != 0 {
+	if n := *w.status().NotTracked; n != 0 {
 		t.Errorf("%d events are not tracked", n)
 	}
 	if err := stop(); err != nil {
@@ -498,8 +498,8 @@ func TestFollowBrokenConnection(t *testing.T) {
 	if place.opened != 3 {
 		t.Errorf("the file was opened %d times, want 3", place.opened)
 	}
-	if files, err := filepath.Glob(filepath.Join(w.config.Batch.Data, "quarantine", "*.jsonl")); err != nil || len(files) != 1 || w.status().Quarantined != 1 {
-		t.Errorf("the record that can't be read was put away %d times: %v %v", w.status().Quarantined, files, err)
+	if files, err := filepath.Glob(filepath.Join(w.config.Batch.Data, "quarantine", "*.jsonl")); err != nil || len(files) != 1 || *w.status().Quarantined != 1 {
+		t.Errorf("the record that can't be read was put away %d times: %v %v", *w.status().Quarantined, files, err)
 	}
 	w.check()
 }

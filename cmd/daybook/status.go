@@ -188,9 +188,13 @@ func writeStatus(w io.Writer, s *service.Status) error {
 		_, _ = fmt.Fprintf(t, "read back\t%s, at %s, from %v on\n", told, v.At.Format(time.RFC3339), v.From)
 	}
 	_, _ = fmt.Fprintf(t, "spool\t%s on disk, %s free\n", humanize.IBytes(s.Spool.Bytes), humanize.IBytes(s.Spool.Free))
-	_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", s.Quarantined, s.NotTracked)
+	if s.Quarantined != nil && s.NotTracked != nil {
+		_, _ = fmt.Fprintf(t, "since the last seal\t%d quarantined, %d not tracked\n", *s.Quarantined, *s.NotTracked)
+	}
 	_, _ = fmt.Fprintf(t, "store\t%s\n", s.Store)
-	_, _ = fmt.Fprintf(t, "data folder\t%s\n", s.Data)
+	if s.Data != "" {
+		_, _ = fmt.Fprintf(t, "data folder\t%s\n", s.Data)
+	}
 	return t.Flush()
 }
 
