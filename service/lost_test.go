@@ -70,6 +70,9 @@ func TestSpoolLost(t *testing.T) {
 	if st := w.status(); st.Level != service.LevelAlert || w.problems() != "spool-lost" {
 		t.Errorf("level %s, problems %+v", st.Level, st.Problems)
 	}
+	if n := w.metric("daybook_spools_lost"); n != 1 {
+		t.Errorf("%v spools were lost", n)
+	}
 	w.clock.move(24 * time.Hour)
 	w.heartbeat()
 	w.roll()
@@ -93,7 +96,7 @@ func TestSpoolLost(t *testing.T) {
 	if err := os.Remove(filepath.Join(data, "spool.lost")); err != nil {
 		t.Fatal(err)
 	}
-	if st := w.status(); st.Level != service.LevelOK {
+	if st := w.status(); st.Level != service.LevelOK || w.metric("daybook_spools_lost") != 0 {
 		t.Errorf("after it was looked after: %+v", st.Problems)
 	}
 }

@@ -156,6 +156,8 @@ var (
 	descVerified   = prometheus.NewDesc("daybook_last_verify_exit_code", "How that ended: 0 verified, 1 altered, 2 incomplete, 3 something could not be read.", nil, nil)
 	descBucket     = prometheus.NewDesc("daybook_bucket_changes", "Settings of the store's bucket that are not what was accepted, or can't be read any more.", nil, nil)
 	descUnseen     = prometheus.NewDesc("daybook_bucket_unseen", "1 while how the store's bucket, or a tier's, is set up could not be asked at the last look, or none was made for 25 hours.", nil, nil)
+	descRefused    = prometheus.NewDesc("daybook_reload_refused", "1 if the last reload of the configuration was refused: the service goes on as it was.", nil, nil)
+	descLost       = prometheus.NewDesc("daybook_spools_lost", "Spools that were given up as lost, with events that were acknowledged, until somebody has removed spool.lost.", nil, nil)
 	descExpiry     = prometheus.NewDesc("daybook_certificate_expiry_timestamp_seconds", "When the certificate that is served expires.", nil, nil)
 	descBuild      = prometheus.NewDesc("daybook_build_info", "1, with the version.", []string{"version"}, nil)
 )
@@ -164,7 +166,8 @@ var (
 func (m *standingMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descPending, descLate, descOldest, descOverdue, descLastSeal, descSealNumber, descOn, descWatermark, descSilent, descSpoolBytes, descSpoolFree, descSpoolMin, descSpoolSyncs,
-		descStopped, descSealing, descBalance, descAnchor, descLogSize, descLogLock, descClock, descVerifiedAt, descVerified, descBucket, descUnseen, descExpiry, descBuild,
+		descStopped, descSealing, descBalance, descAnchor, descLogSize, descLogLock, descClock, descVerifiedAt, descVerified, descBucket, descUnseen, descRefused, descLost,
+		descExpiry, descBuild,
 	} {
 		to <- d
 	}
@@ -192,6 +195,8 @@ func (m *standingMetrics) Collect(to chan<- prometheus.Metric) {
 	unbalanced := s.sealing.Unbalanced
 	s.mu.Unlock()
 	gauge(descBalance, one(unbalanced))
+	gauge(descRefused, float64(st.told("reload-refused")))
+	gauge(descLost, float64(st.told("spool-lost")))
 	if v := st.Verified; v != nil {
 		gauge(descVerifiedAt, float64(v.At.Unix()))
 		gauge(descVerified, float64(v.ExitCode))

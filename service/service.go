@@ -57,6 +57,7 @@ type Service struct {
 	draining bool               // guarded by mu
 	begun    time.Time          // guarded by mu: when it began to serve
 	told     map[string]trouble // guarded by mu: the trouble that was told of each file and place
+	refused  *refusedReload     // guarded by mu: the last reload, if it was refused
 }
 
 // startedAt is when it began to serve; nil if it does not.
@@ -427,9 +428,46 @@ func (s *Service) Reload(c Config, by control.Actor) error {
 	if err := s.refresh(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.refused = nil
+	s.mu.Unlock()
 	s.wake()
 	s.log.Info("the configuration was read again", "changes", changes)
 	return nil
+}
+
+// refusedReload is a reload that changed nothing.
+type refusedReload struct {
+	at  time.Time
+	err error
+}
+
+// ReloadRefused has the status tell that the configuration, as it is now, can't be read or was refused by Reload, until one is taken up.
+func (s *Service) ReloadRefused(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = &refusedReload{s.now(), err}
+}
+
+// tellReload tells of a reload that was refused.
+func (s *Service) tellReload(st *Status) {
+	s.mu.Lock()
+	r := s.refused
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	why, rest, _ := strings.Cut(r.err.Error(), "\n")
+	if strings.HasSuffix(why, ":") { // a list of faults
+		first, _, _ := strings.Cut(rest, "\n")
+		why += " " + first
+	}
+	hint := "mend it (`daybook config check` tells all that is wrong with it), and have it read again"
+	var h *sink.HintError
+	if errors.As(r.err, &h) {
+		hint = h.Hint
+	}
+	st.problem(LevelWarning, "reload-refused", "", hint, "the configuration that was read at %s is not taken up, and the service goes on as it was: %s", r.at.UTC().Format(time.RFC3339), why)
 }
 
 // wake has the scheduler look now.

@@ -471,9 +471,27 @@ func TestReload(t *testing.T) {
 	} {
 		bad := c
 		edit(&bad)
-		if err := w.Reload(bad, control.System); err == nil {
+		err := w.Reload(bad, control.System)
+		if err == nil {
 			t.Errorf("%s was changed", name)
+			continue
 		}
+		w.ReloadRefused(err)
+		if p := w.problemsOf("reload-refused"); len(p) != 1 || p[0].Level != service.LevelWarning || !strings.HasSuffix(p[0].Text, ": "+err.Error()) || p[0].Hint == "" || w.metric("daybook_reload_refused") != 1 {
+			t.Errorf("%s: the status tells %+v", name, p)
+		}
+	}
+	// Of the faults of a file the first is told. What can be taken up ends it.
+	w.ReloadRefused(errors.New("the configuration has 2 faults:\nfile:1:2: one\n    hint\nfile:2:2: two"))
+	want := "the configuration that was read at 2026-03-10T12:00:00Z is not taken up, and the service goes on as it was: the configuration has 2 faults: file:1:2: one"
+	if p := w.problemsOf("reload-refused"); len(p) != 1 || p[0].Text != want || !strings.Contains(p[0].Hint, "daybook config check") {
+		t.Errorf("the status tells %+v", p)
+	}
+	if err := w.Reload(c, control.System); err != nil {
+		t.Fatal(err)
+	}
+	if p := w.problemsOf("reload-refused"); len(p) != 0 || w.metric("daybook_reload_refused") != 0 {
+		t.Errorf("after a reload that was not refused the status tells %+v", p)
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)

@@ -220,6 +220,7 @@ func (s *Service) Status(by control.Actor, only string, days int) (*Status, erro
 	if !found {
 		return nil, &sink.HintError{Err: fmt.Errorf("trail %q: %w", only, control.ErrNotFound), Hint: "`daybook trail list` tells which there are"}
 	}
+	s.tellReload(st)
 	s.tellSources(st)
 	s.tellFiles(st, by)
 	on := func(t TrailStatus) bool { return t.Switch.State != string(control.Off) }
@@ -277,6 +278,16 @@ func (st *Status) narrow() {
 
 func (st *Status) problem(level, code, trail, hint, format string, args ...any) {
 	st.Problems = append(st.Problems, Problem{Level: level, Code: code, Trail: trail, Text: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// told counts the problems of a code.
+func (st *Status) told(code string) (n int) {
+	for _, p := range st.Problems {
+		if p.Code == code {
+			n++
+		}
+	}
+	return n
 }
 
 // statusOfWhole tells what belongs to no trail.

@@ -53,5 +53,8 @@ func TestReloadMakesNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	reload("no redaction key", redaction)
+	if out := runIn(t, dir, 3, "status", "--config", "daybook.yaml"); !strings.Contains(out, "\n  warning (reload-refused): the configuration that was read at ") || !strings.Contains(out, redaction) {
+		t.Errorf("the status tells nothing of it:\n%s", out)
+	}
 	p.stop(t)
 }

@@ -159,6 +159,7 @@ func (a *app) reload(cmd *cobra.Command, s *service.Service, log *slog.Logger, l
 		}
 	}
 	if err != nil {
+		s.ReloadRefused(err)
 		var hint *sink.HintError
 		attrs := []any{"error", err}
 		if errors.As(err, &hint) {
