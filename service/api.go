@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -371,6 +372,9 @@ type Made struct {
 	ID     string `json:"id,omitempty"`
 	Name   string `json:"name,omitempty"`
 	Secret string `json:"secret"`
+	// Warning says that what it sends would not be kept, and Hint what to do; blank if it would.
+	Warning string `json:"warning,omitempty"`
+	Hint    string `json:"hint,omitempty"`
 }
 
 func (s *Service) createToken(r *http.Request, by control.Actor) (any, error) {
@@ -386,7 +390,13 @@ func (s *Service) createToken(r *http.Request, by control.Actor) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Made{ID: token.ID, Secret: secret.Reveal()}, s.refresh()
+	made := Made{ID: token.ID, Secret: secret.Reveal()}
+	on := func(t control.TrailState) bool { return t.Spec.Org == token.Org && t.State != control.Off }
+	if !slices.ContainsFunc(s.control.Trails(), on) {
+		made.Warning = fmt.Sprintf("no trail of the org %q is on: what the token sends is answered as not tracked, and is not kept", token.Org)
+		made.Hint = "see whether the org is written right; `daybook trail enable` switches a trail of it on"
+	}
+	return made, s.refresh()
 }
 
 func (s *Service) revokeToken(r *http.Request, by control.Actor) (any, error) {

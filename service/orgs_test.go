@@ -95,6 +95,39 @@ func TestOtherOrgs(t *testing.T) {
 	}
 }
 
+// Whoever makes a token is warned where no trail would take what it sends: none of its org is there, or none is on.
+func TestTokenThatNoTrailTakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	warning := func(org string) string {
+		t.Helper()
+		var made service.Made
+		w.call(w.alice, http.MethodPost, "/v1/tokens", service.TokenRequest{Org: org, Source: "other"}, http.StatusOK, &made)
+		if made.Secret == "" || (made.Warning == "") != (made.Hint == "") {
+			t.Errorf("made %+v", made)
+		}
+		return made.Warning
+	}
+	const text = `no trail of the org "globex" is on: what the token sends is answered as not tracked, and is not kept`
+	if got := warning("acme"); got != "" {
+		t.Errorf("of an org that has a trail: %s", got)
+	}
+	if got := warning("globex"); got != text {
+		t.Errorf("of an org that has none: %s", got)
+	}
+	w.call(w.alice, http.MethodPost, "/v1/trails/other/enable", service.EnableRequest{Org: "globex"}, http.StatusOK, nil)
+	if got := warning("globex"); got != "" {
+		t.Errorf("once it has one: %s", got)
+	}
+	w.call(w.alice, http.MethodPost, "/v1/trails/other/disable", service.DisableRequest{Reason: "x"}, http.StatusOK, nil)
+	w.call(w.bob, http.MethodPost, "/v1/trails/other/approve", nil, http.StatusOK, nil)
+	w.clock.move(2 * time.Hour)
+	if got := warning("globex"); got != text {
+		t.Errorf("while it is off: %s", got)
+	}
+}
+
 // A viewer looks at the status, and at nothing else.
 func TestViewer(t *testing.T) {
 	t.Parallel()

@@ -375,12 +375,14 @@ func (s *Service) tellFiles(st *Status, by control.Actor) {
 	c := s.config.Load()
 	for _, d := range c.Drop {
 		if sees(by, d.Org) {
+			s.tellUnkept(st, d.Path, d.Org)
 			s.tellPlace(st, d.Path)
 			st.tellFailed(&d)
 		}
 	}
 	for _, f := range c.Follow {
 		if sees(by, f.Org) {
+			s.tellUnkept(st, f.Where, f.Org)
 			s.tellPlace(st, f.Where)
 		}
 	}
@@ -397,6 +399,14 @@ func (st *Status) tellFailed(d *Drop) {
 		st.problem(LevelWarning, code, "", hint, "files could not be read to their end, and lie in %s (files: over %d)", where, maxFailed)
 	case n > 0:
 		st.problem(LevelWarning, code, "", hint, "files could not be read to their end, and lie in %s (files: %d)", where, n)
+	}
+}
+
+// tellUnkept tells of a folder or place whose files lie where they are, since there is no trail that would take their events.
+func (s *Service) tellUnkept(st *Status, place, org string) {
+	if !s.kept(org) {
+		st.problem(LevelWarning, "files-wait", "", "see whether the org is written right; `daybook trail enable` switches a trail of it on, and then they are taken in",
+			"%s: its files are left where they are: no trail of the org %q was ever switched on", place, org)
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"daybook/batch"
 	"daybook/batch/seal"
 	daybook "daybook/event"
@@ -419,8 +421,19 @@ func TestFilesWaitForTrail(t *testing.T) {
 	if !exists(filepath.Join(in, "1.jsonl")) {
 		t.Error("the dropped file was moved on before a trail was enabled that takes its events")
 	}
+	var waits []string
+	for _, p := range w.problemsOf("files-wait") {
+		waits = append(waits, p.Level+" "+p.Text)
+	}
+	const text = `: its files are left where they are: no trail of the org "acme" was ever switched on`
+	if diff := cmp.Diff([]string{"warning " + in + text, "warning " + from + text}, waits); diff != "" {
+		t.Errorf("the status tells (-want +got):\n%s", diff)
+	}
 	since := seal.Date{Day: daybook.DayOf(begun) - 5}
 	w.call("", http.MethodPost, "/v1/trails/audit/enable", service.EnableRequest{Since: &since}, http.StatusOK, nil)
+	if p := w.problemsOf("files-wait"); len(p) != 0 {
+		t.Errorf("once it is enabled the status tells %+v", p)
+	}
 	eventually(t, "both files are taken in", func() bool { // on a day of which the trail has no other events
 		return slices.ContainsFunc(w.trail().Pending, func(d batch.PendingDay) bool { return d.Day.Day == daybook.DayOf(begun)-2 && d.Events == 2 })
 	})

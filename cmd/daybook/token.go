@@ -126,6 +126,9 @@ func (a *app) make(cmd *cobra.Command, path string, in any) error {
 	if err := a.call(cmd, http.MethodPost, path, in, &made); err != nil {
 		return err
 	}
+	if made.Warning != "" {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %s\ndaybook: hint: %s\n", made.Warning, made.Hint)
+	}
 	if a.flags.json {
 		return a.printJSON(made)
 	}
