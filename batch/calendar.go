@@ -140,6 +140,6 @@ func (s *Standing) trailStatus(l *ledger, id uint16, pending map[event.Day]int64
 		t.Oldest = &oldest
 	}
 	totals := s.spool.Totals(id)
-	t.Accepted, t.Duplicates = totals.Accepted, totals.Duplicates
+	t.TakenIn, t.Duplicates = totals.Accepted, totals.Duplicates
 	return t, nil
 }
