@@ -15,7 +15,10 @@ const (
 	DayEmpty  = "empty"
 	// DayLate is a sealed day to which events came later: it has addenda, or will have.
 	DayLate = "late"
-	// DayMissing is a day that is over and closed, and not sealed.
+	// DayAwaiting is a day that is over and closed, and waits for its sources or, of a backfill, for its time; DayDue one that the next look seals.
+	DayAwaiting = "awaiting"
+	DayDue      = "due"
+	// DayMissing is one that is over and closed, and not sealed though it could have been.
 	DayMissing = "missing"
 	// DayOpen is a day that is not closed yet.
 	DayOpen = "open"
@@ -36,7 +39,8 @@ type CalendarDay struct {
 	Gaps int `json:"gaps,omitempty"`
 }
 
-// Calendar tells of each day of a trail from one to another, both included, what became of it. It knows nothing of when a trail is on.
+// Calendar tells of each day of a trail from one to another, both included, what became of it. It knows nothing of when a trail is on, nor of what days wait for: whatever is closed and not sealed is
+// missing.
 func (s *Standing) Calendar(trail string, from, to event.Day) ([]CalendarDay, error) {
 	l, err := s.ledger(trail)
 	if err != nil {

@@ -821,10 +821,27 @@ func TestLaterBackfillHasItsTime(t *testing.T) {
 	if list := w.manifests("audit"); len(list) != 1 {
 		t.Fatalf("seals are %v: the days of the backfill were not waited for", briefs(list))
 	}
+	calendar := func(want string) {
+		t.Helper()
+		var got []string
+		for _, d := range w.trail().Calendar {
+			if d.Day.Day >= since.Day-1 && d.Day.Day <= since.Day+3 {
+				got = append(got, d.State)
+			}
+		}
+		if all := strings.Join(got, ", "); all != want {
+			t.Errorf("the calendar says %s, want %s", all, want)
+		}
+	}
+	calendar("not enabled, awaiting, awaiting, sealed, open")
 	if got := w.send(event("old", begun.Add(-24*time.Hour))); got.Accepted != 1 {
 		t.Errorf("taken %+v", got)
 	}
+	calendar("not enabled, awaiting, awaiting, sealed, open") // the one with the event, too
 	w.clock.move(time.Minute)
+	calendar("not enabled, due, due, sealed, open")
+	w.clock.move(2*time.Hour + time.Second) // and nobody has sealed them
+	calendar("not enabled, missing, missing, sealed, open")
 	w.roll()
 	list := w.manifests("audit")
 	if diff := cmp.Diff([]string{"2026-03-10 addendum 0", "2026-03-08 addendum 0", "2026-03-09 addendum 0"}, briefs(list)); diff != "" {

@@ -484,7 +484,19 @@ func (s *Service) statusOf(known batch.TrailStatus, t control.TrailState, due ba
 	if err != nil {
 		return nil, err
 	}
+	waits := map[seal.Date]string{}
+	for _, of := range []struct {
+		days  []seal.Date
+		state string
+	}{{one.Awaiting, batch.DayAwaiting}, {one.Due, batch.DayDue}, {one.Overdue, batch.DayMissing}} {
+		for _, d := range of.days {
+			waits[d] = of.state
+		}
+	}
 	for i := range calendar {
+		if d := &calendar[i]; d.State == batch.DayMissing && waits[d.Day] != "" {
+			d.State = waits[d.Day]
+		}
 		s.overlay(&calendar[i], t)
 	}
 	one.Calendar = calendar
