@@ -11,8 +11,9 @@ import (
 
 // Unread is a record that can't be read.
 type Unread struct {
-	// Line is the line on which it begins, counted from 1.
+	// Line is the line on which it begins, and Record which of the stream's records it is, both counted from 1: those of an array may all be on one line.
 	Line   int
+	Record int64
 	Reason string
 	// TooLong says that the reason is its length.
 	TooLong bool
@@ -91,7 +92,7 @@ func (s *streamReader) take(entry decoderEntry, record formats.Record, broken bo
 		}
 	}
 	if record.Rest != nil {
-		return s.reject(Unread{record.Line, s.decoder.settings.tooLong(), true, record.Data, record.Rest})
+		return s.reject(Unread{Line: record.Line, Reason: s.decoder.settings.tooLong(), TooLong: true, Data: record.Data, Rest: record.Rest})
 	}
 	taken, err := s.decoder.decode(entry, record.Data)
 	if err != nil {
@@ -113,6 +114,7 @@ func (s *streamReader) take(entry decoderEntry, record formats.Record, broken bo
 
 func (s *streamReader) reject(u Unread) error {
 	s.report.Read++
+	u.Record = s.report.Read
 	if err := s.handler.Reject(u); err != nil {
 		return err
 	}

@@ -32,9 +32,10 @@ type Answer struct {
 	ReceiptsOmitted int64    `json:"receipts_omitted,omitempty"`
 }
 
-// Rejected is a record that can't be read.
+// Rejected is a record that can't be read: the line on which it begins, and which of the body's records it is, both counted from 1. Those of an array may all be on one line.
 type Rejected struct {
 	Line   int    `json:"line"`
+	Record int64  `json:"record"`
 	Reason string `json:"reason"`
 	SHA256 string `json:"sha256"`
 }

@@ -110,6 +110,22 @@ func TestSomeRecordsCannotBeRead(t *testing.T) {
 		t.Errorf("observed %+v", seen)
 	}
 
+	// Which record it is counts blank lines as none, and is all that tells the records of an array on one line apart.
+	for body, want := range map[string]string{
+		line("c") + "\n\n{}\n" + line("d") + "\n{}\n":   "3/2 5/4",
+		"[" + line("e") + ",{}," + line("f") + ",{},7]": "1/2 1/4 1/5",
+		"[\n" + line("g") + ",\n {}, {}\n]":             "3/2 3/3",
+		`{"time":7}`:                                    "1/1",
+	} {
+		var at []string
+		for _, r := range w.sendText(body).Rejected {
+			at = append(at, fmt.Sprintf("%d/%d", r.Line, r.Record))
+		}
+		if all := strings.Join(at, " "); all != want {
+			t.Errorf("%s: rejected are %s, want %s", body, all, want)
+		}
+	}
+
 	got = w.sendText(strings.Repeat("{}\n", 1234) + line("b"))
 	got.is(t, 200, [4]int64{1, 0, 0, 1234}, "")
 	if len(got.Rejected) != 100 || got.Rejected[99].Line != 100 {

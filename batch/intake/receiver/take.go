@@ -161,7 +161,7 @@ func (t *taking) Reject(u intake.Unread) error {
 	}
 	t.answer.RejectedTotal++
 	if len(t.answer.Rejected) < maxTold {
-		t.answer.Rejected = append(t.answer.Rejected, Rejected{u.Line, u.Reason, hex.EncodeToString(r.SHA256[:])})
+		t.answer.Rejected = append(t.answer.Rejected, Rejected{u.Line, u.Record, u.Reason, hex.EncodeToString(r.SHA256[:])})
 	}
 	return nil
 }
