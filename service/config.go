@@ -92,7 +92,8 @@ func (f *Follow) place() string {
 	return place
 }
 
-// FollowStore is a place that can be listed and read.
+// FollowStore is a place that can be listed and read. An error of List beside an entry that has a key is of what lies there alone, a file or a folder, and the listing goes on;
+// any other ends it.
 type FollowStore interface {
 	sink.Lister
 	Getter

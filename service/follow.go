@@ -44,7 +44,13 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 	}
 	known, all := p.seen, true
 	for e, err := range f.Store.List(ctx, "") {
-		if err != nil {
+		name := strings.TrimSuffix(f.Where, "/") + "/" + e.Key
+		switch {
+		case err != nil && e.Key != "":
+			s.trouble("follow", f.Where, name, err)
+			all = false
+			continue
+		case err != nil:
 			s.trouble("follow", f.Where, f.Where, err)
 			return
 		}
@@ -52,7 +58,6 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 		if e.Marker || e.Size < 0 || strings.HasSuffix(e.Key, "/") || known.has(id) {
 			continue
 		}
-		name := strings.TrimSuffix(f.Where, "/") + "/" + e.Key
 		took, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
 		switch {
 		case errors.Is(err, errUnread): // the place's to give: it is tried again, and those after it are not kept waiting
@@ -71,8 +76,8 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 		}
 		s.heard(name)
 	}
+	s.heard(f.Where)
 	if all {
-		s.heard(f.Where)
 		s.sources.cameThrough(f.Org, f.Source, f.place(), s.now())
 	}
 	s.wentThrough(f.Where)
@@ -149,15 +154,20 @@ func (s *seen) add(id fileHash) error {
 
 func (s *seen) close() { _ = s.file.Close() } // every line was synced
 
-// Folder is a folder that is followed: all regular files below it, but for those whose name or folder begins with a dot. A symbolic link is not followed.
+// Folder is a folder that is followed: all regular files below it, but for those whose name or folder begins with a dot. A symbolic link is not followed. What below it can't be
+// looked at is told as an error of its own.
 type Folder struct{ Dir string }
 
 // List is a sink.Lister's.
 func (f Folder) List(_ context.Context, prefix string) iter.Seq2[sink.Entry, error] {
 	return func(yield func(sink.Entry, error) bool) {
-		var list []sink.Entry
+		type found struct {
+			sink.Entry
+			err error
+		}
+		var list []found
 		err := filepath.WalkDir(f.Dir, func(p string, d fs.DirEntry, err error) error {
-			if err != nil {
+			if err != nil && p == f.Dir {
 				return err
 			}
 			if p != f.Dir && strings.HasPrefix(d.Name(), ".") {
@@ -166,29 +176,32 @@ func (f Folder) List(_ context.Context, prefix string) iter.Seq2[sink.Entry, err
 				}
 				return nil
 			}
-			if !d.Type().IsRegular() {
+			if err == nil && !d.Type().IsRegular() {
 				return nil
 			}
-			key, err := filepath.Rel(f.Dir, p)
-			if err != nil {
-				return err
+			key, keyErr := filepath.Rel(f.Dir, p)
+			if keyErr != nil {
+				return keyErr
 			}
-			info, err := d.Info()
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // it was moved on
-			}
+			entry := sink.Entry{Key: filepath.ToSlash(key), Latest: true}
 			if err == nil {
-				list = append(list, sink.Entry{Key: filepath.ToSlash(key), Size: info.Size(), Modified: info.ModTime(), Latest: true})
+				var info fs.FileInfo
+				if info, err = d.Info(); err == nil {
+					entry.Size, entry.Modified = info.Size(), info.ModTime()
+				}
 			}
-			return err
+			if !errors.Is(err, fs.ErrNotExist) { // it was moved on
+				list = append(list, found{entry, err})
+			}
+			return nil
 		})
 		if err != nil {
 			yield(sink.Entry{}, err)
 			return
 		}
-		slices.SortFunc(list, func(a, b sink.Entry) int { return strings.Compare(a.Key, b.Key) })
+		slices.SortFunc(list, func(a, b found) int { return strings.Compare(a.Key, b.Key) })
 		for _, e := range list {
-			if strings.HasPrefix(e.Key, prefix) && !yield(e, nil) {
+			if strings.HasPrefix(e.Key, prefix) && !yield(e.Entry, e.err) {
 				return
 			}
 		}

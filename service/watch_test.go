@@ -517,6 +517,52 @@ func TestFollowBrokenConnection(t *testing.T) {
 	w.check()
 }
 
+// A folder below a followed one that can't be looked into keeps nothing beside it from being taken in, and is told; and as long as that is so the source has come no further.
+func TestFollowUnreadableFolder(t *testing.T) {
+	t.Parallel()
+	from := t.TempDir()
+	w := newWorld(t, func(c *service.Config) {
+		c.Follow = []service.Follow{{Where: from, Org: "acme", Source: "feed", From: "jsonl", Every: time.Millisecond, Store: service.Folder{Dir: from}}}
+	})
+	w.people()
+	// Root may look into every folder, but not by a path that is too long.
+	root, err := os.OpenRoot(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := root.MkdirAll("b/"+strings.Repeat(strings.Repeat("x", 200)+"/", 25), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b/b", "c"} {
+		write(t, filepath.Join(from, name+".jsonl"), event(name, begun)+"\n")
+	}
+	_, stop := w.serve()
+	// Five of its own: two admins, the trail, the token, the start.
+	eventually(t, "what can be read is taken in", func() bool { return w.trail().TakenIn == 8 })
+	eventually(t, "the folder is told", func() bool {
+		p := w.problemsOf("files-fail")
+		return len(p) == 1 && strings.Contains(p[0].Text, "(failures: 1); "+from+"/b/xxx") && strings.HasSuffix(p[0].Text, "file name too long")
+	})
+	if at := w.watermark("feed"); at != nil {
+		t.Errorf("the source has come to %s while a folder could not be looked into", at)
+	}
+	if w.metric(`daybook_files_total{kind="follow",result="failed"}`) < 1 {
+		t.Error("no metric counts it")
+	}
+	if err := root.RemoveAll("b"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the source has come up to the newest event, and nothing is told any more", func() bool {
+		at := w.watermark("feed")
+		return at != nil && at.Equal(begun) && len(w.problemsOf("files-fail")) == 0
+	})
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.check()
+}
+
 // Two places of one name at two servers are two places.
 func TestFollowTwoServers(t *testing.T) {
 	t.Parallel()
