@@ -138,7 +138,14 @@ func (g *gathering) Add(t intake.Taken) error {
 	if !t.Suspect && t.Event.Time.After(g.newest) {
 		g.newest = t.Event.Time
 	}
-	return g.g.Add(t)
+	places := g.g.Places()
+	if err := g.g.Add(t); err != nil {
+		return err
+	}
+	if t.Outcome != "" && g.g.Places() > places { // a trail takes it
+		g.s.outcomeNotKnown(g.sender.Org, g.sender.Source, t.Outcome)
+	}
+	return nil
 }
 
 func (g *gathering) Discard() {}

@@ -36,6 +36,7 @@ type Service struct {
 	standing *batch.Standing
 	control  *control.Control
 	sources  *sources
+	outcomes outcomes
 	rejects  *rejects
 	metrics  *metrics
 	jumps    jumps

@@ -293,7 +293,7 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	if feed.bound {
 		how.BindOrg, how.BindSource = feed.org, feed.source
 	}
-	t := &fileTaker{s: s, ctx: ctx, name: name, at: now, rejects: s.rejects.ofFile()}
+	t := &fileTaker{s: s, ctx: ctx, name: name, feed: feed, at: now, rejects: s.rejects.ofFile()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.rejects.Discard())
@@ -363,6 +363,7 @@ type fileTaker struct {
 	s      *Service
 	ctx    context.Context
 	name   string
+	feed   fileFeed
 	at     time.Time
 	g      *batch.Gathering
 	newest time.Time
@@ -383,8 +384,11 @@ func (t *fileTaker) Take(taken intake.Taken) error {
 	if err := t.g.Add(taken); err != nil {
 		return err
 	}
-	if t.g.Places() == places {
+	switch {
+	case t.g.Places() == places:
 		t.untracked.Add(taken.Event)
+	case taken.Outcome != "":
+		t.s.outcomeNotKnown(t.feed.org, t.feed.source, taken.Outcome)
 	}
 	if t.g.Len() < fileChunk && t.g.Size() < fileChunkBytes {
 		return nil

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -515,6 +517,43 @@ func TestFollowBrokenConnection(t *testing.T) {
 		t.Errorf("the record that can't be read was put away %d times: %v %v", *w.status().Quarantined, files, err)
 	}
 	w.check()
+}
+
+// An outcome that is not known is told in the log, of each source once an hour, however its events come; not of events that no trail takes.
+func TestOutcomesNotKnownAreLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer // read when nothing writes to it any more
+	in := t.TempDir()
+	w := newWorld(t, func(c *service.Config) {
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "jsonl"}}
+	})
+	w.people()
+	with := func(id, outcome string) string {
+		return fmt.Sprintf(`{"id":%q,"time":%q,"action":"file-read","outcome":%s}`, id, w.clock.now().Format(time.RFC3339), outcome)
+	}
+	w.send(with("e1", `"Success"`), with("e2", `"ok"`), with("e3", `7`))
+	w.send(with("e4", `"fine"`))
+	w.clock.move(time.Hour)
+	w.send(with("e5", `"fine"`))
+	var made service.Made
+	w.call(w.alice, http.MethodPost, "/v1/tokens", service.TokenRequest{Org: "globex", Source: "api"}, http.StatusOK, &made)
+	w.call(made.Secret, http.MethodPost, "/v1/events", with("e6", `"ok"`), http.StatusOK, nil)
+	write(t, filepath.Join(in, "1.jsonl"), with("e7", `"ok"`)+"\n"+with("e8", `"ok"`))
+	_, stop := w.serve()
+	eventually(t, "the file is taken in", func() bool { return exists(filepath.Join(in, "done", "1.jsonl")) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.shut()
+	var got []string
+	for _, m := range regexp.MustCompile(`level=WARN msg="an event has an outcome that is not known: .* (org=.*)\n`).FindAllStringSubmatch(log.String(), -1) {
+		got = append(got, m[1])
+	}
+	want := []string{`org=acme source=api outcome="\"ok\""`, `org=acme source=api outcome="\"fine\""`, `org=acme source=batch outcome="\"ok\""`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the log tells (-want +got):\n%s", diff)
+	}
 }
 
 // A folder below a followed one that can't be looked into keeps nothing beside it from being taken in, and is told; and as long as that is so the source has come no further.
