@@ -144,6 +144,6 @@ func (s *Standing) trailStatus(l *ledger, id uint16, pending map[event.Day]int64
 		t.Oldest = &oldest
 	}
 	totals := s.spool.Totals(id)
-	t.TakenIn, t.Duplicates = totals.Accepted, totals.Duplicates
+	t.Accepted, t.Duplicates = totals.Accepted, totals.Duplicates
 	return t, nil
 }

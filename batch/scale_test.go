@@ -72,7 +72,7 @@ func TestTenThousandTrails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, trail := range status.Trails {
-		if trail.Seals != 1 || trail.Waiting != 0 || trail.TakenIn != 1 {
+		if trail.Seals != 1 || trail.Waiting != 0 || trail.Accepted != 1 {
 			t.Errorf("%+v", trail)
 		}
 	}

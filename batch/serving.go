@@ -377,15 +377,15 @@ func (s *Standing) anchorsBehind() bool {
 	return false
 }
 
-// ErrConservation says that events were lost or made: what was taken in is not what is sealed, pending or a duplicate. Nothing more is sealed then.
+// ErrConservation says that events were lost or made: what was accepted is not what is sealed, pending or a duplicate. Nothing more is sealed then.
 var ErrConservation = errors.New("events are lost or made")
 
-// Reconciled is where the events of a trail are that were ever taken in, counted anew:
+// Reconciled is where the events of a trail are that were ever accepted, counted anew:
 //
-//	TakenIn = Sealed + Pending + Duplicates + Damaged
+//	Accepted = Sealed + Pending + Duplicates + Damaged
 type Reconciled struct {
-	Trail   string `json:"trail"`
-	TakenIn int64  `json:"taken_in"`
+	Trail    string `json:"trail"`
+	Accepted int64  `json:"accepted"`
 	// Sealed are written in the seals whose manifests are here.
 	Sealed     int64 `json:"sealed"`
 	Pending    int64 `json:"pending"`
@@ -396,7 +396,7 @@ type Reconciled struct {
 	Fault string `json:"fault,omitempty"`
 }
 
-// Reconcile counts the events of each trail in the spool, one by one, and compares them with what was taken in and with the manifests of the seals. The error is one that
+// Reconcile counts the events of each trail in the spool, one by one, and compares them with what was accepted and with the manifests of the seals. The error is one that
 // kept it from counting.
 func (s *Standing) Reconcile(ctx context.Context) ([]Reconciled, error) {
 	s.rolling.Lock() // a day that is being sealed would be counted twice, or not at all
@@ -440,7 +440,7 @@ func (s *Standing) checkTrail(l *ledger) error {
 		return err
 	}
 	if t := s.spool.Totals(id); fault == "" && t.Accepted != t.Duplicates+t.Sealed+t.Pending {
-		fault = fmt.Sprintf("%d taken in, but %d duplicates, %d sealed and %d pending", t.Accepted, t.Duplicates, t.Sealed, t.Pending)
+		fault = fmt.Sprintf("%d accepted, but %d duplicates, %d sealed and %d pending", t.Accepted, t.Duplicates, t.Sealed, t.Pending)
 	}
 	if fault != "" {
 		return s.stopSealing(l.trail, fault)
@@ -488,15 +488,15 @@ func (s *Standing) reconcile(ctx context.Context, l *ledger, id uint16) (Reconci
 	if err != nil {
 		return Reconciled{}, err
 	}
-	r := Reconciled{Trail: l.trail, TakenIn: c.Totals.Accepted, Pending: c.Pending, Duplicates: c.Totals.Duplicates + c.Duplicates, Damaged: c.Damaged}
+	r := Reconciled{Trail: l.trail, Accepted: c.Totals.Accepted, Pending: c.Pending, Duplicates: c.Totals.Duplicates + c.Duplicates, Damaged: c.Damaged}
 	if r.Sealed, r.Fault, err = s.sealed(l, id); err != nil {
 		return r, err
 	}
 	if err := c.Check(); err != nil && r.Fault == "" {
 		r.Fault = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
-	if sum := r.Sealed + r.Pending + r.Duplicates + r.Damaged; sum != r.TakenIn && r.Fault == "" {
-		r.Fault = fmt.Sprintf("%d were taken in, but %d are sealed, pending, duplicates or damaged", r.TakenIn, sum)
+	if sum := r.Sealed + r.Pending + r.Duplicates + r.Damaged; sum != r.Accepted && r.Fault == "" {
+		r.Fault = fmt.Sprintf("%d were accepted, but %d are sealed, pending, duplicates or damaged", r.Accepted, sum)
 	}
 	if r.Fault != "" {
 		_ = s.stopSealing(l.trail, r.Fault) // told in the answer

@@ -370,9 +370,8 @@ type TrailStatus struct {
 	Waiting int64      `json:"waiting"`
 	Late    int64      `json:"late,omitempty"`
 	Oldest  *time.Time `json:"oldest,omitempty"`
-	// TakenIn is how many events were ever taken into the spool, those that came again among them; Duplicates are those. What a sender is told as accepted, and counts as such in
-	// the metrics, is without them.
-	TakenIn    int64 `json:"taken_in"`
+	// Accepted is how many events were ever taken into the spool, those that came again among them; Duplicates are those.
+	Accepted   int64 `json:"accepted"`
 	Duplicates int64 `json:"duplicates"`
 }
 

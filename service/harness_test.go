@@ -292,7 +292,7 @@ func (w *world) check() {
 		w.t.Fatal(err)
 	}
 	for _, r := range list {
-		if r.Fault != "" || r.TakenIn != r.Sealed+r.Pending+r.Duplicates+r.Damaged {
+		if r.Fault != "" || r.Accepted != r.Sealed+r.Pending+r.Duplicates+r.Damaged {
 			w.t.Fatalf("events do not add up: %+v", r)
 		}
 	}

@@ -63,7 +63,7 @@ func newMetrics(s *Service) *metrics {
 			Name: "daybook_files_total", Help: "Files taken in from drop folders and followed places, by result: taken or failed.",
 		}, []string{"kind", "result"}),
 		conservation: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "daybook_conservation_difference", Help: "Events taken in less those sealed, pending, duplicate or damaged, at the last count: must be 0.",
+			Name: "daybook_conservation_difference", Help: "Events accepted less those sealed, pending, duplicate or damaged, at the last count: must be 0.",
 		}, []string{"trail"}),
 		reconciledAt: prometheus.NewGauge(prometheus.GaugeOpts{Name: "daybook_last_reconcile_timestamp_seconds", Help: "When events were last counted anew."}),
 	}
@@ -123,7 +123,7 @@ func (m *metrics) rolled(r *batch.Report, took time.Duration) {
 
 func (m *metrics) reconciled(list []batch.Reconciled) {
 	for _, r := range list {
-		m.conservation.WithLabelValues(r.Trail).Set(float64(r.TakenIn - r.Sealed - r.Pending - r.Duplicates - r.Damaged))
+		m.conservation.WithLabelValues(r.Trail).Set(float64(r.Accepted - r.Sealed - r.Pending - r.Duplicates - r.Damaged))
 	}
 	m.reconciledAt.SetToCurrentTime()
 }

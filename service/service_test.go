@@ -62,7 +62,7 @@ func TestDayInTheLife(t *testing.T) {
 		t.Errorf("%d seals after another look, want 1", n)
 	}
 	st := w.trail()
-	if st.Seals != 1 || st.Waiting != 0 || st.Switch.State != "on" || st.TakenIn != 8 || st.Duplicates != 2 {
+	if st.Seals != 1 || st.Waiting != 0 || st.Switch.State != "on" || st.Accepted != 8 || st.Duplicates != 2 {
 		t.Errorf("status is %+v", st)
 	}
 }

@@ -85,8 +85,8 @@ func TestDropFolder(t *testing.T) {
 	})
 	st := w.trail()
 	// Five of its own: two admins, the trail, the token, the start.
-	if st.TakenIn != 8 || st.Duplicates != 1 {
-		t.Errorf("taken in %d, duplicates %d: %+v", st.TakenIn, st.Duplicates, st)
+	if st.Accepted != 8 || st.Duplicates != 1 {
+		t.Errorf("accepted %d, duplicates %d: %+v", st.Accepted, st.Duplicates, st)
 	}
 	// An event of before the trail's first day is not tracked: a file tells of no receipt.
 	if whole := w.status(); *whole.Quarantined != 1 || *whole.NotTracked != 1 {
@@ -116,8 +116,8 @@ func TestDropFolderThatKeepsFiles(t *testing.T) {
 	// Two files, each of which can't be moved in four rounds.
 	eventually(t, "the files could not be moved in four rounds", func() bool { return w.metric(`daybook_files_total{kind="drop",result="failed"}`) >= 8 })
 	// Five of its own: two admins, the trail, the token, the start.
-	if st := w.trail(); st.TakenIn != 7 || st.Duplicates != 0 {
-		t.Errorf("taken in %d, duplicates %d", st.TakenIn, st.Duplicates)
+	if st := w.trail(); st.Accepted != 7 || st.Duplicates != 0 {
+		t.Errorf("accepted %d, duplicates %d", st.Accepted, st.Duplicates)
 	}
 	if whole := w.status(); *whole.Quarantined != 1 {
 		t.Errorf("quarantined %d", *whole.Quarantined)
@@ -128,7 +128,7 @@ func TestDropFolderThatKeepsFiles(t *testing.T) {
 	if err := os.Rename(again, filepath.Join(in, "b.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the other file is taken in", func() bool { return w.trail().TakenIn == 9 })
+	eventually(t, "the other file is taken in", func() bool { return w.trail().Accepted == 9 })
 	if err := os.Remove(done); err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +374,7 @@ func TestFollowFolder(t *testing.T) {
 	}
 	write(t, file, `{"Records":[`+record("11111111-1111-4111-8111-111111111111")+`]}`)
 	_, stop := w.serve()
-	accepted := func() int64 { return w.trail().TakenIn - w.trail().Duplicates }
+	accepted := func() int64 { return w.trail().Accepted - w.trail().Duplicates }
 	eventually(t, "the file is taken in", func() bool { return accepted() == 6 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -506,7 +506,7 @@ func TestFollowBrokenConnection(t *testing.T) {
 	write(t, filepath.Join(from, "b.jsonl"), event("b1", begun)+"\n")
 	_, stop := w.serve()
 	// Five of its own: two admins, the trail, the token, the start.
-	eventually(t, "the first file is read to its end", func() bool { st := w.trail(); return st.TakenIn-st.Duplicates == 9 })
+	eventually(t, "the first file is read to its end", func() bool { st := w.trail(); return st.Accepted-st.Duplicates == 9 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -578,7 +578,7 @@ func TestFollowUnreadableFolder(t *testing.T) {
 	}
 	_, stop := w.serve()
 	// Five of its own: two admins, the trail, the token, the start.
-	eventually(t, "what can be read is taken in", func() bool { return w.trail().TakenIn == 8 })
+	eventually(t, "what can be read is taken in", func() bool { return w.trail().Accepted == 8 })
 	eventually(t, "the folder is told", func() bool {
 		p := w.problemsOf("files-fail")
 		return len(p) == 1 && strings.Contains(p[0].Text, "(failures: 1); "+from+"/b/xxx") && strings.HasSuffix(p[0].Text, "file name too long")
@@ -618,7 +618,7 @@ func TestFollowTwoServers(t *testing.T) {
 	write(t, filepath.Join(two, "b.jsonl"), event("b", begun)+"\n")
 	_, stop := w.serve()
 	// Five of its own: two admins, the trail, the token, the start.
-	eventually(t, "both are read", func() bool { return w.trail().TakenIn == 7 })
+	eventually(t, "both are read", func() bool { return w.trail().Accepted == 7 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

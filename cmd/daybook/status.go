@@ -29,7 +29,7 @@ func (a *app) statusCommand() *cobra.Command {
 wait or are due, how far each source has come, and what is wrong. It asks the service, if one is at
 work, else the data folder; never the store.
 
-With --reconcile every event that was ever taken in is counted anew: it must be sealed, pending or a
+With --reconcile every event that was ever accepted is counted anew: it must be sealed, pending or a
 duplicate.
 
 Exit codes: 0 all is well, 1 an alert, or failed, 2 usage or not allowed, 3 a warning.`,
@@ -113,7 +113,7 @@ func (a *app) reconcile(cmd *cobra.Command) error {
 	}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	if !a.flags.json {
-		_, _ = fmt.Fprintln(t, "TRAIL\tTAKEN IN\tSEALED\tPENDING\tDUPLICATES\tDAMAGED\t")
+		_, _ = fmt.Fprintln(t, "TRAIL\tACCEPTED\tSEALED\tPENDING\tDUPLICATES\tDAMAGED\t")
 	}
 	for _, r := range list {
 		verdict := "agrees"
@@ -122,7 +122,7 @@ func (a *app) reconcile(cmd *cobra.Command) error {
 			faults++
 		}
 		if !a.flags.json {
-			_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Trail, r.TakenIn, r.Sealed, r.Pending, r.Duplicates, r.Damaged, verdict)
+			_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Trail, r.Accepted, r.Sealed, r.Pending, r.Duplicates, r.Damaged, verdict)
 		}
 	}
 	if err := t.Flush(); err != nil {
@@ -230,7 +230,7 @@ func writeTrail(w io.Writer, s *service.TrailStatus) error {
 	if s.Late > 0 {
 		_, _ = fmt.Fprintf(t, "late\t%d events wait for an addendum\n", s.Late)
 	}
-	_, _ = fmt.Fprintf(t, "taken in\t%d, %d of them duplicates\n", s.TakenIn, s.Duplicates)
+	_, _ = fmt.Fprintf(t, "accepted\t%d, %d of them duplicates\n", s.Accepted, s.Duplicates)
 	for _, source := range s.Sources {
 		told := "never heard of"
 		if source.Awaited != nil && source.Watermark == nil {

@@ -156,7 +156,7 @@ func isSealed(status []byte, events int64) error {
 			Last struct {
 				Events int64 `json:"events"`
 			} `json:"last"`
-			TakenIn    int64 `json:"taken_in"`
+			Accepted   int64 `json:"accepted"`
 			Waiting    int64 `json:"waiting"`
 			Duplicates int64 `json:"duplicates"`
 		} `json:"trails"`
@@ -167,7 +167,7 @@ func isSealed(status []byte, events int64) error {
 	if len(st.Trails) != 1 {
 		return errors.New("there is not one trail")
 	}
-	if t := &st.Trails[0]; t.TakenIn-t.Waiting-t.Duplicates != events || t.Last.Events != events {
+	if t := &st.Trails[0]; t.Accepted-t.Waiting-t.Duplicates != events || t.Last.Events != events {
 		return fmt.Errorf("%d events were to be sealed: %s", events, status)
 	}
 	return nil
