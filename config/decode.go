@@ -325,7 +325,7 @@ func (d *decoder) unknown(path, key string, at position, section reflect.Type) {
 		d.fault(at, keyPath, hint, "%s", message)
 		return
 	}
-	if near, ok := nearest(key, section); ok {
+	if near, ok := Nearest(key, keysOf(section)); ok {
 		// Its value was meant for near: that near is missing would be said twice.
 		d.spoil(join(path, near))
 		d.fault(at, keyPath, fmt.Sprintf("did you mean %s?", near), "unknown key")
@@ -427,13 +427,15 @@ func wantOf(t reflect.Type) string {
 	}
 }
 
-func keyList(t reflect.Type) string {
+func keysOf(t reflect.Type) []string {
 	var keys []string
 	for _, f := range fieldsOf(t) {
 		keys = append(keys, f.key)
 	}
-	return strings.Join(keys, ", ")
+	return keys
 }
+
+func keyList(t reflect.Type) string { return strings.Join(keysOf(t), ", ") }
 
 // hintOf is what helps with a field where nothing better is known.
 func hintOf(f field) string {

@@ -86,12 +86,12 @@ func parseDefault(text string) (ast.Node, error) {
 	return file.Docs[0].Body, nil
 }
 
-// nearest returns the key of the section t that was probably meant, and whether there is one.
-func nearest(key string, t reflect.Type) (string, bool) {
-	best, distance := "", 1+max(1, len(key)/3)
-	for _, f := range fieldsOf(t) {
-		if n := editDistance(plainKey(key), plainKey(f.key)); n < distance {
-			best, distance = f.key, n
+// Nearest returns the one of the names that was probably meant, and whether there is one.
+func Nearest(name string, known []string) (string, bool) {
+	best, distance := "", 1+max(1, len(name)/3)
+	for _, k := range known {
+		if n := editDistance(plainKey(name), plainKey(k)); n < distance {
+			best, distance = k, n
 		}
 	}
 	return best, best != ""

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"daybook/batch"
 	"daybook/batch/anchor"
@@ -156,7 +157,7 @@ object-locked bucket.`
 		if first := cmd.Flags().Arg(0); first != "" && cmd.HasSubCommands() { // of a command that is not known no flag is
 			return unknownCommand(cmd, first)
 		}
-		return usage(err, helpOf(cmd))
+		return usage(err, flagHint(cmd, err))
 	})
 	root.InitDefaultCompletionCmd("completion")
 	for _, c := range root.Commands() {
@@ -166,6 +167,24 @@ object-locked bucket.`
 	}
 	usageArgs(root)
 	return root
+}
+
+// flagHint is the way out of an error in the flags: the one that was meant perhaps.
+func flagHint(cmd *cobra.Command, err error) string {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok || unknown.GetSpecifiedShortnames() != "" {
+		return helpOf(cmd)
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			known = append(known, f.Name)
+		}
+	})
+	if near, ok := config.Nearest(unknown.GetSpecifiedName(), known); ok {
+		return fmt.Sprintf("did you mean --%s?", near)
+	}
+	return helpOf(cmd)
 }
 
 // helpWidth is how wide the lines of a help text may be.
