@@ -59,7 +59,7 @@ type Summary struct {
 	Bytes        int64
 	// Gone are files that are not in the store any more, as their retention or the log allows.
 	Gone []string
-	// Unproven are the seals that have no proof, as "trail number": the log does not have them yet, or their key was revoked.
+	// Unproven are the seals that have no proof, as "trail number": the log does not have them yet, or is not there, or their key was revoked.
 	Unproven []string
 	Report   *verify.Report
 }
@@ -232,10 +232,10 @@ func (b *writer) object(it *item) (err error) {
 		return fmt.Errorf("copy %s: %w", it.key, err)
 	}
 	if n != it.size {
-		return fmt.Errorf("%s: %w: its size is not the %d bytes that it must be; verify the store", it.key, ErrAltered, it.size)
+		return fmt.Errorf("%s: %w: its size is not the %d bytes that it must be", it.key, ErrAltered, it.size)
 	}
 	if sum := seal.Hash(hash.Sum(nil)); !it.sha256.IsZero() && sum != it.sha256 {
-		return fmt.Errorf("%s: %w: its SHA-256 is %v, must be %v; verify the store", it.key, ErrAltered, sum, it.sha256)
+		return fmt.Errorf("%s: %w: its SHA-256 is %v, must be %v", it.key, ErrAltered, sum, it.sha256)
 	}
 	return nil
 }

@@ -90,8 +90,7 @@ func (p *plan) findUnproven(ctx context.Context) error {
 		_, err := p.prover.Seal(ctx, c.trail, c.number)
 		switch {
 		case errors.Is(err, sink.ErrNotExist), errors.Is(err, tlog.ErrRevoked):
-			c.unproven = true
-			p.summary.Unproven = append(p.summary.Unproven, fmt.Sprintf("%s %d", printable(c.trail), c.number))
+			p.unproven(c)
 		case err != nil:
 			return err
 		}
@@ -99,12 +98,17 @@ func (p *plan) findUnproven(ctx context.Context) error {
 	return nil
 }
 
+func (p *plan) unproven(c *chosen) {
+	c.unproven = true
+	p.summary.Unproven = append(p.summary.Unproven, fmt.Sprintf("%s %d", printable(c.trail), c.number))
+}
+
 func (p *plan) add(it item) error {
 	if err := sink.CheckKey(it.key); err != nil {
 		return err
 	}
 	if p.items[it.key] != nil {
-		return fmt.Errorf("%s: two seals claim it: verify the store", it.key)
+		return fmt.Errorf("%s: two seals claim it", it.key)
 	}
 	p.items[it.key] = &it
 	return nil
@@ -123,7 +127,7 @@ func (p *plan) log(ctx context.Context, lister sink.Lister) error {
 	}
 	for s := range p.prover.Seals() {
 		if want := uint64(len(p.logged[s.Trail])) + 1; s.Seal != want {
-			return fmt.Errorf("%w: the log has seal %d of %s where %d is due; verify the store", ErrAltered, s.Seal, s.Trail, want)
+			return fmt.Errorf("%w: the log has seal %d of %s where %d is due", ErrAltered, s.Seal, s.Trail, want)
 		}
 		p.logged[s.Trail] = append(p.logged[s.Trail], s.Manifest)
 	}
@@ -223,14 +227,14 @@ func (p *plan) trail(ctx context.Context, trail string) error {
 		}
 		sum := seal.Sum(manifest)
 		if n <= uint64(len(logged)) && sum != logged[n-1] {
-			return fmt.Errorf("%s: %w: its SHA-256 is %v, the log has %v; verify the store", key, ErrAltered, sum, logged[n-1])
+			return fmt.Errorf("%s: %w: its SHA-256 is %v, the log has %v", key, ErrAltered, sum, logged[n-1])
 		}
 		m, err := seal.ParseManifest(manifest)
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		if m.Trail != trail || m.Seal != n || m.Previous != last {
-			return fmt.Errorf("%s: %w: it does not follow seal %d of %s; verify the store", key, ErrAltered, n-1, trail)
+			return fmt.Errorf("%s: %w: it does not follow seal %d of %s", key, ErrAltered, n-1, trail)
 		}
 		last = sum
 		if err := p.add(item{key: key, size: int64(len(manifest)), sha256: sum}); err != nil {
@@ -251,7 +255,11 @@ func (p *plan) seal(ctx context.Context, m *seal.Manifest) error {
 	if o.From != 0 && m.Day.Day < o.From || o.To != 0 && m.Day.Day > o.To {
 		return nil
 	}
-	p.chosen = append(p.chosen, chosen{m.Trail, m.Seal, proofName(m.Trail, m.Seal), false})
+	c := chosen{m.Trail, m.Seal, proofName(m.Trail, m.Seal), false}
+	if p.prover == nil && m.Key != seal.NoKey { // the log that it was to be in is gone, or has not begun
+		p.unproven(&c)
+	}
+	p.chosen = append(p.chosen, c)
 	p.summary.Seals++
 	if m.SealedAt.After(p.newest) {
 		p.newest = m.SealedAt
@@ -267,7 +275,7 @@ func (p *plan) seal(ctx context.Context, m *seal.Manifest) error {
 		}
 		if !there {
 			if !p.mayBeGone(m, &f) {
-				return fmt.Errorf("%s: %w, and neither its retention nor the log allows that: verify the store", f.Key, sink.ErrNotExist)
+				return fmt.Errorf("%s: %w, and neither its retention nor the log allows that", f.Key, sink.ErrNotExist)
 			}
 			p.summary.Gone = append(p.summary.Gone, f.Key)
 			continue

@@ -224,7 +224,7 @@ func (p *Prover) readRows(ctx context.Context, f *seal.File, row func(n int64, r
 		return fmt.Errorf("%s: %w", f.Key, err)
 	}
 	if sum := seal.Hash(hash.Sum(nil)); stored.left != 0 || sum != f.SHA256 {
-		return fmt.Errorf("%s: its SHA-256 is %v, but the manifest says %v: verify the store", f.Key, sum, f.SHA256)
+		return fmt.Errorf("%s: its SHA-256 is %v, but the manifest says %v", f.Key, sum, f.SHA256)
 	}
 	return nil
 }
@@ -264,7 +264,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	m.left -= int64(n)
 	m.read(int64(n))
 	if m.left < 0 {
-		return 0, errors.New("longer than the manifest says: verify the store")
+		return 0, errors.New("longer than the manifest says")
 	}
 	return n, err
 }

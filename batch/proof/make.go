@@ -139,7 +139,7 @@ var ErrUnsigned = errors.New("the store has no signed log")
 func Open(ctx context.Context, store sink.Store) (*Prover, error) {
 	key, signed, err := tlog.Newest(ctx, store)
 	if errors.Is(err, sink.ErrNotExist) {
-		return nil, &sink.HintError{Err: fmt.Errorf("%w: %w", ErrUnsigned, err), Hint: "a proof needs signed seals, and a run that ended: run the export again"}
+		return nil, &sink.HintError{Err: fmt.Errorf("%w: %w", ErrUnsigned, err), Hint: "a proof needs signed seals, and a run that ended: run the export again; if there was a log, `daybook verify` tells what is wrong with the store"}
 	}
 	if err != nil {
 		return nil, err
@@ -312,7 +312,7 @@ func (p *Prover) manifest(ctx context.Context, s sealLeaf) (*seal.Manifest, []by
 		return nil, nil, err
 	}
 	if sum := seal.Sum(data); sum != s.Manifest {
-		return nil, nil, fmt.Errorf("%s: its SHA-256 is %v, but the log has %v: verify the store", key, sum, s.Manifest)
+		return nil, nil, fmt.Errorf("%s: its SHA-256 is %v, but the log has %v", key, sum, s.Manifest)
 	}
 	m, err := seal.ParseManifest(data)
 	if err != nil {

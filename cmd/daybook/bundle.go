@@ -66,8 +66,11 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the store could not be read.`,
 			defer ui.close()
 			o.Progress = ui.packed
 			err = a.writeBundle(cmd.Context(), store, out, o)
-			if errors.Is(err, verify.ErrAsked) {
+			switch {
+			case errors.Is(err, verify.ErrAsked):
 				return usage(err, givenHint)
+			case errors.Is(err, bundle.ErrNothing):
+				return withHint(err, "`daybook ls` tells what is sealed")
 			}
 			return err
 		},
@@ -108,6 +111,9 @@ func (a *app) writeBundle(ctx context.Context, store sink.Store, out string, o *
 	}()
 	w := bufio.NewWriterSize(f, 256<<10)
 	summary, err := bundle.Write(ctx, store, w, o)
+	if err != nil && !errors.Is(err, bundle.ErrNothing) && !errors.Is(err, verify.ErrAsked) {
+		err = damaged(err)
+	}
 	for _, step := range []func() error{w.Flush, f.Sync, f.Close} {
 		if stepErr := step(); err == nil {
 			err = stepErr
@@ -119,13 +125,12 @@ func (a *app) writeBundle(ctx context.Context, store sink.Store, out string, o *
 	if err := os.Rename(part, out); err != nil {
 		return err
 	}
-	for what, list := range map[string][]string{
-		"of these seals there is no proof, since they are not in the log yet or their key was revoked": summary.Unproven,
-		"not in the store any more, as their retention or the log allows":                              summary.Gone,
-	} {
-		if len(list) > 0 {
-			_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %s: %s\n", what, strings.Join(list, ", "))
-		}
+	if list := summary.Gone; len(list) > 0 {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: not in the store any more, as their retention or the log allows: %s\n", strings.Join(list, ", "))
+	}
+	if list := summary.Unproven; len(list) > 0 {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: of these seals there is no proof, since they are not in the log or their key was revoked: %s\n", strings.Join(list, ", "))
+		_, _ = fmt.Fprintln(a.stderr, "daybook: hint: `daybook verify` tells whether something is wrong with the store; a run that was stopped is finished by the next")
 	}
 	_, err = fmt.Fprintf(a.stdout, "wrote %s: %d seals, %d files\n", out, summary.Seals, summary.Files)
 	return err

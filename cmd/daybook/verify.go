@@ -428,7 +428,7 @@ Exit codes: 0 done, 1 failed or no such event, 2 usage, 3 the store could not be
 			p, err := proof.Make(cmd.Context(), store, args[0], &proof.Options{Trail: trail, Source: source, From: first, To: last, Index: index, Progress: ui.searched})
 			ui.close()
 			if err != nil {
-				return err
+				return damaged(err)
 			}
 			return a.writeNew(out, p.Encode())
 		},
@@ -443,6 +443,20 @@ Exit codes: 0 done, 1 failed or no such event, 2 usage, 3 the store could not be
 	set.StringVar(&configFile, "config", "", "the configuration `FILE`, for the store and its credentials")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
 	return cmd
+}
+
+// damaged gives the way out to what a store's content made fail: what is wrong with it is for verify to tell.
+func damaged(err error) error {
+	if _, ok := errors.AsType[*fs.PathError](err); ok || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if none, ok := errors.AsType[*proof.NotFoundError](err); ok && len(none.Absent) == 0 {
+		return err
+	}
+	if _, ok := errors.AsType[*proof.AmbiguousError](err); ok {
+		return err
+	}
+	return withHint(err, "`daybook verify` tells what is wrong with the store")
 }
 
 // writeNew writes a file that must not be there, or to standard output.
