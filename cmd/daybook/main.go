@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -82,10 +83,13 @@ func (a *app) exit(err error) int {
 	if way == "" && errors.Is(err, syscall.ENOSPC) {
 		way = "make room there and run it again: what was begun is finished then"
 	}
-	if errors.Is(err, context.Canceled) {
-		err, way = errInterrupted, "run it again: what was begun is finished then"
+	if way == "" && errors.Is(err, fs.ErrPermission) {
+		way = "it is another user's: run this as that user, as `sudo -u daybook daybook …` does, or give back what is not its own"
 	}
-	code := exitFailed
+	code, told := exitFailed, err
+	if errors.Is(err, context.Canceled) {
+		told, way = errInterrupted, "run it again: what was begun is finished then"
+	}
 	switch {
 	case err == nil:
 		return exitDone
@@ -101,7 +105,7 @@ func (a *app) exit(err error) int {
 	case isConflict(err):
 		code = exitConflict
 	}
-	_, _ = fmt.Fprintf(a.stderr, "daybook: error: %v\n", err)
+	_, _ = fmt.Fprintf(a.stderr, "daybook: error: %v\n", told)
 	if way != "" {
 		_, _ = fmt.Fprintf(a.stderr, "daybook: hint: %s\n", way)
 	}

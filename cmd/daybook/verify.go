@@ -213,11 +213,9 @@ func (a *app) verify(cmd *cobra.Command, args []string, f *verifyFlags) error {
 	})
 	ui.close()
 	switch {
-	case errors.Is(err, context.Canceled):
-		return err
 	case errors.Is(err, verify.ErrAsked):
 		return usage(err, givenHint)
-	case err != nil:
+	case err != nil: // interrupted, too: 1 would say that something was altered
 		return unread(err)
 	}
 	if f.json {
