@@ -26,6 +26,12 @@ import (
 //   - A hold that changes no object, since nothing of its days is sealed yet, is tried on a throw-away object first.
 //   - What is sealed later for a day that is held is held when it is put, and so before its seal counts. Which holds stand is read from the log, at each roll.
 
+// ErrNoLocks says that a store locks nothing: a folder, or a bucket whose files are not locked.
+var ErrNoLocks error = &sink.HintError{
+	Err:  fmt.Errorf("the store locks nothing, and so can hold nothing: %w", sink.ErrUnfit),
+	Hint: "legal holds and longer locks need an s3:// destination, a bucket with Object Lock, and mode: compliance or governance",
+}
+
 // ErrNoHold says that there is no such hold.
 var ErrNoHold = errors.New("there is no such hold")
 
@@ -200,10 +206,7 @@ func (r *Roller) conclude(ctx context.Context, report *HoldReport, leaf *tlog.Le
 func (r *Roller) holdable(ctx context.Context, trail string) (sink.Locker, *ledger, error) {
 	locker, ok := r.Store.(sink.Locker)
 	if !ok || r.controlLock().Mode == sink.None {
-		return nil, nil, &sink.HintError{
-			Err:  fmt.Errorf("the store locks nothing, and so can hold nothing: %w", sink.ErrUnfit),
-			Hint: "legal holds and longer locks need an s3:// destination, a bucket with Object Lock, and mode: compliance or governance",
-		}
+		return nil, nil, ErrNoLocks
 	}
 	if r.log == nil {
 		return nil, nil, &sink.HintError{

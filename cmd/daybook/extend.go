@@ -16,6 +16,7 @@ import (
 	"daybook/batch/seal"
 	"daybook/config"
 	"daybook/service"
+	"daybook/sink"
 )
 
 func (a *app) retentionExtendCommand() *cobra.Command {
@@ -62,6 +63,9 @@ store holds.`,
 				return usage(fmt.Errorf("--until %s is more than a century from now", in.Until.Format(time.DateOnly)), "nobody could undo it")
 			}
 			order.Until = in.Until
+			if err := a.canExtend(cmd, f.by); err != nil {
+				return err
+			}
 			if !yes {
 				if err := a.confirmForGood(fmt.Sprintf("what is sealed there will be locked until %s, which nobody can undo", in.Until.Format(time.RFC3339))); err != nil {
 					return err
@@ -80,6 +84,19 @@ store holds.`,
 	cmd.MarkFlagsMutuallyExclusive("seals", "day")
 	cmd.MarkFlagsMutuallyExclusive("seals", "from")
 	return cmd
+}
+
+// canExtend refuses what the configuration shows to be in vain, before anybody is asked.
+func (a *app) canExtend(cmd *cobra.Command, by string) error {
+	c, _, err := a.orderConfig(cmd, by)
+	if err != nil || c == nil {
+		return err
+	}
+	list, err := policies(c)
+	if err == nil && (!isS3(c.Store.URL) || list.ControlLock(time.Now()).Mode == sink.None) {
+		err = batch.ErrNoLocks
+	}
+	return err
 }
 
 // readSeals reads which seals an order is about.

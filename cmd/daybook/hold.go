@@ -15,6 +15,7 @@ import (
 	"daybook/batch"
 	"daybook/batch/seal"
 	"daybook/batch/tlog"
+	"daybook/config"
 	"daybook/event"
 	"daybook/service"
 )
@@ -127,27 +128,36 @@ func (a *app) hold(cmd *cobra.Command, trail, what string, f *orderFlags) error 
 	return nil
 }
 
+// orderConfig returns the configuration of an order, nil if --server names the service that carries it out, and whether it is carried out here, and by no service.
+func (a *app) orderConfig(cmd *cobra.Command, by string) (c *config.Config, here bool, err error) {
+	if a.server.server != "" {
+		return nil, false, nil
+	}
+	if c, err = a.load(cmd); err != nil {
+		return nil, false, err
+	}
+	data, err := dataFolder(c)
+	if err != nil {
+		return nil, false, err
+	}
+	if here = !service.Used(data); here && by == "" {
+		return nil, false, usage(errors.New("--by is missing"), "say who wants it: it stands in the log for good")
+	}
+	return c, here, nil
+}
+
 // order has a service do something about what is sealed, and reads its answer into out; or does it here, where the data folder is no service's.
-func (a *app) order(cmd *cobra.Command, path string, in, out any, by string, here func(*batch.Roller) error) (err error) {
-	if a.server.server == "" {
-		c, err := a.load(cmd)
-		if err != nil {
-			return err
+func (a *app) order(cmd *cobra.Command, path string, in, out any, by string, do func(*batch.Roller) error) (err error) {
+	c, here, err := a.orderConfig(cmd, by)
+	if err != nil {
+		return err
+	}
+	if here {
+		err := a.withRollerOf(cmd, c, do)
+		if errors.Is(err, batch.ErrNoHold) || errors.Is(err, batch.ErrNoTrail) || errors.Is(err, tlog.ErrLeaf) || errors.Is(err, batch.ErrNotLonger) || errors.Is(err, batch.ErrTooLong) {
+			return usageOf(err)
 		}
-		data, err := dataFolder(c)
-		if err != nil {
-			return err
-		}
-		if !service.Used(data) {
-			if by == "" {
-				return usage(errors.New("--by is missing"), "say who wants it: it stands in the log for good")
-			}
-			err := a.withRollerOf(cmd, c, here)
-			if errors.Is(err, batch.ErrNoHold) || errors.Is(err, batch.ErrNoTrail) || errors.Is(err, tlog.ErrLeaf) || errors.Is(err, batch.ErrNotLonger) || errors.Is(err, batch.ErrTooLong) {
-				return usageOf(err)
-			}
-			return err
-		}
+		return err
 	}
 	if cmd.Flags().Changed("take-over") {
 		return usage(errors.New("--take-over: a service is at work there"), "look with `daybook verify`, and have it go on with `daybook roll --take-over`")
