@@ -63,6 +63,12 @@ func openState(dir string) (*state, error) {
 	return s, nil
 }
 
+// HasSealed reports whether a data folder remembers seals, of which the keys were made before.
+func HasSealed(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "ledger"))
+	return err == nil
+}
+
 // unwritable is why a data folder can't be used.
 func unwritable(dir string, err error) error {
 	err = fmt.Errorf("data folder: %w", err)

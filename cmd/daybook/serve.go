@@ -186,7 +186,7 @@ func (a *app) serviceLog(c *config.Service, level *slog.LevelVar) *slog.Logger {
 	return slog.New(slog.NewTextHandler(a.stderr, options))
 }
 
-// serviceConfig makes of a configuration what package service works with. Keys that are not there are made.
+// serviceConfig makes of a configuration what package service works with. Keys that are not there are made, but for a signing key where something is sealed.
 func (a *app) serviceConfig(cmd *cobra.Command, c *config.Config, log *slog.Logger) (*service.Config, error) {
 	return a.serviceConfigBy(cmd, c, log, makeKeys)
 }

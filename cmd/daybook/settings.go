@@ -119,7 +119,7 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 	return c, nil
 }
 
-// settings makes of a configuration what package batch works with. Keys that are not there are made.
+// settings makes of a configuration what package batch works with. Keys that are not there are made, but for a signing key where something is sealed.
 func (a *app) settings(c *config.Config, ui *display) (batch.Settings, intake.Settings, error) {
 	return a.settingsBy(c, ui, makeKeys)
 }
@@ -145,7 +145,7 @@ func (a *app) settingsBy(c *config.Config, ui *display, keysOf keySource) (batch
 		return s, intake.Settings{}, err
 	}
 	var hmacKey intake.HMACKey
-	if s.Key, hmacKey, err = keysOf(keyPath, c.Signing != "none", ui); err != nil {
+	if s.Key, hmacKey, err = keysOf(keyPath, c.Signing != "none", batch.HasSealed(s.Data), ui); err != nil {
 		return s, intake.Settings{}, err
 	}
 	s.Origin, s.TakeOver = c.Origin, a.flags.takeOver
@@ -176,15 +176,20 @@ func (a *app) settingsBy(c *config.Config, ui *display, keysOf keySource) (batch
 	return s, reading, nil
 }
 
-// keySource has the signing key that is to lie at path, nil where nothing is signed, and the redaction key beside it.
-type keySource func(path string, signed bool, ui *display) (seal.Signer, intake.HMACKey, error)
+// keySource has the signing key that is to lie at path, nil where nothing is signed, and the redaction key beside it. sealed says that the data folder has seals.
+type keySource func(path string, signed, sealed bool, ui *display) (seal.Signer, intake.HMACKey, error)
 
 // redactionKeyPath is where the redaction key lies that belongs to a signing key.
 func redactionKeyPath(path string) string { return filepath.Join(filepath.Dir(path), "redaction.key") }
 
-// makeKeys makes those that are not there.
-func makeKeys(path string, signed bool, ui *display) (signer seal.Signer, hmacKey intake.HMACKey, err error) {
-	if signed {
+// makeKeys makes those that are not there, but for a signing key where something is sealed: no log would know it.
+func makeKeys(path string, signed, sealed bool, ui *display) (signer seal.Signer, hmacKey intake.HMACKey, err error) {
+	switch {
+	case signed && sealed:
+		if signer, err = findKey(path); err != nil {
+			return nil, nil, err
+		}
+	case signed:
 		key, created, err := seal.LoadOrCreateKey(path, keyName)
 		if err != nil {
 			return nil, nil, err
@@ -194,12 +199,27 @@ func makeKeys(path string, signed bool, ui *display) (signer seal.Signer, hmacKe
 		}
 		signer = key
 	}
+	if _, err := os.Stat(redactionKeyPath(path)); sealed && errors.Is(err, fs.ErrNotExist) {
+		ui.say("made a redaction key: %s; equal secrets have other tags from now on, unless you put the one back that was beside the key that signed before", redactionKeyPath(path))
+	}
 	hmacKey, err = intake.LoadOrCreateHMACKey(redactionKeyPath(path))
 	return signer, hmacKey, err
 }
 
+// findKey reads the signing key, which was made before.
+func findKey(path string) (seal.Signer, error) {
+	key, err := seal.LoadKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &sink.HintError{Err: err, Hint: "a key is made before the first seal only: put back the one that signed here, or say with --key or `key` where it lies; if it is lost, begin anew under another prefix, with another data folder"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
 // findKeys makes none: a service that is at work has its keys, and a configuration that names others may be refused yet.
-func findKeys(path string, signed bool, _ *display) (signer seal.Signer, hmacKey intake.HMACKey, err error) {
+func findKeys(path string, signed, _ bool, _ *display) (signer seal.Signer, hmacKey intake.HMACKey, err error) {
 	missing := func(err error, hint string) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return &sink.HintError{Err: err, Hint: hint}
