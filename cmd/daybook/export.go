@@ -50,7 +50,12 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done but something was quarantined or u
 }
 
 func (a *app) export(cmd *cobra.Command, paths []string) error {
-	return a.read(cmd, paths, func(settings batch.Settings, reading intake.Settings, q *intake.Quarantine) (*batch.Report, error) {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	a.warn(c)
+	return a.read(c, paths, func(settings batch.Settings, reading intake.Settings, q *intake.Quarantine) (*batch.Report, error) {
 		roller, err := batch.Open(cmd.Context(), settings)
 		if err != nil {
 			return nil, err
@@ -64,11 +69,7 @@ func (a *app) export(cmd *cobra.Command, paths []string) error {
 }
 
 // read sets up what reads the paths, has do read them, and tells its report.
-func (a *app) read(cmd *cobra.Command, paths []string, do func(batch.Settings, intake.Settings, *intake.Quarantine) (*batch.Report, error)) error {
-	c, err := a.load(cmd)
-	if err != nil {
-		return err
-	}
+func (a *app) read(c *config.Config, paths []string, do func(batch.Settings, intake.Settings, *intake.Quarantine) (*batch.Report, error)) error {
 	if err := checkPaths(paths); err != nil {
 		return err
 	}

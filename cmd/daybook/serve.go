@@ -55,6 +55,7 @@ func (a *app) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	a.warn(c)
 	level := new(slog.LevelVar)
 	log := a.serviceLog(&c.Service, level)
 	settings, err := a.serviceConfig(cmd, c, log)

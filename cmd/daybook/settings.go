@@ -111,12 +111,17 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	for _, w := range c.Warnings() {
-		if f.config != "" {
-			_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %v\n", w)
-		}
-	}
 	return c, nil
+}
+
+// warn tells what is no fault of a configuration file, and hardly meant: for commands that begin something by it, and no others, since who reads a status can't help it.
+func (a *app) warn(c *config.Config) {
+	if a.flags.config == "" {
+		return
+	}
+	for _, w := range c.Warnings() {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: %v\n", w)
+	}
 }
 
 // settings makes of a configuration what package batch works with. Keys that are not there are made, but for a signing key where something is sealed.

@@ -51,7 +51,7 @@ func (a *app) importPaths(cmd *cobra.Command, paths []string) error {
 	} else if service.Used(data) {
 		return a.importThere(cmd, c, paths)
 	}
-	return a.read(cmd, paths, func(settings batch.Settings, reading intake.Settings, q *intake.Quarantine) (*batch.Report, error) {
+	return a.read(c, paths, func(settings batch.Settings, reading intake.Settings, q *intake.Quarantine) (*batch.Report, error) {
 		return batch.Import(cmd.Context(), settings, paths, a.stdin, reading, q)
 	})
 }
@@ -192,6 +192,7 @@ func (a *app) roll(cmd *cobra.Command, only string) error {
 		}
 		day = &d
 	}
+	a.warn(c)
 	ui := a.newDisplay(0)
 	defer ui.close()
 	settings, _, err := a.settings(c, ui)
