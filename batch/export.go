@@ -36,10 +36,13 @@ type Report struct {
 	// of these, quoted.
 	OutcomesNotKnown int64  `json:"outcomes_not_known,omitempty"`
 	OutcomeNotKnown  string `json:"outcome_not_known,omitempty"`
-	// InputFiles were read, SkippedFiles hold no events by their nature; Faults could not be read, or not to their end.
+	// InputFiles were read; SkippedFiles hold no events by their nature, or were passed over as HiddenFiles were; Faults could not be read, or not to their end.
 	InputFiles   int64              `json:"input_files"`
 	SkippedFiles int64              `json:"skipped_files"`
 	Faults       []intake.FileFault `json:"faults"`
+	// HiddenFiles is how many names below folders, of files and folders, begin with a dot and were passed over, and HiddenFile the first of them.
+	HiddenFiles int64  `json:"hidden_files,omitempty"`
+	HiddenFile  string `json:"hidden_file,omitempty"`
 	// Examples are the first of the records in quarantine, and QuarantineIndex is the file that lists all of this run's.
 	Examples        []intake.QuarantineEntry `json:"examples"`
 	QuarantineIndex string                   `json:"quarantine_index,omitempty"`
@@ -53,6 +56,12 @@ type Report struct {
 	// UntoldGaps were declared, and are of no day that this run sealed.
 	UntoldGaps []seal.Gap    `json:"untold_gaps,omitempty"`
 	Elapsed    time.Duration `json:"elapsed_ns"`
+}
+
+// Hide counts what was passed over.
+func (r *Report) Hide(h intake.Hidden) {
+	r.SkippedFiles += h.Count
+	r.HiddenFiles, r.HiddenFile = h.Count, h.First
 }
 
 // Whole reports whether all of the input could be read.
@@ -203,6 +212,7 @@ func (r *Roller) take(ctx context.Context, paths []string, stdin io.Reader, how 
 		err = closeErr
 	}
 	report.Read, report.Quarantined, report.InputFiles, report.SkippedFiles = in.Read, in.Quarantined, in.Files, in.Skipped
+	report.Hide(in.Hidden)
 	report.Faults, report.InputBytes, report.Examples = in.Faults, in.Bytes, q.First()
 	report.NotTracked, report.Copies, report.Untracked = t.notTracked, t.copies, t.untracked.Commonest()
 	report.OutcomesNotKnown, report.OutcomeNotKnown = t.outcomes.n, t.outcomes.first

@@ -31,12 +31,18 @@ type input struct {
 	waits bool
 }
 
+// Hidden is what was passed over inside of folders since its name begins with a dot: files that are not whole yet, most often. A folder counts as one.
+type Hidden struct {
+	Count int64
+	First string // the first that was met
+}
+
 // inputs walks the paths: a file is itself, a folder all files below it in name order, Stdin is stdin. Names that begin with a dot are passed over
-// inside of folders. A file that is named more than once, be it by a symbolic link, is read once: records without an id would else count as many. A path
+// inside of folders, and counted. A file that is named more than once, be it by a symbolic link, is read once: records without an id would else count as many. A path
 // that is not there is an error at once; what can't be read is handed to fault, and the walk goes on.
 //
 // Folders are read through os.Root: a symbolic link that leads out of its folder is a fault, never followed.
-func inputs(paths, skip []string, stdin io.Reader, fault func(file, reason string)) ([]input, error) {
+func inputs(paths, skip []string, stdin io.Reader, fault func(file, reason string)) ([]input, Hidden, error) {
 	f := finder{fault: fault, seen: map[string]bool{}, skip: map[string]bool{}}
 	for _, dir := range skip {
 		if real, err := realPath(dir); err == nil { // else it is not there, and can't be met
@@ -50,13 +56,14 @@ func inputs(paths, skip []string, stdin io.Reader, fault func(file, reason strin
 		}
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, err
+			return nil, Hidden{}, err
 		}
 		real, err := realPath(path)
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, Hidden{}, err
 		case info.IsDir():
+			f.seen[real] = true
 			f.walk(path, real)
 		case info.Mode().IsRegular():
 			f.add(real, input{path, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) }, false})
@@ -64,7 +71,7 @@ func inputs(paths, skip []string, stdin io.Reader, fault func(file, reason strin
 			f.add(real, input{path, 0, func() (io.ReadCloser, error) { return os.Open(path) }, true})
 		}
 	}
-	return f.list, nil
+	return f.list, f.hiddenOnes(), nil
 }
 
 // File is one file of those that paths name.
@@ -76,16 +83,16 @@ type File struct {
 
 // Files lists the files that paths name, as Import reads them: a folder is all files below it in name order, but for those in folders of skip. What can't be read is handed
 // to fault.
-func Files(paths, skip []string, stdin io.Reader, fault func(file, reason string)) ([]File, error) {
-	list, err := inputs(paths, skip, stdin, fault)
+func Files(paths, skip []string, stdin io.Reader, fault func(file, reason string)) ([]File, Hidden, error) {
+	list, hidden, err := inputs(paths, skip, stdin, fault)
 	if err != nil {
-		return nil, err
+		return nil, hidden, err
 	}
 	files := make([]File, len(list))
 	for i, f := range list {
 		files[i] = File{f.name, f.size, f.open}
 	}
-	return files, nil
+	return files, hidden, nil
 }
 
 // realPath is where path leads.
@@ -103,13 +110,33 @@ type finder struct {
 	seen  map[string]bool // by where they lead
 	skip  map[string]bool // likewise
 	fault func(file, reason string)
+
+	hidden []place
 }
+
+// place is what lies somewhere, and how it is called.
+type place struct{ real, name string }
 
 func (f *finder) add(real string, in input) {
 	if !f.seen[real] {
 		f.seen[real] = true
 		f.list = append(f.list, in)
 	}
+}
+
+// hiddenOnes counts what was passed over, and not named itself.
+func (f *finder) hiddenOnes() Hidden {
+	var h Hidden
+	for _, at := range f.hidden {
+		if f.seen[at.real] {
+			continue
+		}
+		f.seen[at.real] = true
+		if h.Count++; h.First == "" {
+			h.First = at.name
+		}
+	}
+	return h
 }
 
 // walk adds the files below dir, which leads to real.
@@ -127,16 +154,17 @@ func (f *finder) walk(dir, real string) {
 			f.fault(name, plain(err))
 			return nil
 		}
+		if d.IsDir() && path != "." && f.skip[filepath.Join(real, path)] {
+			return fs.SkipDir
+		}
 		if path != "." && strings.HasPrefix(d.Name(), ".") {
+			f.hidden = append(f.hidden, place{filepath.Join(real, path), name})
 			if d.IsDir() {
 				return fs.SkipDir
 			}
 			return nil
 		}
 		if d.IsDir() {
-			if path != "." && f.skip[filepath.Join(real, path)] {
-				return fs.SkipDir
-			}
 			return nil
 		}
 		target, link := filepath.Join(real, path), d.Type()&fs.ModeSymlink != 0

@@ -91,6 +91,8 @@ type FileFault struct {
 type Report struct {
 	// Files is how many files were read; Skipped how many hold no events by their nature (CloudTrail digests, empty files).
 	Files, Skipped int64
+	// Hidden is what was passed over besides.
+	Hidden Hidden
 	// Faults are the files that could not be read, or not to their end.
 	Faults []FileFault
 	// Read is how many records were read: Taken were handed on, Quarantined put away.
@@ -108,10 +110,11 @@ func Import(ctx context.Context, paths []string, stdin io.Reader, settings Setti
 		return Report{}, err
 	}
 	im := importer{contents: c, q: q, done: done}
-	files, err := inputs(paths, settings.Skip, stdin, im.fault)
+	files, hidden, err := inputs(paths, settings.Skip, stdin, im.fault)
 	if err != nil {
 		return Report{}, err
 	}
+	im.report.Hidden = hidden
 	workers := max(settings.Workers, 1)
 	batches := make(chan *recordBatch, workers)
 	group, ctx := errgroup.WithContext(ctx)
@@ -138,7 +141,7 @@ func Import(ctx context.Context, paths []string, stdin io.Reader, settings Setti
 
 // Sizes returns the bytes that the files named by paths have, as far as that is known, but for those in folders that are passed over.
 func Sizes(paths, skip []string) int64 {
-	files, err := inputs(paths, skip, nil, func(string, string) {})
+	files, _, err := inputs(paths, skip, nil, func(string, string) {})
 	if err != nil {
 		return 0
 	}

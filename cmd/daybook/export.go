@@ -26,9 +26,10 @@ func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [flags] PATH…",
 		Short: "Read events from files and seal the days they hold",
-		Long: `Export reads audit events from files, folders (all files below, in name order) or standard
-input (-), plain, gzip or zstd, and seals each day they hold: JSON Lines as the evidence; CSV,
-Parquet, CEF and syslog rendered from it; a manifest; and a signed note of SHA-256 sums.
+		Long: `Export reads audit events from files, folders (all files below, in name order, but for names that
+begin with a dot, which are counted and told) or standard input (-), plain, gzip or zstd, and seals
+each day they hold: JSON Lines as the evidence; CSV, Parquet, CEF and syslog rendered from it; a
+manifest; and a signed note of SHA-256 sums.
 
 Days that are not closed yet (close_after, 1h past their midnight UTC) are counted and left to a
 later run. A day that was sealed before gets an addendum with only what is new. To run it again is
@@ -88,7 +89,32 @@ func (a *app) read(c *config.Config, paths []string, do func(batch.Settings, int
 	if err != nil {
 		return err
 	}
+	a.tellInput(report)
 	return a.tell(report, c, settings)
+}
+
+// tellInput tells what was passed over, and that there was no event, which the report has as numbers alone.
+func (a *app) tellInput(r *batch.Report) {
+	if n := r.HiddenFiles; n > 0 {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: passed over in folders, since the name begins with a dot: %s\n", hiddenText(n, r.HiddenFile))
+		_, _ = fmt.Fprintln(a.stderr, "daybook: hint: such files are not whole yet, most often; to have one read, name it itself")
+	}
+	if r.Read > 0 || !r.Whole() { // what could not be read is told
+		return
+	}
+	if r.InputFiles+r.SkippedFiles == r.HiddenFiles {
+		_, _ = fmt.Fprintln(a.stderr, "daybook: warning: there is no file to read")
+	} else {
+		_, _ = fmt.Fprintf(a.stderr, "daybook: warning: there is no event in %s\n", english.Plural(int(r.InputFiles+r.SkippedFiles-r.HiddenFiles), "file", ""))
+	}
+	_, _ = fmt.Fprintln(a.stderr, "daybook: hint: name files of events, or a folder that has some below it")
+}
+
+func hiddenText(n int64, first string) string {
+	if n == 1 {
+		return first
+	}
+	return fmt.Sprintf("%s and %s more", first, humanize.Comma(n-1))
 }
 
 func openQuarantine(c *config.Config, s batch.Settings) (*intake.Quarantine, error) {

@@ -195,6 +195,9 @@ func (a *app) list(ctx context.Context, w *wanted, asJSON bool) error {
 func (a *app) tellNone(w *wanted, n int) {
 	if n == 0 {
 		_, _ = fmt.Fprintln(a.stderr, "daybook: no sealed file is like that")
+		if hint := w.query.Since == 0; hint {
+			_, _ = fmt.Fprintln(a.stderr, "daybook: hint: `daybook ls` with the store alone lists all; a store has its seals below seals/")
+		}
 	}
 	a.tellShared(w)
 }

@@ -493,9 +493,13 @@ func TestReportIsDocumented(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "odd.jsonl"), `{"time":"2026-03-10T08:00:00Z","action":"a","org":"acme","outcome":"perhaps"}
 {"time":"2026-03-10T08:00:00Z","action":"a","org":"globex","project_id":"p"}
 `)
+	if err := os.Mkdir(filepath.Join(dir, "hides"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "hides", ".hidden"), "")
 	printed := map[string]bool{}
 	for _, args := range [][]string{
-		{"odd.jsonl", "--config", "two.yaml"},
+		{"odd.jsonl", "hides", "--config", "two.yaml"},
 		{filepath.Join(quickstart, "day"), "--as-of", "2026-03-11"},
 		{filepath.Join(quickstart, "day")},
 		{filepath.Join(quickstart, "late"), filepath.Join(quickstart, "broken")},

@@ -68,12 +68,13 @@ func (a *app) importThere(cmd *cobra.Command, c *config.Config, paths []string) 
 	}
 	started := time.Now()
 	report := &batch.Report{}
-	files, err := intake.Files(paths, ownFolders(c), a.stdin, func(file, reason string) {
+	files, hidden, err := intake.Files(paths, ownFolders(c), a.stdin, func(file, reason string) {
 		report.Faults = append(report.Faults, intake.FileFault{File: file, Reason: reason})
 	})
 	if err != nil {
 		return err
 	}
+	report.Hide(hidden)
 	r, err := a.dialAs(cmd, a.serviceConfig)
 	if err != nil {
 		return err
@@ -89,6 +90,7 @@ func (a *app) importThere(cmd *cobra.Command, c *config.Config, paths []string) 
 	}
 	ui.close()
 	report.Elapsed = time.Since(started)
+	a.tellInput(report)
 	return a.tell(report, c, batch.Settings{Data: c.Data})
 }
 
@@ -116,10 +118,11 @@ func (a *app) importFile(cmd *cobra.Command, r *remote, c *config.Config, f inta
 	report.Untracked = report.Untracked.With(took.Untracked)
 	report.Quarantined += took.Rejected
 	report.InputBytes += took.Bytes
-	switch {
-	case took.Skipped:
+	if took.Skipped {
 		report.SkippedFiles++
-	case took.Fault != "":
+		return nil
+	}
+	if took.Fault != "" {
 		report.Faults = append(report.Faults, intake.FileFault{File: f.Name, Reason: took.Fault})
 	}
 	report.InputFiles++
