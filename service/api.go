@@ -248,7 +248,14 @@ func (s *Service) enableTrail(r *http.Request, by control.Actor) (any, error) {
 	if backfill {
 		since = in.Since.Day
 	}
-	if err := s.control.Enable(by, spec, since, backfill); err != nil {
+	err = s.control.Enable(by, spec, since, backfill)
+	if errors.Is(err, control.ErrUnchanged) { // as it was asked for, and nothing is recorded
+		t, _ := s.control.Trail(spec.Name)
+		on := s.switchOf(t)
+		on.Already = true
+		return on, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	return s.afterChange(spec.Name)

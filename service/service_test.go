@@ -696,7 +696,7 @@ func TestWrongRequests(t *testing.T) {
 	}{
 		{w.alice, http.MethodGet, "/v2/nothing", http.StatusNotFound, "there is nothing at /v2/nothing"},
 		{w.alice, http.MethodDelete, "/v1/trails", http.StatusMethodNotAllowed, "it takes GET, HEAD"},
-		{w.alice, http.MethodPost, "/v1/trails/audit/enable?x=1", http.StatusConflict, "nothing to change"},
+		{w.alice, http.MethodPost, "/v1/trails/audit/enable?x=1", http.StatusOK, `"already": true`},
 		{"dba_no", http.MethodGet, "/v1/status", http.StatusUnauthorized, "unknown secret"},
 		{w.sender, http.MethodGet, "/v1/status", http.StatusForbidden, "wrong kind of secret"},
 		{w.alice, http.MethodGet, "/v1/status?days=x", http.StatusBadRequest, "days is a number"},

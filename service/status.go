@@ -102,6 +102,8 @@ type Switch struct {
 	Enabled time.Time         `json:"enabled"`
 	Since   seal.Date         `json:"since"`
 	Spec    control.TrailSpec `json:"spec"`
+	// Already says that a trail that was to be enabled was on before, and that nothing was changed.
+	Already bool `json:"already,omitempty"`
 	// Request, Approval and Off tell who switches it off, why, and until when.
 	Request  *control.Request  `json:"request,omitempty"`
 	Approval *control.Approval `json:"approval,omitempty"`

@@ -202,6 +202,9 @@ func writeStatus(w io.Writer, s *service.Status) error {
 func writeTrail(w io.Writer, s *service.TrailStatus) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(t, "trail\t%s: %s\n", s.Trail, s.Switch.State)
+	if p := s.Switch.Spec.Projects; len(p) > 0 {
+		_, _ = fmt.Fprintf(t, "projects\t%s\n", covered(p))
+	}
 	if s.Since != nil {
 		_, _ = fmt.Fprintf(t, "sealed daily since\t%v\n", s.Since)
 	}

@@ -35,7 +35,8 @@ without events as well. Which events, the configuration says (trails), or, for a
 not declare, --org and --project. Events that were received before are not kept; --since admits a
 backfill of earlier days from files.
 
-Enabling a trail whose disabling was requested or approved keeps it on.
+Enabling a trail whose disabling was requested or approved keeps it on. One that is on already stays
+as it is, and nothing is recorded.
 
 Exit codes: 0 done, 1 failed, 2 usage or not allowed.`,
 		Example: `  daybook trail enable audit
@@ -160,7 +161,11 @@ func covered(list []string) string {
 
 func writeSwitch(w io.Writer, s service.Switch) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintf(t, "trail\t%s of %s: %s\n", s.Trail, s.Org, s.State)
+	already := ""
+	if s.Already {
+		already = " already, nothing was changed"
+	}
+	_, _ = fmt.Fprintf(t, "trail\t%s of %s: %s%s\n", s.Trail, s.Org, s.State, already)
 	_, _ = fmt.Fprintf(t, "first day kept\t%v (enabled %s)\n", s.Since, s.Enabled.UTC().Format(time.RFC3339))
 	_, _ = fmt.Fprintf(t, "projects\t%s\nformats\t%s\n", covered(s.Spec.Projects), covered(s.Spec.Formats))
 	if r := s.Request; r != nil {
