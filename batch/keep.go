@@ -58,9 +58,14 @@ func (s *state) readLocks() (map[string]time.Time, error) {
 		err = json.Unmarshal(data, &known)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("data folder: %s: %w", s.locksPath(), err)
+		return nil, forgettable(s.locksPath(), err)
 	}
 	return known, nil
+}
+
+// forgettable is a file of the data folder that can't be read, and that the next roll makes anew.
+func forgettable(path string, err error) error {
+	return &sink.HintError{Err: fmt.Errorf("data folder: %s: %w", path, err), Hint: "if the disk is well and the file may be read, remove it, with the service stopped: the next roll asks the store for what it holds"}
 }
 
 // logLock is the lock of what is put into the log: as long as the longest class, and as the longest extension that the log tells of.
@@ -109,7 +114,7 @@ func (s *state) shortLock() (*ShortLock, error) {
 		err = json.Unmarshal(data, short)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("data folder: %s: %w", s.shortPath(), err)
+		return nil, forgettable(s.shortPath(), err)
 	}
 	return short, nil
 }

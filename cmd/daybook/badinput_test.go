@@ -448,6 +448,12 @@ func testNoPermission(t *testing.T, m *machine) {
 	if got.counts() != [6]int{} || len(got.Faults) != 2 {
 		t.Errorf("counts are %v, faults %q, %s", got.counts(), got.Faults, got.stderr)
 	}
+	if err := os.Chmod(m.path("data", "lock"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got = m.export(t, nil); got.code != 1 || !strings.Contains(got.stderr, "permission denied\ndaybook: hint: it is another user's: run this as that user") {
+		t.Errorf("a data folder of another user: exit code %d, %s", got.code, got.stderr)
+	}
 }
 
 // repeated is a text over and over.

@@ -98,15 +98,23 @@ func (a *app) dialAs(cmd *cobra.Command, configure func(*cobra.Command, *config.
 // remote is a service that is not found yet.
 func (f *serverFlags) remote() (*remote, error) {
 	r := &remote{base: localBase, token: strings.TrimSpace(os.Getenv("DAYBOOK_TOKEN")), close: func() error { return nil }}
+	from := "the variable DAYBOOK_TOKEN"
 	if f.tokenFile != "" {
-		data, err := os.ReadFile(f.tokenFile)
+		from = "--token-file " + f.tokenFile
+		data, err := readAtMost(f.tokenFile, maxToken+1)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, usage(err, "--token-file names the file that holds the token")
 		}
 		r.token = strings.TrimSpace(string(data))
 	}
+	if f.tokenFile != "" && r.token == "" || len(r.token) > maxToken || strings.ContainsFunc(r.token, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+		return nil, usage(fmt.Errorf("%s holds no token", from), "it is one line, as `daybook admin create` prints it")
+	}
 	return r, nil
 }
+
+// maxToken is how long a token may be: ours are much shorter, and a line that is no header ends nowhere.
+const maxToken = 4096
 
 func (f *serverFlags) reach(r *remote) error {
 	u, err := url.Parse(f.server)
@@ -175,7 +183,7 @@ func (r *remote) send(cmd *cobra.Command, method, path string, body io.Reader) (
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return nil, &sink.HintError{Err: err, Hint: "is the service at work there? `daybook serve` starts it"}
+		return nil, &sink.HintError{Err: err, Hint: "is the service at work there, and does it speak http or https, as the URL says? `daybook serve` starts it"}
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -184,7 +192,10 @@ func (r *remote) send(cmd *cobra.Command, method, path string, body io.Reader) (
 	e := &apiError{Code: resp.StatusCode}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // what came of it is told
 	if err := json.Unmarshal(data, e); err != nil || e.Text == "" {
-		e.Text = fmt.Sprintf("the service answers %s: %.200s", resp.Status, data)
+		e.Text, e.Hint = fmt.Sprintf("%s%s: not an answer of daybook: %s: %.200q", r.base, path, resp.Status, data), notDaybook
+	}
+	if e.Code == http.StatusUnauthorized && e.Hint == "" {
+		e.Hint = "the token is another service's, or not whole; `daybook admin create` makes one"
 	}
 	failed := error(e)
 	if e.Code == http.StatusBadRequest || e.Code == http.StatusNotFound || e.Code == http.StatusUnauthorized || e.Code == http.StatusForbidden {
@@ -211,8 +222,16 @@ func (a *app) call(cmd *cobra.Command, method, path string, in, out any) (err er
 	if out == nil {
 		return nil
 	}
+	return readAnswer(resp, out)
+}
+
+// notDaybook is the way out where something else answers.
+const notDaybook = "is it `daybook serve` that answers there? name it by the URL that it tells at its start, without a path"
+
+// readAnswer reads the answer of a service.
+func readAnswer(resp *http.Response, out any) error {
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("the service's answer: %w", err)
+		return &sink.HintError{Err: fmt.Errorf("the service's answer: %w", err), Hint: notDaybook}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -175,8 +174,8 @@ func (a *app) order(cmd *cobra.Command, path string, in, out any, by string, do 
 		return err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("the service's answer: %w", err)
+	if err := readAnswer(resp, out); err != nil {
+		return err
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -108,8 +107,8 @@ func (a *app) importFile(cmd *cobra.Command, r *remote, c *config.Config, f inta
 	}
 	defer resp.Body.Close()
 	var took service.Imported
-	if err := json.NewDecoder(resp.Body).Decode(&took); err != nil {
-		return fmt.Errorf("the service's answer: %w", err)
+	if err := readAnswer(resp, &took); err != nil {
+		return err
 	}
 	report.Read += took.Read
 	report.Pending += took.Accepted
@@ -243,8 +242,8 @@ func (a *app) rollThere(cmd *cobra.Command) (err error) {
 	}
 	defer resp.Body.Close()
 	var st service.Status
-	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
-		return fmt.Errorf("the service's answer: %w", err)
+	if err := readAnswer(resp, &st); err != nil {
+		return err
 	}
 	if a.flags.json {
 		return a.printJSON(st)
