@@ -98,7 +98,7 @@ func (f stuckFile) is(now fs.FileInfo) bool {
 }
 
 // takeDropped takes in what lies in a drop folder, in name order. A file is moved on once its events are on stable storage: if we are stopped in between it is taken again,
-// and its events are known. What was taken in and could not be moved is kept in stuck, by its path, and only the move is tried again.
+// and its events are known. So it is if it is no more what it was before it was read. What was taken in and could not be moved is kept in stuck, by its path, and only the move is tried again.
 // The source has come up to the newest of its events once all that lay there was taken in.
 func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuckFile) {
 	root, err := os.OpenRoot(d.Path)
@@ -142,6 +142,10 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 			if took.Fault != nil {
 				file.to = failedDir
 			}
+		}
+		if now, err := root.Lstat(e.Name()); err != nil || !file.is(now) { // another file is in its place, or it grew: that is taken in the next time
+			all = false
+			continue
 		}
 		if err := moveInto(root, e.Name(), file.to); err != nil {
 			stuck[name] = file

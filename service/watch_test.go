@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -622,4 +623,36 @@ func TestFollowTwoServers(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A file of another content that takes the place of one that is being read is read as well, before it is moved on.
+func TestDropFolderWhoseFileIsReplaced(t *testing.T) {
+	t.Parallel()
+	in := t.TempDir()
+	path, once := filepath.Join(in, "a.jsonl"), sync.Once{}
+	w := newWorld(t, func(c *service.Config) {
+		c.Drop = []service.Drop{{Path: in, Org: "acme", Source: "batch", From: "auto"}}
+		c.Reading.Reading = func(int64) error { // the file is open
+			once.Do(func() {
+				write(t, filepath.Join(in, ".a"), event("e1", begun))
+				if err := os.Rename(filepath.Join(in, ".a"), path); err != nil {
+					t.Error(err)
+				}
+			})
+			return nil
+		}
+	})
+	w.people()
+	write(t, path, event("e0", begun))
+	_, stop := w.serve()
+	eventually(t, "the file is moved on", func() bool { return exists(filepath.Join(in, "done", "a.jsonl")) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.move(14 * time.Hour)
+	if err := w.Roll(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	w.check()
+	w.once("audit", 2)
 }
