@@ -22,6 +22,7 @@ import (
 	"daybook/batch/proof"
 	"daybook/batch/seal"
 	daybook "daybook/event"
+	"daybook/retention"
 	"daybook/service"
 	"daybook/sink"
 	"daybook/sink/sinktest"
@@ -880,4 +881,30 @@ func TestBackfillKeepsNoDayWaiting(t *testing.T) {
 	if slices.Contains(got, "2026-03-02 addendum 0") {
 		t.Errorf("the day of the last backfill is sealed at once: %v", got)
 	}
+}
+
+// An event that comes again before its day is sealed is known, though it would be of another retention class now.
+func TestAnEventIsKnownInAnotherClass(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	w.send(event("e0", begun), event("e1", begun))
+	c := w.config
+	c.Batch.Policies = append(retention.Policies{{Class: "access", EventTypes: []string{"api.*"}}}, c.Batch.Policies...)
+	if err := w.Reload(c, control.System); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.send(event("e0", begun), event("e2", begun)); got.Accepted != 1 || got.Duplicate != 1 {
+		t.Errorf("taken %+v", got)
+	}
+	w.restart() // with the classes of before
+	if got := w.send(event("e1", begun), event("e2", begun)); got.Duplicate != 2 {
+		t.Errorf("taken %+v", got)
+	}
+	w.config = c
+	w.restart()
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	w.once("audit", 3)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // AppendEach adds events, of any trails and days, and returns once they are on stable storage. It tells in fresh, unless that is nil, which of them were
-// new: an event whose key is that of one before it, or of one that the trail's day holds in any generation that was not dropped, is that event. Trail and
+// new: an event whose key is that of one before it, or of one that the trail's day holds in any generation that was not dropped, of whatever class, is that event. Trail and
 // Class of an Item's Group are numbers of this store.
 //
 // After an error any of the events may be there, and all may be appended again; fresh says nothing. ErrFull is for the time being, ErrStopped for good.
@@ -241,26 +241,54 @@ func (a *appending) lookUp(k dayKey, list []generation, items []Item, order []in
 	}()
 	for _, g := range list {
 		for n, i := range order {
-			if a.known[n] {
+			if err := a.lookFor(it, k, g.number, items[i].Group.Class, &items[i], n); err != nil {
+				return err
+			}
+		}
+	}
+	if len(a.s.classes.byID) < 2 {
+		return nil
+	}
+	// An event that came before may have been of another class, by policies that were others.
+	for _, g := range list {
+		for class := range a.s.classes.next {
+			prefix := append(k.appendPrefix(nil, g.number), byte(class))
+			if found := it.SeekGE(prefix); it.Error() == nil && !(found && bytes.HasPrefix(it.Key(), prefix)) {
 				continue
 			}
-			a.setKey(k, g.number, &items[i])
-			a.known[n] = it.SeekPrefixGE(a.key)
-			// What can't be read any more is taken again. If it was sealed, the seal's keys tell that it is known.
-			if err := it.Error(); err != nil && !pebble.IsCorruptionError(err) {
-				return err
+			for n, i := range order {
+				if items[i].Group.Class == byte(class) {
+					continue
+				}
+				if err := a.lookFor(it, k, g.number, byte(class), &items[i], n); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
 }
 
-func (a *appending) setKey(k dayKey, generation uint32, item *Item) {
-	a.key = append(append(k.appendPrefix(a.key[:0], generation), item.Group.Class), item.Tail...)
+// lookFor finds out whether an event is in a generation under a class, unless number n of known says already that it is known.
+func (a *appending) lookFor(it *pebble.Iterator, k dayKey, generation uint32, class uint8, item *Item, n int) error {
+	if a.known[n] {
+		return nil
+	}
+	a.setKey(k, generation, class, item.Tail)
+	a.known[n] = it.SeekPrefixGE(a.key)
+	// What can't be read any more is taken again. If it was sealed, the seal's keys tell that it is known.
+	if err := it.Error(); err != nil && !pebble.IsCorruptionError(err) {
+		return err
+	}
+	return nil
+}
+
+func (a *appending) setKey(k dayKey, generation uint32, class uint8, tail []byte) {
+	a.key = append(append(k.appendPrefix(a.key[:0], generation), class), tail...)
 }
 
 func (a *appending) put(k dayKey, generation uint32, item *Item) {
-	a.setKey(k, generation, item)
+	a.setKey(k, generation, item.Group.Class, item.Tail)
 	op := a.batch.SetDeferred(len(a.key), 1+len(item.Row))
 	copy(op.Key, a.key)
 	op.Value[0] = 0
