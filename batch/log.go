@@ -128,13 +128,16 @@ func (l *ledger) leaf(n uint64, now time.Time) (*tlog.Leaf, error) {
 	}, nil
 }
 
+// errUnlogged says that what is sealed is not, or not all, in the log.
+var errUnlogged = errors.New("the days are sealed, but not in the store's log")
+
 // publish ends a run: what it sealed goes into the log, and the log's head to the anchors.
 func (r *Roller) publish(ctx context.Context, report *Report) error {
 	if r.log == nil {
 		return nil
 	}
 	if err := r.logSeals(ctx); err != nil {
-		return fmt.Errorf("the days are sealed, but not in the store's log: %w", err)
+		return fmt.Errorf("%w: %w", errUnlogged, err)
 	}
 	head := r.log.Head()
 	if head.Size == 0 {

@@ -270,6 +270,7 @@ func (s *Standing) Roll(ctx context.Context, plan Plan) (report *Report, err err
 	err = s.rollTrails(ctx, r, routes, due, report)
 	if publishErr := r.publish(ctx, report); publishErr != nil {
 		err = errors.Join(err, publishErr)
+		s.settled = s.settled && !errors.Is(publishErr, errUnlogged) // the next roll adds it, whatever is due then
 	} else if err == nil {
 		s.settled = true
 	}

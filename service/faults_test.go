@@ -331,3 +331,29 @@ func TestEveryStepOfARollMayFail(t *testing.T) {
 		}
 	}
 }
+
+// A log that can't be published when all before it was is published at the next look, though no day is due then. Until then the status says that something is wrong.
+func TestALogIsPublishedAtTheNextLook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	w.clock.move(14 * time.Hour)
+	w.heartbeat()
+	w.roll()
+	w.clock.move(24 * time.Hour)
+	w.heartbeat()
+	w.store.FailKey("put", "log/", fault503)
+	for range 2 {
+		if err := w.Roll(t.Context(), false); !errors.Is(err, sinktest.ErrUnavailable) {
+			t.Fatalf("sealing gives %v", err)
+		}
+	}
+	if got := w.problems(); got != "sealing-fails" {
+		t.Errorf("problems %q", got)
+	}
+	w.store.Heal()
+	w.roll() // which verifies that each seal is in the log
+	if got := w.problems(); got != "" {
+		t.Errorf("problems %q", got)
+	}
+}
