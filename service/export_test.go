@@ -61,3 +61,21 @@ func (s *Service) Begin() {
 
 // Expect notes which sources are awaited, as is done every few seconds.
 func (s *Service) Expect() { s.expect() }
+
+// Seen is what is known of the files of a place.
+type Seen struct{ *seen }
+
+// OpenSeen opens what is known of the files of a place.
+func OpenSeen(dir, of string) (Seen, error) {
+	s, err := openSeen(dir, of)
+	return Seen{s}, err
+}
+
+// Add has a file known by its number.
+func (s Seen) Add(n byte) error { return s.add(fileHash{n}) }
+
+// Close closes it.
+func (s Seen) Close() { s.close() }
+
+// Known is how many files are known.
+func (s Seen) Known() int { return len(s.known) }

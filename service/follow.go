@@ -105,6 +105,7 @@ func fileID(e sink.Entry) fileHash {
 // file taken again.
 type seen struct {
 	file  *os.File
+	end   int64 // of its whole lines
 	known map[fileHash]struct{}
 }
 
@@ -118,7 +119,6 @@ func openSeen(dir, of string) (*seen, error) {
 		return nil, err
 	}
 	s := &seen{file: file, known: map[fileHash]struct{}{}}
-	whole := int64(0)
 	in := bufio.NewReader(file)
 	for {
 		line, err := in.ReadString('\n')
@@ -133,23 +133,28 @@ func openSeen(dir, of string) (*seen, error) {
 			return nil, errors.Join(fmt.Errorf("%s: line %q is damaged: remove the file to have all files read again, of which no event is taken twice", file.Name(), line), file.Close())
 		}
 		s.known[fileHash(id)] = struct{}{}
-		whole += int64(len(line))
+		s.end += int64(len(line))
 	}
-	if err := file.Truncate(whole); err != nil {
+	if err := file.Truncate(s.end); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	_, err = file.Seek(whole, io.SeekStart)
-	return s, err
+	return s, nil
 }
 
 func (s *seen) has(id fileHash) bool { _, ok := s.known[id]; return ok }
 
 func (s *seen) add(id fileHash) error {
-	if _, err := s.file.WriteString(hex.EncodeToString(id[:]) + "\n"); err != nil {
+	// Over what a write that failed has left of a line.
+	n, err := s.file.WriteAt([]byte(hex.EncodeToString(id[:])+"\n"), s.end)
+	if err == nil {
+		err = s.file.Sync()
+	}
+	if err != nil {
 		return err
 	}
+	s.end += int64(n)
 	s.known[id] = struct{}{}
-	return s.file.Sync()
+	return nil
 }
 
 func (s *seen) close() { _ = s.file.Close() } // every line was synced
