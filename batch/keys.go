@@ -38,7 +38,7 @@ func (s *state) dropKeys(before time.Time) error {
 	for _, dir := range dirs {
 		info, err := os.Stat(s.path(dir))
 		if err == nil && info.ModTime().Before(before) {
-			err = os.RemoveAll(s.path(dir))
+			err = removeKeySet(s.path(dir))
 		}
 		if err != nil {
 			return fmt.Errorf("data folder: %w", err)

@@ -291,7 +291,7 @@ func (l *ledger) refresh(ctx context.Context, store sink.Store, a adopter) error
 			return fmt.Errorf("seal %d of %s: %w", l.next, l.trail, err)
 		}
 		// Keys that were made here for a seal of that name are of another one, which did not come about.
-		if err := os.RemoveAll(l.state.sealKeysDir(l.trail, m.Day.Day, m.Addendum)); err != nil {
+		if err := removeKeySet(l.state.sealKeysDir(l.trail, m.Day.Day, m.Addendum)); err != nil {
 			return fmt.Errorf("ledger: %w", err)
 		}
 		if err := l.add(m, data, note); err != nil {

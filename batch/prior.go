@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -86,14 +89,30 @@ type keySet struct {
 	suspect *keyFile
 }
 
+// unfinished is what the name of a folder ends in that is no whole set of keys.
+const unfinished = ".new"
+
 func createKeySet(name string) (*keySet, error) {
-	s := &keySet{name: name, dir: name + ".new"}
-	for _, dir := range []string{s.name, s.dir} {
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, err
-		}
+	s := &keySet{name: name, dir: name + unfinished}
+	if err := removeKeySet(s.name); err != nil {
+		return nil, err
 	}
 	return s, os.MkdirAll(s.dir, 0o700)
+}
+
+// removeKeySet removes a set, whole or unfinished, if it is there. What a stop in between leaves of it is not under its name.
+func removeKeySet(name string) error {
+	dir := strings.TrimSuffix(name, unfinished) + unfinished
+	if err := os.RemoveAll(dir); err != nil || dir == name {
+		return err
+	}
+	if err := os.Rename(name, dir); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // add adds the key of an event of the class of that index. Classes come one after the other.
