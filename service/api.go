@@ -248,6 +248,10 @@ func (s *Service) enableTrail(r *http.Request, by control.Actor) (any, error) {
 	if backfill {
 		since = in.Since.Day
 	}
+	// Events that say they are older are filed under the day on which they come: days before would each be sealed empty, and nobody could undo that.
+	if first := event.DayOf(s.config.Load().Reading.PlausibleAfter); backfill && since < first {
+		return nil, &sink.HintError{Err: fmt.Errorf("%w: no event is filed under a day before %v, and %v is asked for", errRequest, first, since), Hint: "give a later day, or change plausible_after in the configuration"}
+	}
 	err = s.control.Enable(by, spec, since, backfill)
 	if errors.Is(err, control.ErrUnchanged) { // as it was asked for, and nothing is recorded
 		t, _ := s.control.Trail(spec.Name)

@@ -883,6 +883,20 @@ func TestBackfillKeepsNoDayWaiting(t *testing.T) {
 	}
 }
 
+// A trail is not enabled from a day on under which no event can be filed: each day since then would be sealed empty, which nobody could undo.
+func TestEnableSinceLongAgo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	for text, code := range map[string]int{"0026-01-01": http.StatusBadRequest, "1999-12-31": http.StatusBadRequest, "2000-01-01": http.StatusOK} {
+		day, err := daybook.ParseDay(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.call(w.alice, http.MethodPost, "/v1/trails/t"+text+"/enable", service.EnableRequest{Org: "acme", Since: &seal.Date{Day: day}}, code, nil)
+	}
+}
+
 // An event that comes again before its day is sealed is known, though it would be of another retention class now.
 func TestAnEventIsKnownInAnotherClass(t *testing.T) {
 	t.Parallel()

@@ -228,6 +228,7 @@ func (a *app) adminConfig(cmd *cobra.Command, c *config.Config, log *slog.Logger
 		Schedule: sc.Schedule, Zone: zone, Listen: sc.Listen, Certificate: sc.CertFile, Key: sc.KeyFile, ClientCA: sc.ClientCAFile,
 		MaxBody: int64(sc.MaxBody), MaxRequests: sc.MaxRequests, Rate: sc.Rate, BodyTimeout: sc.BodyTimeout.Std(), Drain: sc.Drain.Std(), Log: log,
 	}
+	out.Reading.PlausibleAfter = c.PlausibleAfter.Time()
 	if sc.Verify != config.Never {
 		out.VerifySchedule = sc.Verify
 	}
