@@ -626,3 +626,19 @@ func TestTheStoresClockIsTold(t *testing.T) {
 		t.Errorf("a clock that is not known is told as %d", *ms)
 	}
 }
+
+// Gaps that overlap are one in a manifest, which has none that do.
+func TestDeclaredGapsThatOverlap(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := i.settings(store)
+	at := func(hour int) time.Time { return day(9).Add(time.Duration(hour) * time.Hour) }
+	s.Gaps = []seal.Gap{
+		{From: at(5), To: at(9), Reason: "the feed was down"}, {From: at(3), To: at(6), Reason: "the disk was full"}, {From: at(4), To: at(5), Reason: "the disk was full"},
+		{From: at(9), To: at(10), Reason: "the feed was down"},
+	}
+	mustExport(t, i, s, writeLines(t, records("x", 9, 3)...))
+	want := []seal.Gap{{From: at(3), To: at(9), Reason: "the disk was full; the feed was down"}, {From: at(9), To: at(10), Reason: "the feed was down"}}
+	if diff := cmp.Diff(want, manifestOf(t, store, 1).Gaps); diff != "" {
+		t.Error(diff)
+	}
+}

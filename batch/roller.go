@@ -434,10 +434,10 @@ func (r *Roller) renderDay(ctx context.Context, l *ledger, t *Trail, trail uint1
 	}
 	out, err := re.render(ctx, from, r.state.path("runs"), evenEmpty)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(re.dir), os.RemoveAll(keys.name))
+		return nil, errors.Join(err, os.RemoveAll(re.dir), removeKeySet(keys.name))
 	}
 	if out.files == nil {
-		return out, os.RemoveAll(keys.name)
+		return out, removeKeySet(keys.name)
 	}
 	return out, syncTree(re.dir)
 }
@@ -500,7 +500,7 @@ func (r *Roller) sourcesOf(trail string, day event.Day, met map[string]struct{})
 	return list
 }
 
-// gapsOf returns what of the declared gaps lies within a range.
+// gapsOf returns what of the declared gaps lies within a range, without overlap as a manifest has it: those that do are one, with the reasons of both.
 func (r *Roller) gapsOf(from, to time.Time) []seal.Gap {
 	var list []seal.Gap
 	for i, g := range r.Gaps {
@@ -517,7 +517,21 @@ func (r *Roller) gapsOf(from, to time.Time) []seal.Gap {
 	slices.SortFunc(list, func(a, b seal.Gap) int {
 		return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), strings.Compare(a.Reason, b.Reason))
 	})
-	return slices.Compact(list)
+	var apart []seal.Gap
+	for _, g := range slices.Compact(list) {
+		last := len(apart) - 1
+		if last < 0 || !g.From.Before(apart[last].To) {
+			apart = append(apart, g)
+			continue
+		}
+		if g.To.After(apart[last].To) {
+			apart[last].To = g.To
+		}
+		if g.Reason != apart[last].Reason {
+			apart[last].Reason += "; " + g.Reason
+		}
+	}
+	return apart
 }
 
 // untold are the declared gaps that no seal of this run tells of.
