@@ -37,7 +37,9 @@ func newRoutes(trails []Trail, ids []uint16, policies retention.Policies, classI
 			org.all = append(org.all, i)
 		}
 		for _, p := range t.Projects {
-			org.byProject[p] = append(org.byProject[p], i)
+			if of := org.byProject[p]; len(of) == 0 || of[len(of)-1] != i { // it may be named twice
+				org.byProject[p] = append(of, i)
+			}
 		}
 	}
 	return r

@@ -897,6 +897,18 @@ func TestEnableSinceLongAgo(t *testing.T) {
 	}
 }
 
+// A project that is named twice is one.
+func TestProjectNamedTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *service.Config) { c.Batch.Trails[0].Projects = []string{"p1", "p2", "p1"} })
+	w.people()
+	before := w.trail().Accepted
+	w.send(`{"id":"e0","time":"2026-03-10T12:00:00Z","action":"file-read","project_id":"p1"}`)
+	if st := w.trail(); st.Accepted != before+1 || st.Duplicates != 0 {
+		t.Errorf("accepted %d, duplicates %d", st.Accepted-before, st.Duplicates)
+	}
+}
+
 // An event that comes again before its day is sealed is known, though it would be of another retention class now.
 func TestAnEventIsKnownInAnotherClass(t *testing.T) {
 	t.Parallel()
