@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -278,7 +279,9 @@ func (r *Roller) Roll(ctx context.Context, only *event.Day, keep time.Duration) 
 				return report, err
 			}
 		}
-		for day, n := range sp.pending(trail) {
+		pending := sp.pending(trail)
+		for _, day := range slices.Sorted(maps.Keys(pending)) {
+			n := pending[day]
 			report.Pending += n
 			open := DayResult{Trail: l.trail, Day: seal.Date{Day: day}, Outcome: StillOpen, Pending: n}
 			report.Days = append(report.Days, open)

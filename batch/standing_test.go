@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -185,6 +186,20 @@ func TestStatus(t *testing.T) {
 	}
 	want := []batch.PendingDay{{Day: seal.Date{Day: eighth}, Events: 2, Due: true}, {Day: seal.Date{Day: event.DayOf(day(10))}, Events: 3}}
 	if diff := cmp.Diff(want, trail.Pending); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOpenDaysAreToldInOrder(t *testing.T) {
+	i, store := newInstallation(t), memory(t)
+	s := at(i.settings(store), day(10).Add(12*time.Hour))
+	var lines, want []string
+	for n := 10; n < 20; n++ {
+		lines = append(lines, record(fmt.Sprint("a", n), day(n), ""))
+		want = append(want, fmt.Sprintf("2026-03-%d open 0", n))
+	}
+	i.take(t, s, lines...)
+	if diff := cmp.Diff(want, outcomes(mustRoll(t, i, s))); diff != "" {
 		t.Error(diff)
 	}
 }
