@@ -75,3 +75,21 @@ func TestRollCancelled(t *testing.T) {
 	}
 	w.roll()
 }
+
+// A clock that is set back while the service is at work has it look at once, and go by the schedule from then on: the time that was to be the next look's may be a year away.
+func TestClockSetBackWhileServing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	_, stop := w.serve()
+	looked := func(before time.Time) bool {
+		last := w.status().Sealing.Last
+		return last != nil && last.Before(before)
+	}
+	eventually(t, "it looks as it starts", func() bool { return looked(begun.Add(time.Second)) })
+	w.clock.set(-48 * time.Hour)
+	eventually(t, "it looks again", func() bool { return looked(begun) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -321,7 +321,7 @@ const staleAfter = 25 * time.Hour
 
 // unseen reports whether what is changed in the bucket goes unnoticed: the last look failed, or is long past.
 func (st *Status) unseen() bool {
-	return st.Bucket.missed() || st.Now.Sub(st.Bucket.At) > staleAfter
+	return st.Bucket.missed() || st.Now.Sub(st.Bucket.At).Abs() > staleAfter
 }
 
 // tellDrift tells what was changed in the bucket, and whether that is known.

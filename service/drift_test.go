@@ -330,6 +330,12 @@ func TestBucketLooks(t *testing.T) {
 		if n := looks(2 * time.Hour); n != before+3 {
 			t.Errorf("%d looks once a tier alone is away, %d before", n, before)
 		}
+		b.setTier("", "", false)
+		before = looks(2 * time.Hour)
+		ahead.Add(int64(-40 * 24 * time.Hour))
+		if n := looks(time.Hour); n != before+1 {
+			t.Errorf("%d looks once the clock was set back, %d before", n, before)
+		}
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)

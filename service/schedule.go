@@ -36,7 +36,7 @@ func (s *Service) schedule(ctx context.Context) error {
 	}
 }
 
-// errReloaded says that the schedule was changed.
+// errReloaded says that the schedule was changed, or the clock set back: cron would wait until it shows the time again that was to be the next.
 var errReloaded = errors.New("the schedule was changed")
 
 func (s *Service) keepSchedule(ctx context.Context) error {
@@ -92,7 +92,8 @@ func (s *Service) keepSchedule(ctx context.Context) error {
 		if err := s.Roll(ctx, false); err != nil && ctx.Err() == nil {
 			s.log.Error("nothing more is sealed for now; the next look tries again", "error", err)
 		}
-		if now := s.config.Load(); now.Schedule != c.Schedule || now.VerifySchedule != c.VerifySchedule || now.Zone.String() != c.Zone.String() {
+		now := s.config.Load()
+		if s.setBack.Swap(false) || now.Schedule != c.Schedule || now.VerifySchedule != c.VerifySchedule || now.Zone.String() != c.Zone.String() {
 			return errReloaded
 		}
 	}
@@ -119,7 +120,7 @@ func (s *Service) lookAtBucket(ctx context.Context) {
 		case <-t.C:
 		}
 		d, unread := s.drift()
-		due = err != nil || unread != nil || d == nil || d.missed() || s.now().Sub(d.At) >= lookAgainAfter
+		due = err != nil || unread != nil || d == nil || d.missed() || s.now().Sub(d.At).Abs() >= lookAgainAfter
 	}
 }
 
@@ -128,7 +129,14 @@ func (s *Service) tick(ctx context.Context) error {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	var alive, flushed, expired time.Duration
+	last := s.now().Round(0) // of the clock on the wall alone
 	for passed := time.Duration(0); ; passed += tickEvery {
+		now := s.now().Round(0)
+		if last.Sub(now) > maxJump {
+			s.setBack.Store(true)
+			s.wake()
+		}
+		last = now
 		if err := s.refresh(); err != nil {
 			return err
 		}

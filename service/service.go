@@ -46,6 +46,7 @@ type Service struct {
 	certificate atomic.Pointer[followed[*tls.Certificate]]
 
 	look       chan struct{} // wakes the scheduler
+	setBack    atomic.Bool   // the clock was set back since the scheduler began
 	looks      atomic.Pointer[cron.Schedule]
 	writes     writes
 	recording  sync.Mutex // guards cursor
