@@ -101,7 +101,7 @@ func New(backend Backend, auth Authenticator, settings intake.Settings, o *Optio
 	h.work = work{maxRequests: h.o.MaxInFlight, maxBytes: h.o.MaxInFlightBytes}
 	h.rates = newRates(h.o.Rate, h.o.Burst)
 	if h.o.After != nil {
-		h.replays = h.o.After.replays
+		h.replays, h.o.After = h.o.After.replays, nil // which would keep all before it as well
 	} else {
 		h.replays = newReplays(h.o.ReplayFor, h.o.ReplayKeys, h.o.ReplayBytes)
 	}
