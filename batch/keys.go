@@ -113,14 +113,36 @@ func (r *Roller) rebuildKeys(ctx context.Context, m *seal.Manifest, dir string) 
 		if i > 0 && f.Class != evidence[i-1].Class {
 			class++
 		}
-		if err := readEvidence(ctx, r.Store, f, func(row []byte, e *event.Event, tail []byte) error {
+		err := readEvidence(ctx, r.Store, f, func(row []byte, e *event.Event, tail []byte) error {
 			return keys.add(class, tail, e.HasFlag(event.FlagTimeSuspect))
-		}); err != nil {
+		})
+		if errors.Is(err, sink.ErrNotExist) && r.ended(m, &evidence[i]) { // else a late event of a day that is long over would keep all others of its trail from being sealed
+			r.Log.Warn("evidence is gone, since its retention is over: an event of it that comes again is not known any more", "trail", m.Trail, "seal", m.Seal, "day", m.Day.String(), "file", f.Key)
+			continue
+		}
+		if err != nil {
 			keys.abandon()
 			return fmt.Errorf("%s: %w", f.Key, err)
 		}
 	}
 	return keys.close()
+}
+
+// ended reports whether a file of a seal may be gone: it was not locked, or the retention that it had, extensions and holds included, is over.
+func (r *Roller) ended(m *seal.Manifest, f *seal.File) bool {
+	if f.LockMode == sink.None {
+		return true
+	}
+	until := f.RetainUntil
+	if r.log != nil {
+		until = r.log.LockedTo(m.Trail, m.Seal, until)
+		for _, h := range r.log.Holds().On(m.Trail, m.Day.Day) {
+			if h.Covers(f) && !h.At.After(until) {
+				return false
+			}
+		}
+	}
+	return r.Now().After(until)
 }
 
 // readEvidence hands on each row of an evidence file. A file that is not the one of the manifest is an error.

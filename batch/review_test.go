@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -347,5 +348,36 @@ func TestYearsAtTheEdge(t *testing.T) {
 			}
 			audit(t, store, "audit", i.key.Public())
 		})
+	}
+}
+
+// Late events of a day are sealed though its evidence is gone, which its retention is over for: what it held is not known any more. Without that they would keep all that comes after them from being
+// sealed. Evidence that is gone before its time is another thing.
+func TestLateEventsOfADayThatHasExpired(t *testing.T) {
+	clock := now
+	i := newInstallation(t)
+	store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock }})
+	s := i.settings(store)
+	s.Now = func() time.Time { return clock }
+	mustExport(t, i, s, writeLines(t, append(records("x", 9, 3), record("a1970", time.Unix(0, 0).UTC(), ""))...))
+	for _, n := range []uint64{1, 2} { // of the 9th, and of the day that the other is filed under
+		for _, f := range manifestOf(t, store, n).Files {
+			store.Erase(f.Key)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(s.Data, "keys")); err != nil {
+		t.Fatal(err)
+	}
+	late := []string{writeLines(t, record("late", day(9), "")), writeLines(t, record("b1971", time.Unix(1e8, 0).UTC(), ""))}
+	for _, path := range late {
+		if _, err := i.export(t, s, path); !errors.Is(err, sink.ErrNotExist) {
+			t.Errorf("before the retention is over: %v", err)
+		}
+	}
+	clock = now.Add(48 * time.Hour)
+	for _, path := range late {
+		if r := mustExport(t, i, s, path); r.Written != 1 {
+			t.Errorf("%d events were written", r.Written)
+		}
 	}
 }
