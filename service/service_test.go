@@ -752,6 +752,31 @@ func TestReceiptIsKept(t *testing.T) {
 	}
 }
 
+// An event of suspect time that comes again is filed under another day, and sealed once: the receipt that it got the second time is kept by the seal of the first.
+func TestReceiptOfASuspectEventThatComesAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.people()
+	var got struct {
+		Receipts []string `json:"receipts"`
+	}
+	for range 2 {
+		w.call(w.sender, http.MethodPost, "/v1/events?receipt=true", event("e0", time.Unix(0, 0)), http.StatusOK, &got)
+		w.clock.move(24 * time.Hour)
+		w.heartbeat()
+		w.roll()
+	}
+	w.once("audit", 1)
+	w.clock.move(30 * 24 * time.Hour)
+	p, err := proof.CheckPromise(t.Context(), w.store, []byte(got.Receipts[0]), []seal.PublicKey{w.key.Public()}, w.clock.now(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.State != proof.Kept || p.Found.Seal != 1 {
+		t.Errorf("%s: %+v", p.State, p)
+	}
+}
+
 // A request that is under way when the service is asked to stop is taken to its end.
 func TestStopWhileABodyComes(t *testing.T) {
 	t.Parallel()

@@ -55,6 +55,8 @@ type search struct {
 	needle  []byte // what its row begins with: rows have their members in one order, and an id in one spelling
 	options *Options
 	content *[32]byte // what the event is to hold; nil: anything
+	// suspects has only seals looked through that hold events of suspect time.
+	suspects bool
 
 	hits           []hit
 	total          int
@@ -81,6 +83,9 @@ func (s *search) run(ctx context.Context) error {
 		m, _, err := s.manifest(ctx, l)
 		if err != nil {
 			return err
+		}
+		if s.suspects && m.Counts.TimeSuspect == 0 {
+			continue
 		}
 		for _, f := range m.Files {
 			if f.Format == formats.JSONL.Name && f.Rows > 0 {

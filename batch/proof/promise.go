@@ -55,19 +55,16 @@ func CheckPromise(ctx context.Context, store sink.Store, data []byte, keys []sea
 	}
 	r := &result.Receipt
 	if !unsealed {
-		s := search{
-			Prover: p, id: r.ID, needle: event.AppendQuoted([]byte(`{"id":`), r.ID), content: &r.Content,
-			options: &Options{Trail: r.Trail, From: r.Day, To: r.Day, Progress: progress},
-		}
-		if err := s.run(ctx); err != nil {
+		found, absent, err := p.promised(ctx, r, progress)
+		if err != nil {
 			return nil, err
 		}
-		if len(s.hits) > 0 {
-			result.State, result.Found = Kept, &s.hits[0].Found
+		if found != nil {
+			result.State, result.Found = Kept, found
 			return result, nil
 		}
-		if n := len(s.absent) + len(s.erased); n > 0 {
-			result.Incomplete = fmt.Sprintf("%d evidence files of the day are not there, and may hold it", n)
+		if absent > 0 {
+			result.Incomplete = fmt.Sprintf("%d evidence files are not there, and may hold it", absent)
 		}
 	}
 	result.State = Pending
@@ -75,6 +72,27 @@ func CheckPromise(ctx context.Context, store sink.Store, data []byte, keys []sea
 		result.State = Broken
 	}
 	return result, nil
+}
+
+// promised looks for the event of a receipt under its day, and then among the events of suspect time of the trail's other days: one that comes again is filed under another day than before, and
+// sealed once. absent is how many files that may hold it are not there.
+func (p *Prover) promised(ctx context.Context, r *receipt.Receipt, progress func(Progress)) (found *Found, absent int, err error) {
+	s := search{
+		Prover: p, id: r.ID, needle: event.AppendQuoted([]byte(`{"id":`), r.ID), content: &r.Content,
+		options: &Options{Trail: r.Trail, From: r.Day, To: r.Day, Progress: progress},
+	}
+	elsewhere := s
+	elsewhere.options, elsewhere.suspects = &Options{Trail: r.Trail, Progress: progress}, true
+	for _, s := range []*search{&s, &elsewhere} {
+		if err := s.run(ctx); err != nil {
+			return nil, 0, err
+		}
+		if len(s.hits) > 0 {
+			return &s.hits[0].Found, 0, nil
+		}
+		absent = max(absent, len(s.absent)+len(s.erased))
+	}
+	return nil, absent, nil
 }
 
 func verifiers(keys []seal.PublicKey) note.Verifiers { return seal.Verifiers(keys...) }
