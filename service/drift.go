@@ -131,7 +131,11 @@ func (s *Service) drift() (*Drift, error) {
 		err = json.Unmarshal(data, d)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.driftPath(), err)
+		return nil, &sink.HintError{
+			Err: fmt.Errorf("%s: %w", s.driftPath(), err),
+			Hint: "put that of the last backup there (`daybook restore` into another folder has it), or look yourself how the bucket is set up, and remove it: it holds what was accepted. " +
+				"Without it what the next look finds is taken for that",
+		}
 	}
 	return d, nil
 }

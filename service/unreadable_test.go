@@ -109,24 +109,26 @@ func TestFilesThatCanBeRemoved(t *testing.T) {
 	}
 }
 
-// Counts that can't be read are told by the status, and the service can be closed.
-func TestCountsThatCannotBeRead(t *testing.T) {
+// Files that the status alone needs, as the one of counts, are told by it, and the service can be closed.
+func TestStatusTellsOfFilesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.people()
-	w.shut()
-	path := filepath.Join(w.config.Batch.Data, "carry.json")
-	write(t, path, "")
-	w.open()
-	_, err := w.Status(control.System, "", 0)
-	var hint *sink.HintError
-	if !errors.As(err, &hint) || !strings.Contains(err.Error(), path) {
-		t.Errorf("it tells %v, want a hint, and %s", err, path)
+	for _, file := range []string{"carry.json", "verified.json", "bucket.json"} {
+		w.shut()
+		path := filepath.Join(w.config.Batch.Data, file)
+		write(t, path, "")
+		w.open()
+		_, err := w.Status(control.System, "", 0)
+		var hint *sink.HintError
+		if !errors.As(err, &hint) || !strings.Contains(err.Error(), path) {
+			t.Errorf("it tells %v, want a hint, and %s", err, path)
+		}
+		w.shut()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		w.open()
+		w.status()
 	}
-	w.shut()
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	w.open()
-	w.status()
 }

@@ -15,6 +15,7 @@ import (
 	"daybook/batch/seal"
 	"daybook/batch/verify"
 	"daybook/event"
+	"daybook/sink"
 )
 
 // Verified is what came of the last verification of the store.
@@ -120,7 +121,7 @@ func (s *Service) verified() (*Verified, error) {
 		err = json.Unmarshal(data, v)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.verifiedPath(), err)
+		return nil, &sink.HintError{Err: fmt.Errorf("%s: %w", s.verifiedPath(), err), Hint: "if the disk is well and the file may be read, remove it: it holds what the last verification found, and the next writes it anew"}
 	}
 	return v, nil
 }
