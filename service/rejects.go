@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -9,14 +10,16 @@ import (
 	"daybook/batch/seal"
 )
 
-// rejects keeps records that senders were told can't be read. They are written down within a second, and before a seal: the sender has them, too.
+// rejects keeps records that senders were told can't be read. They are written down within a second, and before a seal: the sender has them, too. A pair of files has those of
+// an hour, or one sender that goes wrong for a day would leave a hundred thousand.
 type rejects struct {
 	dir string
 	now func() time.Time
 
-	mu   sync.Mutex
-	q    *intake.Quarantine // nil while there is none to write down
-	last time.Time          // of the newest
+	mu    sync.Mutex
+	q     *intake.Quarantine // nil while there is none to add to
+	begun time.Time          // it was
+	last  time.Time          // of the newest
 }
 
 func newRejects(dir string, now func() time.Time) *rejects { return &rejects{dir: dir, now: now} }
@@ -26,7 +29,7 @@ func (r *rejects) use(f func(q *intake.Quarantine) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.q == nil {
-		r.q = r.fresh()
+		r.q, r.begun = r.fresh(), r.now()
 	}
 	return f(r.q)
 }
@@ -56,16 +59,34 @@ func (r *rejects) settle() (int64, []seal.Hash, error) {
 	if r.q == nil {
 		return 0, nil, nil
 	}
-	q := r.q
-	r.q = nil
-	err := q.Close()
-	hashes, parsed := hashesOf(q)
-	return q.Count(), hashes, errors.Join(err, parsed)
+	n, texts, err := r.q.Settle()
+	if _, gone := os.Lstat(r.q.Path()); err != nil || gone != nil || r.now().Sub(r.begun).Abs() >= intake.FileSpan {
+		err = errors.Join(err, r.end())
+	}
+	hashes, parsed := parseHashes(texts)
+	return n, hashes, errors.Join(err, parsed)
 }
 
-func hashesOf(q *intake.Quarantine) ([]seal.Hash, error) {
+// end has the next record begin new files; under mu.
+func (r *rejects) end() error {
+	err := r.q.Close()
+	r.q = nil
+	return err
+}
+
+// close writes down what came, and lets go of the files.
+func (r *rejects) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.q == nil {
+		return nil
+	}
+	return r.end()
+}
+
+func parseHashes(texts []string) ([]seal.Hash, error) {
 	var hashes []seal.Hash
-	for _, text := range q.Hashes() {
+	for _, text := range texts {
 		var h seal.Hash
 		if err := h.UnmarshalText([]byte(text)); err != nil {
 			return nil, err
@@ -89,7 +110,7 @@ func (s *Service) tell(q *intake.Quarantine) error {
 	if q.Count() == 0 {
 		return nil
 	}
-	hashes, err := hashesOf(q)
+	hashes, err := parseHashes(q.Hashes())
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func (s *Service) settings(c *Config) batch.Settings {
 func (s *Service) Close() error {
 	var errs []error
 	if s.rejects != nil {
-		errs = append(errs, s.settleRejects())
+		errs = append(errs, s.settleRejects(), s.rejects.close())
 	}
 	if s.sources != nil {
 		errs = append(errs, s.sources.flush())

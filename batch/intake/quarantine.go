@@ -24,7 +24,7 @@ import (
 //
 //	{"file":"in.jsonl","line":7,"reason":"…","sha256":"…","offset":0,"size":120}
 //
-// Both are synced by Close.
+// Both are synced by Close, and by Settle, after which more may be added for FileSpan.
 type Quarantine struct {
 	dir  string
 	name string
@@ -33,6 +33,7 @@ type Quarantine struct {
 	records *quarantineFile // nil before the first record
 	index   *quarantineFile
 	made    bool // its files were
+	named   bool // and their names are durable
 	offset  int64
 	entries []QuarantineEntry // at most maxTold
 	count   int64
@@ -49,6 +50,9 @@ type QuarantineEntry struct {
 	Offset int64  `json:"offset"`
 	Size   int64  `json:"size"`
 }
+
+// FileSpan is for how long a quarantine may be added to: its files expire by when they were begun.
+const FileSpan = time.Hour
 
 const (
 	maxTold   = 20   // entries kept to be told on the screen
@@ -187,9 +191,9 @@ func createQuarantineFile(path string) (*quarantineFile, error) {
 	return &quarantineFile{bufio.NewWriterSize(file, 64<<10), file}, nil
 }
 
-func (f *quarantineFile) close() error {
-	return errors.Join(f.Flush(), f.file.Sync(), f.file.Close())
-}
+func (f *quarantineFile) sync() error { return errors.Join(f.Flush(), f.file.Sync()) }
+
+func (f *quarantineFile) close() error { return errors.Join(f.sync(), f.file.Close()) }
 
 // Close puts what was added on stable storage.
 func (q *Quarantine) Close() error {
@@ -198,12 +202,39 @@ func (q *Quarantine) Close() error {
 	if q.records == nil {
 		return q.err
 	}
-	err := errors.Join(q.records.close(), q.index.close(), syncDir(q.dir), syncDir(filepath.Dir(q.dir)))
+	err := errors.Join(q.records.close(), q.index.close(), q.syncNames())
 	q.records, q.index = nil, nil
 	if q.err == nil && err != nil {
 		q.err = fmt.Errorf("quarantine: %w", err)
 	}
 	return q.err
+}
+
+// Settle puts what was added on stable storage, and returns how many records came since it was last called, and the SHA-256 of the first of these, sorted; they are counted
+// from anew. After an error nothing more can be added.
+func (q *Quarantine) Settle() (n int64, hashes []string, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, hashes = q.count, q.hashes
+	slices.Sort(hashes)
+	q.count, q.hashes = 0, nil
+	if q.records == nil || q.err != nil || n == 0 {
+		return n, hashes, q.err
+	}
+	if err := errors.Join(q.records.sync(), q.index.sync(), q.syncNames()); err != nil {
+		q.err = fmt.Errorf("quarantine: %w", err)
+	}
+	return n, hashes, q.err
+}
+
+// syncNames makes the files' names durable.
+func (q *Quarantine) syncNames() error {
+	if q.named {
+		return nil
+	}
+	err := errors.Join(syncDir(q.dir), syncDir(filepath.Dir(q.dir)))
+	q.named = err == nil
+	return err
 }
 
 // syncDir makes the names in dir durable.
@@ -236,7 +267,7 @@ func (q *Quarantine) Discard() error {
 	return errors.Join(errs...)
 }
 
-// Count is how many records were added.
+// Count is how many records were added, since Settle was last called.
 func (q *Quarantine) Count() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -272,7 +303,7 @@ func (q *Quarantine) Path() string { return filepath.Join(q.dir, q.name+".jsonl"
 // RecordsPath is the file that holds them.
 func (q *Quarantine) RecordsPath() string { return filepath.Join(q.dir, q.name+".records") }
 
-// Expire removes the files of runs that are older than keep.
+// Expire removes the files of runs in which no record can be younger than keep.
 func Expire(dir string, now time.Time, keep time.Duration) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -284,7 +315,7 @@ func Expire(dir string, now time.Time, keep time.Duration) error {
 	for _, e := range entries {
 		stamp, _, _ := strings.Cut(e.Name(), "Z.")
 		made, err := time.Parse("20060102T150405.000000000", stamp)
-		if err != nil || now.Sub(made) < keep {
+		if err != nil || now.Sub(made) < keep+FileSpan {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {

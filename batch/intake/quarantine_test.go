@@ -131,7 +131,7 @@ func TestQuarantineExpires(t *testing.T) {
 	if err := intake.Expire(dir, now, time.Hour); err != nil {
 		t.Errorf("without a folder: %v", err)
 	}
-	for _, age := range []time.Duration{0, 59 * time.Minute, time.Hour, 48 * time.Hour, -time.Hour} {
+	for _, age := range []time.Duration{0, intake.FileSpan + 59*time.Minute, intake.FileSpan + time.Hour, 48 * time.Hour, -time.Hour} {
 		q := intake.NewQuarantine(dir, now.Add(-age))
 		if err := q.Add("a", 1, "bad", []byte(age.String()), nil); err != nil {
 			t.Fatal(err)
@@ -156,7 +156,7 @@ func TestQuarantineExpires(t *testing.T) {
 		}
 	}
 	slices.Sort(left)
-	if diff := cmp.Diff([]string{"-1h0m0s", "0s", "59m0s", "not ours", "not ours either"}, left); diff != "" || len(entries) != 8 {
+	if diff := cmp.Diff([]string{"-1h0m0s", "0s", "1h59m0s", "not ours", "not ours either"}, left); diff != "" || len(entries) != 8 {
 		t.Errorf("%d files: %s", len(entries), diff)
 	}
 }
