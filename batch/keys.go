@@ -117,7 +117,7 @@ func (r *Roller) rebuildKeys(ctx context.Context, m *seal.Manifest, dir string) 
 			return keys.add(class, tail, e.HasFlag(event.FlagTimeSuspect))
 		})
 		if errors.Is(err, sink.ErrNotExist) && r.ended(m, &evidence[i]) { // else a late event of a day that is long over would keep all others of its trail from being sealed
-			r.Log.Warn("evidence is gone, since its retention is over: an event of it that comes again is not known any more", "trail", m.Trail, "seal", m.Seal, "day", m.Day.String(), "file", f.Key)
+			r.Log.Warn("evidence is gone that no lock holds any more: an event of it that comes again is not known", "trail", m.Trail, "seal", m.Seal, "day", m.Day.String(), "file", f.Key)
 			continue
 		}
 		if err != nil {
