@@ -37,6 +37,9 @@ func (s *state) dropKeys(before time.Time) error {
 	}
 	for _, dir := range dirs {
 		info, err := os.Stat(s.path(dir))
+		if errors.Is(err, fs.ErrNotExist) { // an unfinished set goes with the one of its name
+			continue
+		}
 		if err == nil && info.ModTime().Before(before) {
 			err = removeKeySet(s.path(dir))
 		}
@@ -117,7 +120,7 @@ func (r *Roller) rebuildKeys(ctx context.Context, m *seal.Manifest, dir string) 
 			return keys.add(class, tail, e.HasFlag(event.FlagTimeSuspect))
 		})
 		if errors.Is(err, sink.ErrNotExist) && r.ended(m, &evidence[i]) { // else a late event of a day that is long over would keep all others of its trail from being sealed
-			r.Log.Warn("evidence is gone that no lock holds any more: an event of it that comes again is not known", "trail", m.Trail, "seal", m.Seal, "day", m.Day.String(), "file", f.Key)
+			r.Log.Warn("evidence is gone, since its retention is over: an event of it that comes again is not known any more", "trail", m.Trail, "seal", m.Seal, "day", m.Day.String(), "file", f.Key)
 			continue
 		}
 		if err != nil {
@@ -128,10 +131,10 @@ func (r *Roller) rebuildKeys(ctx context.Context, m *seal.Manifest, dir string) 
 	return keys.close()
 }
 
-// ended reports whether a file of a seal may be gone: it was not locked, or the retention that it had, extensions and holds included, is over.
+// ended reports whether a file of a seal may be gone: the retention that it had, extensions and holds included, is over. One that was never locked has none, and may not.
 func (r *Roller) ended(m *seal.Manifest, f *seal.File) bool {
-	if f.LockMode == sink.None {
-		return true
+	if f.RetainUntil.IsZero() {
+		return false
 	}
 	until := f.RetainUntil
 	if r.log != nil {

@@ -112,6 +112,9 @@ func removeKeySet(name string) error {
 		}
 		return err
 	}
+	if err := syncDir(filepath.Dir(name)); err != nil { // else a machine that stops could find part of it under its name
+		return err
+	}
 	return os.RemoveAll(dir)
 }
 

@@ -354,11 +354,21 @@ func TestYearsAtTheEdge(t *testing.T) {
 // Late events of a day are sealed though its evidence is gone, which its retention is over for: what it held is not known any more. Without that they would keep all that comes after them from being
 // sealed. Evidence that is gone before its time is another thing.
 func TestLateEventsOfADayThatHasExpired(t *testing.T) {
+	for _, mode := range []sink.Mode{sink.Compliance, sink.None} {
+		t.Run("mode="+string(mode), func(t *testing.T) { lateEventsOfADayThatHasExpired(t, mode) })
+	}
+}
+
+func lateEventsOfADayThatHasExpired(t *testing.T, mode sink.Mode) {
+	t.Helper()
 	clock := now
 	i := newInstallation(t)
-	store := sinktest.NewMemory(t, &sinktest.Options{Mode: sink.Compliance, Now: func() time.Time { return clock }})
+	store := sinktest.NewMemory(t, &sinktest.Options{Mode: mode, Now: func() time.Time { return clock }})
 	s := i.settings(store)
 	s.Now = func() time.Time { return clock }
+	if mode == sink.None {
+		s.Policies = retention.Policies{{Class: "standard", EventTypes: []string{"*"}}}
+	}
 	mustExport(t, i, s, writeLines(t, append(records("x", 9, 3), record("a1970", time.Unix(0, 0).UTC(), ""))...))
 	for _, n := range []uint64{1, 2} { // of the 9th, and of the day that the other is filed under
 		for _, f := range manifestOf(t, store, n).Files {
@@ -376,6 +386,12 @@ func TestLateEventsOfADayThatHasExpired(t *testing.T) {
 	}
 	clock = now.Add(48 * time.Hour)
 	for _, path := range late {
+		if mode == sink.None { // nothing says that it may be gone, ever
+			if _, err := i.export(t, s, path); !errors.Is(err, sink.ErrNotExist) {
+				t.Errorf("later: %v", err)
+			}
+			continue
+		}
 		if r := mustExport(t, i, s, path); r.Written != 1 {
 			t.Errorf("%d events were written", r.Written)
 		}
