@@ -633,7 +633,7 @@ func TestDeclaredGapsThatOverlap(t *testing.T) {
 	s := i.settings(store)
 	at := func(hour int) time.Time { return day(9).Add(time.Duration(hour) * time.Hour) }
 	s.Gaps = []seal.Gap{
-		{From: at(5), To: at(9), Reason: "the feed was down"}, {From: at(3), To: at(6), Reason: "the disk was full"}, {From: at(4), To: at(5), Reason: "the disk was full"},
+		{From: at(5), To: at(9), Reason: "the feed was down"}, {From: at(3), To: at(6), Reason: "the disk was full"}, {From: at(4), To: at(5), Reason: "the disk was full"}, {From: at(6), To: at(8), Reason: "the disk was full"},
 		{From: at(9), To: at(10), Reason: "the feed was down"},
 	}
 	mustExport(t, i, s, writeLines(t, records("x", 9, 3)...))

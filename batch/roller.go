@@ -518,16 +518,18 @@ func (r *Roller) gapsOf(from, to time.Time) []seal.Gap {
 		return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), strings.Compare(a.Reason, b.Reason))
 	})
 	var apart []seal.Gap
+	var reasons []string // of the last of apart
 	for _, g := range slices.Compact(list) {
 		last := len(apart) - 1
 		if last < 0 || !g.From.Before(apart[last].To) {
-			apart = append(apart, g)
+			apart, reasons = append(apart, g), []string{g.Reason}
 			continue
 		}
 		if g.To.After(apart[last].To) {
 			apart[last].To = g.To
 		}
-		if g.Reason != apart[last].Reason {
+		if !slices.Contains(reasons, g.Reason) {
+			reasons = append(reasons, g.Reason)
 			apart[last].Reason += "; " + g.Reason
 		}
 	}
