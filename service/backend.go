@@ -19,15 +19,15 @@ import (
 	"daybook/event"
 )
 
-// setReceiver makes the handler of POST /v1/events. Where nothing says how to read, as for a command that only administers, there is none.
-func (s *Service) setReceiver(c *Config) error {
+// makeReceiver makes the handler of POST /v1/events, and the schedule that tells senders when to come again. Where nothing says how to read, as for a command that only
+// administers, there is no handler.
+func (s *Service) makeReceiver(c *Config) (cron.Schedule, *receiver.Handler, error) {
 	looks, err := cron.ParseStandard(c.Schedule)
 	if err != nil {
-		return fmt.Errorf("schedule %q: %w", c.Schedule, err)
+		return nil, nil, fmt.Errorf("schedule %q: %w", c.Schedule, err)
 	}
-	s.looks.Store(&looks)
 	if c.Reading.Redactor == nil {
-		return nil
+		return looks, nil, nil
 	}
 	o := &receiver.Options{
 		MaxBody: c.MaxBody, MaxContent: contentRatio * c.MaxBody, MaxInFlight: c.MaxRequests, Rate: float64(c.Rate), BodyTimeout: c.BodyTimeout,
@@ -39,10 +39,15 @@ func (s *Service) setReceiver(c *Config) error {
 	reading := c.Reading
 	reading.From = "" // a request says what it is, or is of our own events
 	h, err := receiver.New(backend{s}, authenticator{s}, reading, o)
-	if err == nil {
+	return looks, h, err
+}
+
+// setReceiver has requests received, and answers told when to come again, by what makeReceiver made.
+func (s *Service) setReceiver(looks cron.Schedule, h *receiver.Handler) {
+	s.looks.Store(&looks)
+	if h != nil {
 		s.receiver.Store(h)
 	}
-	return err
 }
 
 // contentRatio is how many times as long as it was sent a body may be when it is uncompressed.
@@ -143,7 +148,7 @@ func (g *gathering) Add(t intake.Taken) error {
 		return err
 	}
 	if t.Outcome != "" && g.g.Places() > places { // a trail takes it
-		g.s.outcomeNotKnown(g.sender.Org, g.sender.Source, t.Outcome)
+		g.s.outcomeNotKnown(g.sender.Org, g.sender.Source)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (s *Service) follow(ctx context.Context, f Follow, p *place) {
 		if e.Marker || e.Size < 0 || strings.HasSuffix(e.Key, "/") || known.has(id) {
 			continue
 		}
-		took, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true, true}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
+		took, err := s.takeFile(ctx, name, fileFeed{f.Org, f.Source, f.From, true, true, nil}, func() (io.ReadCloser, error) { return f.Store.Get(ctx, e.Key, "") })
 		switch {
 		case errors.Is(err, errUnread): // the place's to give: it is tried again, and those after it are not kept waiting
 			s.trouble("follow", f.Where, name, err)

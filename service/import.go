@@ -32,7 +32,7 @@ func (s *Service) postImport(r *http.Request, _ control.Actor) (any, error) {
 		return nil, &sink.HintError{Err: fmt.Errorf("a file may hold events of every org: %w", control.ErrDenied), Hint: "send events with a token (POST /v1/events), or run `daybook import` on the machine of the service"}
 	}
 	q := r.URL.Query()
-	took, err := s.takeFile(r.Context(), q.Get("name"), fileFeed{q.Get("org"), q.Get("source"), q.Get("from"), false, false}, func() (io.ReadCloser, error) { return r.Body, nil })
+	took, err := s.takeFile(r.Context(), q.Get("name"), fileFeed{q.Get("org"), q.Get("source"), q.Get("from"), false, false, nil}, func() (io.ReadCloser, error) { return r.Body, nil })
 	if err != nil {
 		return nil, err
 	}

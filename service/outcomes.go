@@ -15,8 +15,8 @@ type outcomes struct {
 	told map[sourceKey]time.Time // guarded by mu
 }
 
-// outcomeNotKnown tells the log of an outcome that is not known, as it is to be shown, unless it was told of that source within the hour.
-func (s *Service) outcomeNotKnown(org, source, outcome string) {
+// outcomeNotKnown tells the log of an outcome that is not known, and not which, as logs hold nothing of what was sent; unless it was told of that source within the hour.
+func (s *Service) outcomeNotKnown(org, source string) {
 	key, now := sourceKey{org, source}, s.now()
 	s.outcomes.mu.Lock()
 	defer s.outcomes.mu.Unlock()
@@ -27,5 +27,5 @@ func (s *Service) outcomeNotKnown(org, source, outcome string) {
 		s.outcomes.told = map[sourceKey]time.Time{}
 	}
 	s.outcomes.told[key] = now
-	s.log.Warn("an event has an outcome that is not known: it is taken for unknown, which CSV writes as No", "org", org, "source", source, "outcome", outcome)
+	s.log.Warn("an event has an outcome that is not known: it is taken for unknown, which CSV writes as No", "org", org, "source", source)
 }

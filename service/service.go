@@ -139,9 +139,11 @@ func New(c Config) (_ *Service, err error) {
 		steady = func() time.Duration { return time.Since(begun) }
 	}
 	s.jumps = newJumps(s.now, steady)
-	if err = s.setReceiver(&c); err != nil {
+	looks, receive, err := s.makeReceiver(&c)
+	if err != nil {
 		return nil, err
 	}
+	s.setReceiver(looks, receive)
 	s.handler = s.routes()
 	if err = s.refresh(); err != nil {
 		return nil, err
@@ -407,28 +409,22 @@ func (s *Service) Reload(c Config, by control.Actor) error {
 	if err != nil {
 		return err
 	}
-	s.standing.Configure(settings)
-	s.config.Store(&c)
-	s.control.SetCoolOff(c.CoolOff)
-	if err := s.setReceiver(&c); err != nil {
+	looks, receive, err := s.makeReceiver(&c)
+	if err != nil {
 		return err
 	}
 	if changes > 0 {
 		if err := s.control.ConfigChanged(by, c.digest(), diff); err != nil {
 			return err
 		}
-		if err := s.keepEffective(&c); err != nil {
-			return err
-		}
 	}
-	if err := s.declare(&c); err != nil {
-		return err
-	}
-	s.recording.Lock()
-	s.seen = 0
-	s.recording.Unlock()
-	if err := s.refresh(); err != nil {
-		return err
+	// What is recorded is in force from here on. Nothing before this has changed anything.
+	s.standing.Configure(settings)
+	s.config.Store(&c)
+	s.control.SetCoolOff(c.CoolOff)
+	s.setReceiver(looks, receive)
+	if err := s.follows(&c, changes > 0); err != nil {
+		return fmt.Errorf("%w: %w", errInForce, err)
 	}
 	s.mu.Lock()
 	s.refused = nil
@@ -438,7 +434,26 @@ func (s *Service) Reload(c Config, by control.Actor) error {
 	return nil
 }
 
-// refusedReload is a reload that changed nothing.
+// errInForce says that a configuration was taken up, and something went wrong that has to be done again: by the same reload.
+var errInForce = errors.New("it is in force, but not all of it is written down")
+
+// follows writes down what follows from a configuration that was taken up.
+func (s *Service) follows(c *Config, changed bool) error {
+	if changed {
+		if err := s.keepEffective(c); err != nil {
+			return err
+		}
+	}
+	if err := s.declare(c); err != nil {
+		return err
+	}
+	s.recording.Lock()
+	s.seen = 0
+	s.recording.Unlock()
+	return s.refresh()
+}
+
+// refusedReload is a reload that did not come to its end, and most often changed nothing.
 type refusedReload struct {
 	at  time.Time
 	err error
@@ -469,7 +484,11 @@ func (s *Service) tellReload(st *Status) {
 	if errors.As(r.err, &h) {
 		hint = h.Hint
 	}
-	st.problem(LevelWarning, "reload-refused", "", hint, "the configuration that was read at %s is not taken up, and the service goes on as it was: %s", r.at.UTC().Format(time.RFC3339), why)
+	what := "is not taken up, and the service goes on as it was"
+	if errors.Is(r.err, errInForce) {
+		what, hint = "was taken up", "see to the cause, and reload again"
+	}
+	st.problem(LevelWarning, "reload-refused", "", hint, "the configuration that was read at %s %s: %s", r.at.UTC().Format(time.RFC3339), what, why)
 }
 
 // wake has the scheduler look now.

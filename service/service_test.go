@@ -482,6 +482,14 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s: the status tells %+v", name, p)
 		}
 	}
+	// So it is if the change can't be recorded: here since who makes it may not.
+	bad := c
+	bad.MaxBody, bad.Effective = 10, []string{"a: 3", "b: 1"}
+	bad.Batch.Config = seal.Sum([]byte("a third"))
+	if err := w.Reload(bad, control.Actor{Name: "carol", Role: control.RoleAdmin, Org: "acme"}); err == nil {
+		t.Error("an admin of one org has changed it")
+	}
+	w.send(event("after", begun))
 	// Of the faults of a file the first is told. What can be taken up ends it.
 	w.ReloadRefused(errors.New("the configuration has 2 faults:\nfile:1:2: one\n    hint\nfile:2:2: two"))
 	want := "the configuration that was read at 2026-03-10T12:00:00Z is not taken up, and the service goes on as it was: the configuration has 2 faults: file:1:2: one"

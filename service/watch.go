@@ -127,8 +127,15 @@ func (s *Service) takeDropped(ctx context.Context, d Drop, stuck map[string]stuc
 		}
 		file, taken := stuck[name]
 		if !taken || !file.is(info) {
-			took, err := s.takeFile(ctx, name, fileFeed{d.Org, d.Source, d.From, true, false}, func() (io.ReadCloser, error) { return root.Open(e.Name()) })
+			unchanged := func() bool {
+				now, err := root.Lstat(e.Name())
+				return err == nil && stuckFile{info: info}.is(now)
+			}
+			took, err := s.takeFile(ctx, name, fileFeed{d.Org, d.Source, d.From, true, false, unchanged}, func() (io.ReadCloser, error) { return root.Open(e.Name()) })
 			switch {
+			case errors.Is(err, errChanged):
+				all = false
+				continue
 			case errors.Is(err, errUnread): // those after it are not kept waiting
 				s.trouble("drop", d.Path, name, err)
 				all = false
@@ -271,7 +278,12 @@ func (s *Service) wentThrough(place string) {
 type fileFeed struct {
 	org, source, from string
 	bound, again      bool
+	// unchanged reports whether what was read is still what there is; nil if it is.
+	unchanged func() bool
 }
+
+// errChanged says that a file is no more what it was before it was read: it is taken in anew the next time, when what it has of events is known, and the rest of it is told.
+var errChanged = errors.New("the file was changed while it was read")
 
 // fileChunk is how many events of a file, or bytes of them, are committed at a time.
 const (
@@ -314,6 +326,10 @@ func (s *Service) takeFile(ctx context.Context, name string, feed fileFeed, open
 	if in.err != nil && feed.again {
 		s.metrics.took(feed.org, feed.source, t.accepted, t.duplicate, t.notTracked, 0)
 		return nil, fmt.Errorf("%w: %w", errUnread, in.err)
+	}
+	if feed.unchanged != nil && !feed.unchanged() {
+		s.metrics.took(feed.org, feed.source, t.accepted, t.duplicate, t.notTracked, 0)
+		return nil, errChanged
 	}
 	if err := t.rejects.Close(); err != nil {
 		return nil, err
@@ -392,7 +408,7 @@ func (t *fileTaker) Take(taken intake.Taken) error {
 	case t.g.Places() == places:
 		t.untracked.Add(taken.Event)
 	case taken.Outcome != "":
-		t.s.outcomeNotKnown(t.feed.org, t.feed.source, taken.Outcome)
+		t.s.outcomeNotKnown(t.feed.org, t.feed.source)
 	}
 	if t.g.Len() < fileChunk && t.g.Size() < fileChunkBytes {
 		return nil
