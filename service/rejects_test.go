@@ -88,3 +88,12 @@ func TestRejectsOfAnHourLieTogether(t *testing.T) {
 	settle(1)
 	files(2)
 }
+
+// Who sees one org alone is told that the spool has stopped, and not what the disk said.
+func TestNarrowStatusOfAStoppedSpool(t *testing.T) {
+	st := Status{Spool: SpoolStatus{Stopped: "spool /srv/spool: stopped"}}
+	st.narrow()
+	if st.Spool.Stopped == "" || strings.Contains(st.Spool.Stopped, "/srv") {
+		t.Errorf("told %q", st.Spool.Stopped)
+	}
+}

@@ -268,6 +268,9 @@ func (st *Status) narrow() {
 		l.Error = text
 		st.LogLock = &l
 	}
+	if st.Spool.Stopped != "" {
+		st.Spool.Stopped = text
+	}
 	if st.Verified != nil {
 		v := *st.Verified
 		v.Findings = nil
@@ -407,7 +410,7 @@ func (st *Status) tellFailed(d *Drop) {
 // tellUnkept tells of a folder or place whose files lie where they are, since there is no trail that would take their events.
 func (s *Service) tellUnkept(st *Status, place, org string) {
 	if !s.kept(org) {
-		st.problem(LevelWarning, "files-wait", "", "see whether the org is written right; `daybook trail enable` switches a trail of it on, and then they are taken in",
+		st.problem(LevelWarning, "files-wait", "", "see whether the org is written right; `daybook trail enable --since DAY` switches a trail of it on, with the first day that they hold: what is older is not kept, and a file is read once",
 			"%s: its files are left where they are: no trail of the org %q was ever switched on", place, org)
 	}
 }
@@ -541,7 +544,8 @@ func (s *Service) offAllDay(t control.TrailState, day event.Day) bool {
 
 func (s *Service) health(w http.ResponseWriter, _ *http.Request) {
 	if err := s.standing.Spool().Stopped(); err != nil {
-		answer(w, http.StatusServiceUnavailable, problem{Error: err.Error()})
+		// Anybody may ask: what the disk said, of which path, is in the log and the status.
+		answer(w, http.StatusServiceUnavailable, problem{Error: "the spool has stopped", Hint: "the log and `daybook status` tell why"})
 		return
 	}
 	answer(w, http.StatusOK, map[string]string{"status": "ok"})
