@@ -119,7 +119,7 @@ type Limits struct {
 
 // Quarantine is about records that could not be read.
 type Quarantine struct {
-	Keep Duration `yaml:"keep" default:"30d" min:"1m" doc:"How long they are kept. It is the one place where a record lies as it came, secrets and all."`
+	Keep Duration `yaml:"keep" default:"30d" min:"1m" doc:"How long they are kept, at least: they are removed within two hours of that. It is the one place where a record lies as it came, secrets and all."`
 }
 
 // Redact is added to the built-in rules.

@@ -52,7 +52,7 @@ const (
 //	until      when the trail comes back by itself
 //	spec, since, backfill              of a trail that is enabled; spec alone of one that the configuration declares otherwise than before
 //	id, name, role, source, sha256, expires   of an admin or a token
-//	build, config, was, diff           of the process and its configuration; was is the digest before, diff what concerns every org
+//	build, config, was, diff           of the process and its configuration; was is the digest before, diff what concerns every org; in records of before there were diffs all of it
 //	gap        when nothing was taken in; of a start, the time before it
 //	read       what is read of a trail's sealed files
 //	requested_by, approved_by          names, of what became of a disabling; of a hold or an extension, who is said to want it

@@ -38,7 +38,7 @@ type Promise struct {
 	Incomplete string
 }
 
-// CheckPromise looks for the event of a receipt in the seals of its trail and day, by what it holds and not by its id alone. keys are those that the auditor trusts. The
+// CheckPromise looks for the event of a receipt in the seals of its trail and day, and among the events of suspect time of the trail's other days, by what it holds and not by its id alone. keys are those that the auditor trusts. The
 // errors are receipt.ErrReceipt, and those of Open and of the store.
 func CheckPromise(ctx context.Context, store sink.Store, data []byte, keys []seal.PublicKey, now time.Time, progress func(Progress)) (*Promise, error) {
 	p, err := Open(ctx, store)
@@ -119,7 +119,7 @@ func (p *Promise) WriteText(w io.Writer) error {
 	case p.Incomplete != "":
 		_, err = fmt.Fprintf(w, "cannot be told: %s,\n  is not in what is here, but %s\n", what, p.Incomplete)
 	case p.State == Broken:
-		_, err = fmt.Fprintf(w, "BROKEN: %s,\n  was to be sealed by %s, and is in no seal of %v\n", what, r.SealedBy.Format(time.RFC3339), r.Day)
+		_, err = fmt.Fprintf(w, "BROKEN: %s,\n  was to be sealed by %s, and is in no seal of the trail\n", what, r.SealedBy.Format(time.RFC3339))
 	default:
 		_, err = fmt.Fprintf(w, "not sealed yet: %s,\n  is to be sealed by %s\n", what, r.SealedBy.Format(time.RFC3339))
 	}

@@ -451,7 +451,7 @@ func testNoPermission(t *testing.T, m *machine) {
 	if err := os.Chmod(m.path("data", "lock"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if got = m.export(t, nil); got.code != 1 || !strings.Contains(got.stderr, "permission denied\ndaybook: hint: it is another user's: run this as that user") {
+	if got = m.export(t, nil); got.code != 1 || !strings.Contains(got.stderr, "permission denied\ndaybook: hint: this user may not: run it as the user whose it is") {
 		t.Errorf("a data folder of another user: exit code %d, %s", got.code, got.stderr)
 	}
 }

@@ -213,7 +213,7 @@ func TestDamagedStore(t *testing.T) {
 		})
 	}
 	d.says(1, []string{"prove", "other", "audit"}, `no event "other"`, "! hint")
-	d.says(1, []string{"bundle", "-o", "a.zip", "--from", "2020-01-01", "--to", "2020-01-02", "audit"}, "`daybook ls` tells what is sealed")
+	d.says(1, []string{"bundle", "-o", "b.zip", "--from", "2020-01-01", "--to", "2020-01-02", "audit"}, "`daybook ls` tells what is sealed")
 }
 
 // A store that locks nothing is refused before anybody is asked.

@@ -84,7 +84,7 @@ func (a *app) exit(err error) int {
 		way = "make room there and run it again: what was begun is finished then"
 	}
 	if way == "" && errors.Is(err, fs.ErrPermission) {
-		way = "it is another user's: run this as that user, as `sudo -u daybook daybook …` does, or give back what is not its own"
+		way = "this user may not: run it as the user whose it is, as `sudo -u daybook daybook …` does, or see to the permissions"
 	}
 	code, told := exitFailed, err
 	if errors.Is(err, context.Canceled) {

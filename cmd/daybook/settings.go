@@ -204,10 +204,11 @@ func makeKeys(path string, signed, sealed bool, ui *display) (signer seal.Signer
 		}
 		signer = key
 	}
-	if _, err := os.Stat(redactionKeyPath(path)); sealed && errors.Is(err, fs.ErrNotExist) {
+	_, absent := os.Stat(redactionKeyPath(path))
+	hmacKey, err = intake.LoadOrCreateHMACKey(redactionKeyPath(path))
+	if err == nil && sealed && errors.Is(absent, fs.ErrNotExist) {
 		ui.say("made a redaction key: %s; equal secrets have other tags from now on, unless you put the one back that was beside the key that signed before", redactionKeyPath(path))
 	}
-	hmacKey, err = intake.LoadOrCreateHMACKey(redactionKeyPath(path))
 	return signer, hmacKey, err
 }
 
@@ -215,7 +216,7 @@ func makeKeys(path string, signed, sealed bool, ui *display) (signer seal.Signer
 func findKey(path string) (seal.Signer, error) {
 	key, err := seal.LoadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &sink.HintError{Err: err, Hint: "a key is made before the first seal only: put back the one that signed here, or say with --key or `key` where it lies; if it is lost, begin anew under another prefix, with another data folder"}
+		return nil, &sink.HintError{Err: err, Hint: "a key is made before the first seal only: put back the one that signed here, or say with --key or `key` where it lies; if it is lost, begin anew under another prefix, with another data folder; if nothing was signed here, keep `signing: none`"}
 	}
 	if err != nil {
 		return nil, err
