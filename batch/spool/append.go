@@ -14,8 +14,8 @@ import (
 )
 
 // AppendEach adds events, of any trails and days, and returns once they are on stable storage. It tells in fresh, unless that is nil, which of them were
-// new: an event whose key is that of one before it, or of one that the trail's day holds in any generation that was not dropped, of whatever class, is that event. Trail and
-// Class of an Item's Group are numbers of this store.
+// new: an event whose key is, but for the class, that of one before it, or of one that the trail's day holds in any generation that was not dropped, is that event; of those of
+// one call the one of the lowest class is before the others. Trail and Class of an Item's Group are numbers of this store.
 //
 // After an error any of the events may be there, and all may be appended again; fresh says nothing. ErrFull is for the time being, ErrStopped for good.
 func (s *Store) AppendEach(items []Item, fresh []bool) error {
@@ -194,6 +194,9 @@ func (a *appending) addDay(k dayKey, items []Item, order []int, fresh []bool) er
 	if err := a.lookUp(k, list, items, order); err != nil {
 		return err
 	}
+	if items[order[0]].Group.Class != items[order[len(order)-1]].Group.Class {
+		a.lookBeside(items, order)
+	}
 	totals, ok := a.totals[k.trail]
 	if !ok {
 		totals = a.s.totalsOf(k.trail)
@@ -267,6 +270,21 @@ func (a *appending) lookUp(k dayKey, list []generation, items []Item, order []in
 		}
 	}
 	return nil
+}
+
+// lookBeside finds out which of the events, of several classes, come twice among themselves: requests from before and after a reload may be committed together.
+func (a *appending) lookBeside(items []Item, order []int) {
+	byTail := make([]int, len(order))
+	for n := range order {
+		byTail[n] = n
+	}
+	tail := func(n int) []byte { return items[order[n]].Tail }
+	slices.SortStableFunc(byTail, func(x, y int) int { return bytes.Compare(tail(x), tail(y)) })
+	for i := 1; i < len(byTail); i++ {
+		if bytes.Equal(tail(byTail[i-1]), tail(byTail[i])) {
+			a.known[byTail[i]] = true
+		}
+	}
 }
 
 // lookFor finds out whether an event is in a generation under a class, unless number n of known says already that it is known.

@@ -134,11 +134,13 @@ func (m *modelStore) day(trail uint16, day event.Day) *modelDay {
 
 func (m *modelStore) append(list []added) int64 {
 	n := int64(0)
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b added) int { return int(a.group.Class) - int(b.group.Class) })
 	for i := range list {
 		a := &list[i]
 		d := m.day(a.group.Trail, a.group.Day)
 		o := a.out()
-		key := fmt.Sprintf("%d %d %q %x", o.Class, o.Micros, o.ID, o.Hash)
+		key := fmt.Sprintf("%d %q %x", o.Micros, o.ID, o.Hash) // of whatever class
 		_, known := d.open[key]
 		_, frozen := d.frozen[key]
 		for _, s := range d.sealed {
