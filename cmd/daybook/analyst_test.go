@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"daybook/internal/effort"
 	"daybook/sink"
 	"daybook/sink/s3test"
 )
@@ -19,6 +20,7 @@ import (
 // documentation names.
 func TestAnalyst(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	both(t, func(t *testing.T, server *s3test.Server) {
 		s := newRoleStation(t, server, "writer", "reader")

@@ -16,6 +16,7 @@ import (
 // TestDoctor tries a bucket with the writer's credentials and root's, and has verify pass over what is left.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	both(t, func(t *testing.T, server *s3test.Server) {
 		s := newRoleStation(t, server, "writer")
 		s.run("writer", 0, "export", "--config", "daybook.yaml", filepath.Join(root(t), "testdata", "quickstart", "day"))

@@ -10,6 +10,7 @@ import (
 
 	"daybook/batch"
 	"daybook/batch/seal"
+	"daybook/internal/effort"
 	"daybook/sink/s3test"
 )
 
@@ -17,6 +18,7 @@ import (
 // policy is the one that is printed for it.
 func TestHoldOnServers(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	both(t, func(t *testing.T, server *s3test.Server) {
 		s := newRoleStation(t, server, "reader", "verifier")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"daybook/internal/effort"
 	"daybook/sink/s3test"
 )
 
@@ -77,6 +78,7 @@ func both(t *testing.T, test func(t *testing.T, server *s3test.Server)) {
 // TestRoles has a writer seal and a verifier verify, each with the policy that is printed for it and no other right.
 func TestRoles(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	both(t, func(t *testing.T, server *s3test.Server) {
 		s := newRoleStation(t, server, "writer", "reader", "verifier")
@@ -105,6 +107,7 @@ func TestRoles(t *testing.T) {
 // A bucket that was tried in governance mode is raised to compliance mode, as is the usual way, by a writer who may not bypass.
 func TestModeIsRaised(t *testing.T) {
 	t.Parallel()
+	effort.NeedsLong(t)
 	quickstart := filepath.Join(root(t), "testdata", "quickstart")
 	both(t, func(t *testing.T, server *s3test.Server) {
 		s := newRoleStation(t, server, "verifier")
