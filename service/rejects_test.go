@@ -1,6 +1,7 @@
 package service
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,5 +96,14 @@ func TestNarrowStatusOfAStoppedSpool(t *testing.T) {
 	st.narrow()
 	if st.Spool.Stopped == "" || strings.Contains(st.Spool.Stopped, "/srv") {
 		t.Errorf("told %q", st.Spool.Stopped)
+	}
+}
+
+// A reload that was recorded and did not come to its end is told as in force.
+func TestStatusOfAReloadThatDidNotEnd(t *testing.T) {
+	s, st := &Service{refused: &refusedReload{err: fmt.Errorf("%w: the disk is full", errInForce)}}, Status{}
+	s.tellReload(&st)
+	if len(st.Problems) != 1 || !strings.HasSuffix(st.Problems[0].Text, " was taken up: it is in force, but not all of it is written down: the disk is full") || st.Problems[0].Hint == "" {
+		t.Errorf("told %+v", st.Problems)
 	}
 }
